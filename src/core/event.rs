@@ -1,0 +1,192 @@
+//! Facts, in the past tense, with all they need to be replayed. The journal is a list of these.
+//!
+//! A field that is added later has a default, and an old journal in `fixtures/journals/` still loads.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::change::{Collected, FoldRequest, Landing, Refusal};
+use super::id::{AttemptId, CommitId, TaskId};
+use super::outcome::Outcome;
+use super::task::TaskSpec;
+
+/// An event and when it was written down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A task was asked for, and got its id.
+    Submitted {
+        /// Its id.
+        task: TaskId,
+        /// What was asked.
+        spec: Box<TaskSpec>,
+    },
+    /// An attempt was given its base. Its worktree and its shim follow.
+    Started {
+        /// Which.
+        attempt: AttemptId,
+        /// What it builds on.
+        base: CommitId,
+    },
+    /// An attempt could not even be given a base.
+    NotStarted {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked a running task to end.
+    CancelRequested {
+        /// Which.
+        task: TaskId,
+        /// At once, without grace?
+        now: bool,
+    },
+    /// A waiting task was cancelled: it never ran.
+    Withdrawn {
+        /// Which.
+        task: TaskId,
+    },
+    /// An attempt ended, its tree is empty, and its result is in the repository.
+    Ended {
+        /// Which.
+        attempt: AttemptId,
+        /// How.
+        outcome: Outcome,
+        /// What came of it.
+        result: Collected,
+        /// What else is known.
+        #[serde(flatten)]
+        facts: Facts,
+    },
+    /// The worktree and the private repository of an ended attempt are gone.
+    Removed {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Somebody asked for another attempt.
+    Retried {
+        /// Of which task.
+        task: TaskId,
+    },
+    /// Somebody, or a fold policy, asked for a landing.
+    FoldRequested {
+        /// Of which task.
+        task: TaskId,
+        /// What exactly.
+        request: FoldRequest,
+    },
+    /// The commit to land is made, and nothing has moved yet.
+    LandingPlanned {
+        /// Of which task.
+        task: TaskId,
+        /// From where to where.
+        landing: Landing,
+    },
+    /// The target was no longer what the plan was built on: back into the queue.
+    LandingMissed {
+        /// Of which task.
+        task: TaskId,
+    },
+    /// It does not go in.
+    LandingRefused {
+        /// Of which task.
+        task: TaskId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The target holds it, and the checkout has followed.
+    Landed {
+        /// Of which task.
+        task: TaskId,
+        /// From where to where.
+        landing: Landing,
+    },
+    /// Nobody wants the result; it stays under its kept ref.
+    Discarded {
+        /// Of which task.
+        task: TaskId,
+    },
+    /// A kept result is up for review again.
+    Restored {
+        /// Which attempt's.
+        attempt: AttemptId,
+    },
+    /// What was kept of an attempt (refs, log) was freed by `gc`.
+    Freed {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// No task starts any more.
+    Paused,
+    /// Tasks start again.
+    Resumed,
+}
+
+/// What else is known of an ended attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// When its process ended (the event itself is later).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// What it said of itself, shortened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Processor time of the whole tree, in milliseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cpu_ms: u64,
+    /// The largest resident set of any of its processes, in kilobytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub max_rss_kb: u64,
+    /// Bytes that it wrote.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_bytes: u64,
+    /// Bytes of these that were not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_dropped: u64,
+    /// Processes that were left when it ended, and were killed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub leaked: u64,
+    /// What went wrong beside the task itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Event {
+    /// The task that it is about.
+    pub fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::Submitted { task, .. }
+            | Self::CancelRequested { task, .. }
+            | Self::Withdrawn { task }
+            | Self::Retried { task }
+            | Self::FoldRequested { task, .. }
+            | Self::LandingPlanned { task, .. }
+            | Self::LandingMissed { task }
+            | Self::LandingRefused { task, .. }
+            | Self::Landed { task, .. }
+            | Self::Discarded { task } => Some(*task),
+            Self::Started { attempt, .. }
+            | Self::NotStarted { attempt, .. }
+            | Self::Ended { attempt, .. }
+            | Self::Removed { attempt }
+            | Self::Restored { attempt }
+            | Self::Freed { attempt } => Some(attempt.task),
+            Self::Paused | Self::Resumed => None,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Nouns and decisions. No I/O, clock, randomness, threads or async: values in, values out.
+//!
+//! - [`id`], [`word`]: small types with one meaning each.
+//! - [`task`]: what somebody asked for. [`change`]: what came of it. [`outcome`]: how a run ended.
+//! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
+//! - [`inventory`]: what the coordinator sees of the world now.
+//! - [`schedule`], [`merge_queue`]: who is next. [`decide`](mod@decide): all of it together, as [`action`]s.
+//! - [`report`]: what front ends show, as text or JSON.
+//!
+//! On purpose there is nothing here about files, processes or git: the adapters do what an
+//! [`action::Action`] says, and come back with [`event::Event`]s.
+
+pub mod action;
+pub mod change;
+pub mod decide;
+pub mod event;
+pub mod id;
+pub mod inventory;
+pub mod merge_queue;
+pub mod outcome;
+pub mod policy;
+pub mod report;
+pub mod schedule;
+pub mod state;
+pub mod task;
+pub mod word;

@@ -1,0 +1,76 @@
+//! How a run ended. Never what became of its result: that is [`TaskState`](super::state::TaskState).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How an attempt ended. Failure is data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It ended by itself, with this code; 0 is success.
+    Exited {
+        /// 0 to 255.
+        code: i32,
+    },
+    /// A signal that was not ours ended it.
+    Signalled {
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Its time was over.
+    TimedOut,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// The kernel killed it for memory, as far as can be told.
+    OutOfMemory,
+    /// Its shim died with it (a `kill -9`, a power cut): how it would have ended is not known.
+    Lost {
+        /// What is known of it.
+        cause: String,
+    },
+    /// It never ran.
+    CouldNotStart {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Did it end well?
+    pub fn is_success(&self) -> bool {
+        matches!(self, Self::Exited { code: 0 })
+    }
+
+    /// May a task that allows retries be retried by itself after this?
+    pub fn is_retriable(&self) -> bool {
+        !self.is_success() && !matches!(self, Self::Cancelled)
+    }
+
+    /// The exit code of a command that stands for this task: the task's own, else by the usual conventions of
+    /// shells and of `timeout(1)`.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Exited { code } => u8::try_from(*code).unwrap_or(1),
+            Self::Signalled { signal } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(127)),
+            Self::TimedOut => 124,
+            Self::Cancelled => 130,
+            Self::OutOfMemory => 137,
+            Self::Lost { .. } | Self::CouldNotStart { .. } => 125,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited { code } => write!(f, "exit {code}"),
+            Self::Signalled { signal } => write!(f, "signal {signal}"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::OutOfMemory => f.write_str("out of memory"),
+            Self::Lost { cause } => write!(f, "lost: {cause}"),
+            Self::CouldNotStart { reason } => write!(f, "could not start: {reason}"),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Who starts next.
+//!
+//! Needs first; then priority, where waiting counts ([`RAISE`] seconds of it are one level, without end, so
+//! that nothing starves); then the longer chain of dependents; then age.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::id::{AttemptId, TaskId};
+use super::inventory::Inventory;
+use super::policy::Limits;
+use super::state::{State, Task, TaskState, Waiting};
+
+/// Seconds of waiting that are worth one level of priority.
+pub const RAISE: i64 = 600;
+
+/// The attempts to start now, in order, within the limits.
+pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) -> Vec<AttemptId> {
+    if state.is_paused() || is_disk_short(seen, limits) {
+        return Vec::new();
+    }
+    let mut room = Room::new(state, limits);
+    // A task that is being given its base has its slot already, although no event says so yet.
+    let starting = |task: &Task| seen.busy.contains(&super::action::Subject::Attempt(task.next_attempt()));
+    let mut ready: Vec<&Task> = Vec::new();
+    for task in state.tasks().filter(|task| task.state == TaskState::Pending) {
+        if starting(task) {
+            room.take(task);
+        } else if state.waiting(task) == Some(Waiting::Turn) {
+            ready.push(task);
+        }
+    }
+    if room.tasks == 0 || ready.is_empty() {
+        return Vec::new();
+    }
+    let chains = Chains::of(state);
+    ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
+    ready.into_iter().filter(|task| room.take(task)).map(Task::next_attempt).collect()
+}
+
+/// Is there too little room on the disk to start anything?
+pub fn is_disk_short(seen: &Inventory, limits: &Limits) -> bool {
+    seen.free_disk.is_some_and(|free| free < limits.disk_floor)
+}
+
+/// Larger goes first.
+fn urgency(task: &Task, chains: &Chains, now: Timestamp) -> (i64, usize, Reverse<TaskId>) {
+    let waited = now.as_second().saturating_sub(task.submitted.as_second()).max(0);
+    // Whole minutes, so that the chain of dependents decides among what was asked for together.
+    let rank = (task.spec.priority as i64 * RAISE + waited) / 60;
+    (rank, chains.length(task.id), Reverse(task.id))
+}
+
+/// Free slots.
+struct Room<'a> {
+    tasks: usize,
+    groups: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> Room<'a> {
+    fn new(state: &'a State, limits: &'a Limits) -> Self {
+        let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
+        let mut room = Self { tasks: limits.tasks, groups };
+        for task in state.tasks().filter(|task| matches!(task.state, TaskState::Running { .. })) {
+            room.take(task);
+        }
+        room
+    }
+
+    /// Take a slot for the task; `false`, and nothing taken, where there is none.
+    fn take(&mut self, task: &Task) -> bool {
+        let group = task.spec.group.as_deref().and_then(|group| self.groups.get_mut(group));
+        if self.tasks == 0 || group.as_deref() == Some(&0) {
+            return false;
+        }
+        self.tasks -= 1;
+        if let Some(slots) = group {
+            *slots -= 1;
+        }
+        true
+    }
+}
+
+/// How many tasks wait in the longest chain behind each pending task.
+struct Chains(BTreeMap<TaskId, usize>);
+
+impl Chains {
+    fn of(state: &State) -> Self {
+        let mut lengths = BTreeMap::new();
+        // A task's needs are older than itself, so one pass from the newest to the oldest sees dependents first.
+        for task in state.tasks().rev().filter(|task| task.state == TaskState::Pending) {
+            let behind = lengths.get(&task.id).copied().unwrap_or(0) + 1;
+            for need in &task.spec.needs {
+                let length = lengths.entry(*need).or_insert(0);
+                *length = behind.max(*length);
+            }
+        }
+        Self(lengths)
+    }
+
+    fn length(&self, task: TaskId) -> usize {
+        self.0.get(&task).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,561 @@
+//! The replay of all events: every task, and where it stands.
+//!
+//! [`State::apply`] is the whole life of a task in one table. What is not a line of it is refused, so a
+//! journal that replays is a journal that makes sense. `ready`, `blocked` and `stuck` are questions
+//! ([`State::waiting`]), not states.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal};
+use super::event::{Event, Facts, Record};
+use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
+use super::outcome::Outcome;
+use super::task::{FoldPolicy, TaskSpec};
+
+/// Everything that is known about a repository's tasks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    next: u64,
+    events: u64,
+    paused: bool,
+    #[serde(with = "as_list")]
+    tasks: BTreeMap<TaskId, Task>,
+}
+
+/// One task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// What was asked.
+    pub spec: TaskSpec,
+    /// Where it stands.
+    pub state: TaskState,
+    /// When it was asked.
+    pub submitted: Timestamp,
+    /// When it last changed.
+    pub updated: Timestamp,
+    /// Its attempts, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// Was a fold of it taken back? Its commits may then be in the target's history already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undone: bool,
+}
+
+/// One run of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Which, from 1.
+    pub number: u32,
+    /// What it builds on; none where it could not even be given a base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<CommitId>,
+    /// When it was started.
+    pub started: Timestamp,
+    /// How it ended, once it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Ended>,
+    /// Is its worktree still there?
+    #[serde(default, skip_serializing_if = "is_gone")]
+    pub place: Place,
+    /// Was what was kept of it freed?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub freed: bool,
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// When.
+    pub at: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+    /// What came of it.
+    pub result: Collected,
+    /// What else is known.
+    #[serde(flatten)]
+    pub facts: Facts,
+}
+
+/// Where the files of an attempt are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In its worktree.
+    Present,
+    /// Only in the repository.
+    #[default]
+    Gone,
+}
+
+fn is_gone(place: &Place) -> bool {
+    *place == Place::Gone
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum TaskState {
+    /// It waits for its turn.
+    Pending,
+    /// An attempt is under way.
+    Running {
+        /// Somebody asked it to end; at once, if true.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cancel: Option<bool>,
+    },
+    /// Cancelled before it ran.
+    Withdrawn,
+    /// The last attempt did not end well. What it left is kept.
+    Failed,
+    /// The last attempt ended well and changed nothing.
+    Empty,
+    /// A result is there.
+    Ready {
+        /// Which attempt's.
+        attempt: u32,
+    },
+    /// It stands in the line of its target.
+    Queued {
+        /// Which attempt's result.
+        attempt: u32,
+        /// What was asked.
+        request: FoldRequest,
+        /// Its place in the line: the number of the event that put it there.
+        place: u64,
+        /// For an undo: the fold that is to be taken back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undoes: Option<Folded>,
+    },
+    /// Its landing is made and may be half done.
+    Landing {
+        /// Which attempt's result.
+        attempt: u32,
+        /// What was asked.
+        request: FoldRequest,
+        /// Its place in the line.
+        place: u64,
+        /// From where to where.
+        landing: Landing,
+        /// For an undo: the fold that is taken back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undoes: Option<Folded>,
+    },
+    /// It does not go in, and waits for somebody.
+    Refused {
+        /// Which attempt's result.
+        attempt: u32,
+        /// What was asked.
+        request: FoldRequest,
+        /// Why not.
+        refusal: Refusal,
+    },
+    /// It is part of its target.
+    Folded(Folded),
+    /// Nobody wants it. It is kept.
+    Discarded,
+}
+
+/// A finished fold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Folded {
+    /// Which attempt's result.
+    pub attempt: u32,
+    /// Into which branch.
+    pub target: BranchName,
+    /// From where to where.
+    pub landing: Landing,
+    /// Its place among all folds: the number of the event that finished it.
+    pub place: u64,
+}
+
+/// Why a task is not running although it could be wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Waiting {
+    /// For its turn.
+    Turn,
+    /// For these to end.
+    Needs(Vec<TaskId>),
+    /// These did not end well: until one is retried, it cannot start.
+    Blocked(Vec<TaskId>),
+    /// Somebody paused the queue.
+    Paused,
+}
+
+/// The event does not fit where the task stands. Either the journal is damaged, or there is a bug.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("task {task:?} is {state}, so this cannot have happened: {event}")]
+pub struct IllegalEvent {
+    task: Option<TaskId>,
+    state: String,
+    event: String,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { next: 1, events: 0, paused: false, tasks: BTreeMap::new() }
+    }
+}
+
+impl State {
+    /// Replay one record.
+    ///
+    /// # Errors
+    /// Where the event is no legal step; the state is then as it was.
+    pub fn apply(&mut self, record: &Record) -> Result<(), IllegalEvent> {
+        let place = self.events + 1;
+        match &record.event {
+            Event::Paused => self.paused = true,
+            Event::Resumed => self.paused = false,
+            Event::Submitted { task, spec } => {
+                if task.0 < self.next {
+                    return Err(self.illegal(&record.event));
+                }
+                self.next = task.0 + 1;
+                self.tasks.insert(*task, Task::new(*task, (**spec).clone(), record.at));
+            }
+            event => {
+                let id = event.task();
+                let stepped = id.and_then(|id| self.tasks.get(&id)).and_then(|task| task.after(record, place));
+                match (id, stepped) {
+                    (Some(id), Some(task)) => self.tasks.insert(id, task),
+                    _ => return Err(self.illegal(event)),
+                };
+            }
+        }
+        self.events = place;
+        Ok(())
+    }
+
+    fn illegal(&self, event: &Event) -> IllegalEvent {
+        let task = event.task();
+        let state =
+            task.and_then(|id| self.tasks.get(&id)).map_or("not there".to_owned(), |t| format!("{:?}", t.state));
+        IllegalEvent { task, state, event: format!("{event:?}") }
+    }
+
+    /// The id that the next task gets.
+    pub fn next_task(&self) -> TaskId {
+        TaskId(self.next)
+    }
+
+    /// How many events this state is made of.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Did somebody pause the queue?
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// All tasks, oldest first.
+    pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// One task.
+    pub fn task(&self, id: TaskId) -> Option<&Task> {
+        self.tasks.get(&id)
+    }
+
+    /// The task that somebody means; for a name, the newest that has it.
+    pub fn find(&self, handle: &TaskHandle) -> Option<&Task> {
+        match handle {
+            TaskHandle::Id(id) => self.task(*id),
+            TaskHandle::Name(name) => self.tasks().rev().find(|task| task.spec.name.as_ref() == Some(name)),
+        }
+    }
+
+    /// The task that this request already made.
+    pub fn find_request(&self, request: &str) -> Option<&Task> {
+        const RECENT: usize = 4096;
+        self.tasks().rev().take(RECENT).find(|task| !request.is_empty() && task.spec.request == request)
+    }
+
+    /// Why a pending task is not running; `None` for any other.
+    pub fn waiting(&self, task: &Task) -> Option<Waiting> {
+        if task.state != TaskState::Pending {
+            return None;
+        }
+        let of = |wanted: fn(&Task) -> bool| -> Vec<TaskId> {
+            let needs = task.spec.needs.iter().copied();
+            needs.filter(|id| self.task(*id).is_none_or(wanted)).collect()
+        };
+        let blocked = of(Task::is_unfit_as_need);
+        let awaited = of(|need| !need.is_unfit_as_need() && need.has_work_ahead());
+        Some(match (blocked, awaited) {
+            (blocked, _) if !blocked.is_empty() => Waiting::Blocked(blocked),
+            (_, awaited) if !awaited.is_empty() => Waiting::Needs(awaited),
+            _ if self.paused => Waiting::Paused,
+            _ => Waiting::Turn,
+        })
+    }
+
+    /// Is there anything that a coordinator would have to do or to watch?
+    pub fn has_work(&self) -> bool {
+        self.tasks().any(|task| match &task.state {
+            // One that waits for needs counts by what those needs still have to do.
+            TaskState::Pending => self.waiting(task) == Some(Waiting::Turn),
+            TaskState::Running { .. } | TaskState::Queued { .. } | TaskState::Landing { .. } => true,
+            _ => task.attempts.iter().any(|attempt| attempt.is_removable(task)),
+        })
+    }
+
+    /// The newest fold that still stands, of one target or of any.
+    pub fn last_fold(&self, target: Option<&BranchName>) -> Option<&Task> {
+        let folds = self.tasks().filter_map(|task| match &task.state {
+            TaskState::Folded(folded) if target.is_none_or(|t| *t == folded.target) => Some((folded.place, task)),
+            _ => None,
+        });
+        folds.max_by_key(|(place, _)| *place).map(|(_, task)| task)
+    }
+}
+
+impl Task {
+    fn new(id: TaskId, spec: TaskSpec, at: Timestamp) -> Self {
+        Self { id, spec, state: TaskState::Pending, submitted: at, updated: at, attempts: Vec::new(), undone: false }
+    }
+
+    /// The life of a task: every legal step, and nothing else.
+    fn after(&self, record: &Record, place: u64) -> Option<Self> {
+        use TaskState as S;
+        let mut next = Self { updated: record.at, ..self.clone() };
+        next.state = match (&self.state, &record.event) {
+            (S::Pending, Event::Started { attempt, base }) if *attempt == self.next_attempt() => {
+                next.attempts.push(Attempt::started(attempt.number, *base, record.at));
+                S::Running { cancel: None }
+            }
+            (S::Pending, Event::NotStarted { attempt, reason }) if *attempt == self.next_attempt() => {
+                next.attempts.push(Attempt::not_started(attempt.number, reason.clone(), record.at));
+                S::Failed
+            }
+            (S::Pending, Event::Withdrawn { .. }) if self.attempts.is_empty() => S::Withdrawn,
+            (S::Pending, Event::Withdrawn { .. }) => S::Failed,
+            (S::Running { cancel }, Event::CancelRequested { now, .. }) => {
+                S::Running { cancel: Some(*now || *cancel == Some(true)) }
+            }
+            (S::Running { .. }, Event::Ended { attempt, outcome, result, facts }) if self.is_last(*attempt) => {
+                next.end(outcome, result, facts, record.at);
+                next.state_after_end(place)
+            }
+            (state, Event::Removed { attempt }) if !matches!(state, S::Running { .. }) || !self.is_last(*attempt) => {
+                next.attempt_mut(attempt.number)?.place = Place::Gone;
+                state.clone()
+            }
+            (state, Event::Freed { attempt }) => {
+                let freed = next.attempt_mut(attempt.number)?;
+                freed.ended.as_ref()?;
+                freed.freed = true;
+                state.clone()
+            }
+            (
+                S::Withdrawn | S::Failed | S::Empty | S::Ready { .. } | S::Refused { .. } | S::Discarded,
+                Event::Retried { .. },
+            ) => S::Pending,
+            (S::Ready { attempt } | S::Refused { attempt, .. }, Event::FoldRequested { request, .. })
+                if request.direction == Direction::Fold =>
+            {
+                S::Queued { attempt: *attempt, request: request.clone(), place, undoes: None }
+            }
+            (S::Folded(folded), Event::FoldRequested { request, .. }) if request.direction == Direction::Undo => {
+                S::Queued { attempt: folded.attempt, request: request.clone(), place, undoes: Some(folded.clone()) }
+            }
+            (S::Queued { attempt, request, place, undoes }, Event::LandingPlanned { landing, .. }) => S::Landing {
+                attempt: *attempt,
+                request: request.clone(),
+                place: *place,
+                landing: landing.clone(),
+                undoes: undoes.clone(),
+            },
+            (S::Landing { attempt, request, place, undoes, .. }, Event::LandingMissed { .. }) => {
+                S::Queued { attempt: *attempt, request: request.clone(), place: *place, undoes: undoes.clone() }
+            }
+            (
+                S::Queued { attempt, request, undoes, .. } | S::Landing { attempt, request, undoes, .. },
+                Event::LandingRefused { refusal, .. },
+            ) => match undoes {
+                Some(folded) => S::Folded(folded.clone()),
+                None => S::Refused { attempt: *attempt, request: request.clone(), refusal: refusal.clone() },
+            },
+            (S::Landing { attempt, request, landing: planned, undoes, .. }, Event::Landed { landing, .. })
+                if planned == landing =>
+            {
+                match undoes {
+                    Some(_) => {
+                        next.undone = true;
+                        S::Ready { attempt: *attempt }
+                    }
+                    None => {
+                        next.undone = false;
+                        let target = request.target.clone();
+                        S::Folded(Folded { attempt: *attempt, target, landing: landing.clone(), place })
+                    }
+                }
+            }
+            (S::Ready { .. } | S::Refused { .. } | S::Failed | S::Empty | S::Withdrawn, Event::Discarded { .. }) => {
+                S::Discarded
+            }
+            (S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. }, Event::Restored { attempt })
+                if self.change(attempt.number).is_some() =>
+            {
+                S::Ready { attempt: attempt.number }
+            }
+            _ => return None,
+        };
+        Some(next)
+    }
+
+    fn end(&mut self, outcome: &Outcome, result: &Collected, facts: &Facts, at: Timestamp) {
+        let ended = Ended { at, outcome: outcome.clone(), result: result.clone(), facts: facts.clone() };
+        if let Some(attempt) = self.attempts.last_mut() {
+            attempt.ended = Some(ended);
+        }
+    }
+
+    fn state_after_end(&self, place: u64) -> TaskState {
+        let Some(Attempt { number, ended: Some(ended), .. }) = self.attempts.last() else {
+            return TaskState::Failed;
+        };
+        match (&ended.outcome, &ended.result) {
+            (outcome, Collected::Change(_)) if outcome.is_success() => match self.auto_fold() {
+                Some(request) => TaskState::Queued { attempt: *number, request, place, undoes: None },
+                None => TaskState::Ready { attempt: *number },
+            },
+            (outcome, Collected::Nothing) if outcome.is_success() => TaskState::Empty,
+            (outcome, _) if outcome.is_retriable() && *number <= self.spec.retries => TaskState::Pending,
+            _ => TaskState::Failed,
+        }
+    }
+
+    /// The request that its own fold policy makes as soon as a good result is there.
+    pub fn auto_fold(&self) -> Option<FoldRequest> {
+        let target = self.spec.target.clone().filter(|_| self.spec.fold == FoldPolicy::Auto)?;
+        let strategy = self.spec.strategy.unwrap_or_default();
+        Some(FoldRequest { direction: Direction::Fold, target, strategy, message: None, accept_flags: false })
+    }
+
+    /// The attempt that would come next.
+    pub fn next_attempt(&self) -> AttemptId {
+        AttemptId { task: self.id, number: self.attempts.last().map_or(1, |last| last.number + 1) }
+    }
+
+    /// The newest attempt.
+    pub fn last_attempt(&self) -> Option<AttemptId> {
+        self.attempts.last().map(|attempt| self.attempt_id(attempt.number))
+    }
+
+    fn is_last(&self, attempt: AttemptId) -> bool {
+        self.last_attempt() == Some(attempt)
+    }
+
+    /// The full id of one of its attempts.
+    pub fn attempt_id(&self, number: u32) -> AttemptId {
+        AttemptId { task: self.id, number }
+    }
+
+    /// One of its attempts.
+    pub fn attempt(&self, number: u32) -> Option<&Attempt> {
+        self.attempts.iter().find(|attempt| attempt.number == number)
+    }
+
+    fn attempt_mut(&mut self, number: u32) -> Option<&mut Attempt> {
+        self.attempts.iter_mut().find(|attempt| attempt.number == number)
+    }
+
+    /// The change that an attempt made.
+    pub fn change(&self, number: u32) -> Option<&Change> {
+        self.attempt(number)?.ended.as_ref()?.result.change()
+    }
+
+    /// The attempt whose result is the task's result now: the one under review or folded, else the newest with a change.
+    pub fn result_attempt(&self) -> Option<&Attempt> {
+        let number = match &self.state {
+            TaskState::Ready { attempt }
+            | TaskState::Queued { attempt, .. }
+            | TaskState::Landing { attempt, .. }
+            | TaskState::Refused { attempt, .. }
+            | TaskState::Folded(Folded { attempt, .. }) => *attempt,
+            _ => self.attempts.iter().rev().find(|attempt| self.change(attempt.number).is_some())?.number,
+        };
+        self.attempt(number)
+    }
+
+    /// What somebody who builds on this task builds on; `None` where it changed nothing.
+    pub fn tip(&self) -> Option<CommitId> {
+        if self.state == TaskState::Empty {
+            return None;
+        }
+        self.result_attempt()?.ended.as_ref()?.result.change().map(|change| change.tip)
+    }
+
+    /// Does its result have to stay visible on a branch?
+    pub fn shows_branch(&self) -> bool {
+        use TaskState as S;
+        matches!(self.state, S::Ready { .. } | S::Queued { .. } | S::Landing { .. } | S::Refused { .. })
+    }
+
+    /// Is it waiting to run, or running?
+    pub fn has_work_ahead(&self) -> bool {
+        matches!(self.state, TaskState::Pending | TaskState::Running { .. })
+    }
+
+    /// Has nobody anything left to decide about it?
+    pub fn is_settled(&self) -> bool {
+        use TaskState as S;
+        matches!(self.state, S::Withdrawn | S::Empty | S::Folded(_) | S::Discarded)
+    }
+
+    fn is_unfit_as_need(&self) -> bool {
+        matches!(self.state, TaskState::Withdrawn | TaskState::Failed | TaskState::Discarded)
+    }
+}
+
+impl Attempt {
+    fn started(number: u32, base: CommitId, at: Timestamp) -> Self {
+        Self { number, base: Some(base), started: at, ended: None, place: Place::Present, freed: false }
+    }
+
+    fn not_started(number: u32, reason: String, at: Timestamp) -> Self {
+        let ended = Ended {
+            at,
+            outcome: Outcome::CouldNotStart { reason },
+            result: Collected::Nothing,
+            facts: Facts::default(),
+        };
+        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, freed: false }
+    }
+
+    /// Has its worktree nothing left that the repository does not hold? Then it may go.
+    ///
+    /// A result that was refused, or that left something out, keeps its worktree until somebody settles the task.
+    pub fn is_removable(&self, task: &Task) -> bool {
+        use super::change::Flag;
+        let Some(ended) = &self.ended else { return false };
+        let complete = match &ended.result {
+            Collected::Nothing => true,
+            Collected::Change(change) => !change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. })),
+            Collected::Refused { .. } => false,
+        };
+        self.place == Place::Present && (complete || task.state == TaskState::Discarded)
+    }
+}
+
+/// The map of tasks as a list: the id is in the task already.
+mod as_list {
+    use super::{BTreeMap, Task, TaskId};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(tasks: &BTreeMap<TaskId, Task>, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_seq(tasks.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<TaskId, Task>, D::Error> {
+        let tasks = Vec::<Task>::deserialize(d)?;
+        Ok(tasks.into_iter().map(|task| (task.id, task)).collect())
+    }
+}

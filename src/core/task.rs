@@ -1,0 +1,265 @@
+//! What somebody asked for. A [`TaskSpec`] is frozen when it is submitted and never changes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{BranchName, CommitId, ParseId, TaskId, TaskName};
+use super::word::Word;
+
+/// A task as it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// What to call it, beside its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<TaskName>,
+    /// What to run.
+    pub command: CommandLine,
+    /// Where in the tree to run it; empty is the top.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub directory: Word,
+    /// The checkout that it was asked from: ignored files are copied from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<Word>,
+    /// Who goes first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub priority: Priority,
+    /// A named group whose tasks share a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Tasks whose results it builds on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<TaskId>,
+    /// The commit that it starts from (the results of its needs are folded onto it).
+    pub base: CommitId,
+    /// The branch that its result is meant for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<BranchName>,
+    /// Wall time that it may take, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// Seconds between the polite and the hard end.
+    #[serde(default = "default_grace", skip_serializing_if = "is_default_grace")]
+    pub grace: u64,
+    /// How many more attempts follow a failed or lost one by themselves.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retries: u32,
+    /// Variables that were named on purpose.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Word>,
+    /// Which stored environment it inherits (a content hash; see `store::environment`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// What becomes of a good result.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub fold: FoldPolicy,
+    /// How it is folded, where that was said beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// The message for left-overs and for the fold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Ignored files to bring along: patterns beside those of `.worktreeinclude`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy: Vec<String>,
+    /// What prepares the worktree before the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Setup>,
+    /// Bytes of output that are kept; half for the head, half for the tail.
+    #[serde(default = "default_log_cap", skip_serializing_if = "is_default_log_cap")]
+    pub log_cap: u64,
+    /// Who asked, by a random word: the same question twice gets the same task.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request: String,
+}
+
+/// Seconds of grace where nothing else is said.
+pub const DEFAULT_GRACE: u64 = 10;
+/// Bytes of output kept where nothing else is said.
+pub const DEFAULT_LOG_CAP: u64 = 16 << 20;
+
+fn default_grace() -> u64 {
+    DEFAULT_GRACE
+}
+
+fn is_default_grace(grace: &u64) -> bool {
+    *grace == DEFAULT_GRACE
+}
+
+fn default_log_cap() -> u64 {
+    DEFAULT_LOG_CAP
+}
+
+fn is_default_log_cap(cap: &u64) -> bool {
+    *cap == DEFAULT_LOG_CAP
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandLine {
+    /// One line for `sh -c`.
+    Shell(Word),
+    /// A program and its arguments, as they are.
+    Exec(Vec<Word>),
+}
+
+impl CommandLine {
+    /// The rule of the command line: one word is a line for the shell, several are run as they are.
+    /// `None` where there is nothing to run.
+    pub fn from_words(mut words: Vec<Word>) -> Option<Self> {
+        match words.len() {
+            0 => None,
+            1 if words[0].as_bytes().trim_ascii().is_empty() => None,
+            1 => words.pop().map(Self::Shell),
+            _ => Some(Self::Exec(words)),
+        }
+    }
+
+    /// For people, on one line.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Shell(line) => line.shown(),
+            Self::Exec(words) => {
+                let words = words.iter().map(Word::shown);
+                words.map(|word| quote(&word)).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+}
+
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// A hook that prepares the worktree. Its text was approved before it was frozen here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// A line for `sh -c`, run at the top of the worktree.
+    pub command: String,
+    /// Seconds that it may take.
+    pub timeout: u64,
+}
+
+/// Who goes first. Waiting raises it, so that nothing starves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// When nothing else waits.
+    Low,
+    /// The default.
+    #[default]
+    Normal,
+    /// Before the ordinary.
+    High,
+    /// Before all others.
+    Critical,
+}
+
+/// What becomes of a good result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoldPolicy {
+    /// It waits for somebody to merge or discard it.
+    #[default]
+    Review,
+    /// It is folded into its target as soon as it is there.
+    Auto,
+    /// It stays on its branch.
+    Never,
+}
+
+/// How a result becomes part of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// A merge commit with two parents.
+    #[default]
+    Merge,
+    /// One commit on top of the target.
+    Squash,
+    /// The task's commits, one by one, on top of the target.
+    Rebase,
+    /// The target moves to the task's tip, or not at all.
+    #[serde(rename = "ff")]
+    FastForward,
+}
+
+macro_rules! words {
+    ($name:ident, $expected:literal, $($variant:ident = $word:literal),+) => {
+        impl $name {
+            /// Every spelling, in order.
+            pub const ALL: &'static [(&'static str, Self)] = &[$(($word, Self::$variant)),+];
+
+            /// Its one spelling, on the command line and in files.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseId;
+
+            fn from_str(text: &str) -> Result<Self, ParseId> {
+                let found = Self::ALL.iter().find(|(word, _)| *word == text);
+                found.map(|(_, value)| *value).ok_or_else(|| ParseId { text: text.to_owned(), expected: $expected })
+            }
+        }
+    };
+}
+words!(
+    Priority,
+    "a priority (low, normal, high or critical)",
+    Low = "low",
+    Normal = "normal",
+    High = "high",
+    Critical = "critical"
+);
+words!(FoldPolicy, "a fold policy (review, auto or never)", Review = "review", Auto = "auto", Never = "never");
+words!(
+    Strategy,
+    "a strategy (merge, squash, rebase or ff)",
+    Merge = "merge",
+    Squash = "squash",
+    Rebase = "rebase",
+    FastForward = "ff"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_word_is_for_the_shell_and_several_are_run_as_they_are() {
+        let words = |list: &[&str]| list.iter().map(|w| Word::from(*w)).collect();
+        assert_eq!(CommandLine::from_words(words(&[])), None);
+        assert_eq!(CommandLine::from_words(words(&["  "])), None);
+        assert_eq!(CommandLine::from_words(words(&["a | b"])).unwrap().shown(), "a | b");
+        assert_eq!(CommandLine::from_words(words(&["a", "b c", ""])).unwrap().shown(), "a 'b c' ''");
+    }
+
+    #[test]
+    fn what_is_default_is_not_written() {
+        let spec = r#"{"command":{"shell":"true"},"base":"0123456789abcdef0123456789abcdef01234567"}"#;
+        let read: TaskSpec = serde_json::from_str(spec).unwrap();
+        assert_eq!((read.grace, read.log_cap, read.priority), (DEFAULT_GRACE, DEFAULT_LOG_CAP, Priority::Normal));
+        assert_eq!(serde_json::to_string(&read).unwrap(), spec);
+    }
+}
