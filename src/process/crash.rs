@@ -1,0 +1,55 @@
+//! Named points at which a test can make this process die as if by `kill -9`.
+//!
+//! A point fires where a file of its name lies in the armed directory. The file is removed first, so that the
+//! process that takes over does not die there again. Unarmed, a point costs one atomic load.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+static ARMED: OnceLock<PathBuf> = OnceLock::new();
+
+/// Every point, so that a test can prove that it has hit them all.
+pub const POINTS: &[&str] = &[
+    "journal.appended",
+    "start.planned",
+    "launch.pinned",
+    "launch.registered",
+    "launch.checked_out",
+    "launch.spec_written",
+    "launch.spawned",
+    "shim.locked",
+    "shim.started",
+    "shim.spawned_task",
+    "shim.task_ended",
+    "shim.left_overs_committed",
+    "shim.exported",
+    "shim.recorded",
+    "collect.imported",
+    "collect.refs_created",
+    "remove.renamed",
+    "remove.unregistered",
+    "remove.unpinned",
+    "plan.committed",
+    "land.locked",
+    "land.prepared",
+    "land.tree_updated",
+    "land.committed",
+    "land.tidied",
+    "snapshot.written",
+];
+
+/// Arm the points whose names lie as files in `dir`.
+pub fn arm(dir: PathBuf) {
+    let _ = ARMED.set(dir);
+}
+
+/// Die here, if this point is armed.
+pub fn point(name: &'static str) {
+    debug_assert!(POINTS.contains(&name), "{name} is not in the list of crash points");
+    if let Some(dir) = ARMED.get()
+        && fs::remove_file(dir.join(name)).is_ok()
+    {
+        std::process::abort();
+    }
+}
