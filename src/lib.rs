@@ -1,4 +1,5 @@
 //! `pleach`: a git-worktree sandboxed parallel task executor.
 
 pub mod core;
+pub mod git;
 pub mod process;

@@ -1,0 +1,286 @@
+//! A user's repository: where it is, and questions about its graph.
+
+use std::path::{Path, PathBuf};
+
+use super::GitError;
+use crate::core::id::{BranchName, CommitId, TreeId};
+use crate::core::word::Word;
+use crate::process::Tool;
+use crate::process::tool::fields;
+
+/// A repository, by its common git directory (the one that all its worktrees share).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    common_dir: PathBuf,
+}
+
+/// What was found from a directory: a repository, and the checkout that the directory is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The repository.
+    pub repository: Repository,
+    /// The checkout; none in a bare repository or inside a git directory.
+    pub checkout: Option<Checkout>,
+    /// The branch that HEAD names, even if it has no commit yet; none where HEAD is detached.
+    pub branch: Option<BranchName>,
+    /// The commit of HEAD; none before the first commit.
+    pub head: Option<CommitId>,
+}
+
+/// A checkout of the user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    /// Its top directory.
+    pub top: PathBuf,
+    /// Where in it the question was asked, relative to the top.
+    pub prefix: PathBuf,
+}
+
+/// One line of `git worktree list`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its top directory.
+    pub path: PathBuf,
+    /// The branch that is checked out.
+    pub branch: Option<BranchName>,
+    /// The commit that is checked out.
+    pub head: Option<CommitId>,
+    /// Is this the repository itself, without files?
+    pub is_bare: bool,
+    /// Why it is locked, if it is.
+    pub locked: Option<String>,
+    /// Is its directory missing?
+    pub is_prunable: bool,
+}
+
+/// There is nothing to work with here.
+#[derive(Debug, thiserror::Error)]
+pub enum Discover {
+    /// No repository.
+    #[error("{} is not in a git repository", .0.display())]
+    NotARepository(PathBuf),
+    /// Git refuses to work in it (another owner, a broken configuration).
+    #[error("git cannot work in {}: {words}", dir.display())]
+    Refused {
+        /// Where.
+        dir: PathBuf,
+        /// Git's own words.
+        words: String,
+    },
+    /// Git is missing or too old.
+    #[error(transparent)]
+    Git(#[from] GitError),
+}
+
+impl Repository {
+    /// Find the repository of a directory, as `git` itself would, but with no regard to `GIT_*` variables.
+    ///
+    /// # Errors
+    /// Where there is none, or git refuses to work in it.
+    pub fn discover(dir: &Path) -> Result<Found, Discover> {
+        match discover_in_process(dir) {
+            Some(found) => Ok(found),
+            None => discover_by_git(dir),
+        }
+    }
+
+    /// The repository with this common git directory. Nothing is looked at.
+    pub fn at(common_dir: impl Into<PathBuf>) -> Self {
+        Self { common_dir: common_dir.into() }
+    }
+
+    /// The directory that all worktrees share: objects, refs, configuration.
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// A `git` command on this repository. It runs no monitor, starts no maintenance, and starts in the common
+    /// directory, so that nothing depends on where we were called.
+    pub fn git(&self) -> Tool {
+        Tool::git().dir(&self.common_dir).arg("--git-dir").arg(&self.common_dir).args([
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "gc.auto=0",
+            "-c",
+            "maintenance.auto=false",
+        ])
+    }
+
+    /// The repository for in-process reading, where the library can open it: not with SHA-256, reftable or
+    /// partial clones (`research`: merge engines, what can be opened at all).
+    pub fn library(&self) -> Option<git2::Repository> {
+        git2::Repository::open(&self.common_dir).ok()
+    }
+
+    /// The commit that a revision means; `None` where it means none.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn resolve(&self, revision: &str) -> Result<Option<CommitId>, GitError> {
+        let spec = format!("{revision}^{{commit}}");
+        let asked = self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", &spec]);
+        self.object_or_none(asked)
+    }
+
+    /// The head of a branch; `None` where there is no such branch.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn head_of(&self, branch: &BranchName) -> Result<Option<CommitId>, GitError> {
+        self.ref_value(&branch.full())
+    }
+
+    /// The value of a ref, by its full name; `None` where there is no such ref.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn ref_value(&self, name: &str) -> Result<Option<CommitId>, GitError> {
+        if let Some(library) = self.library() {
+            return Ok(library.refname_to_id(name).ok().and_then(|oid| oid.to_string().parse().ok()));
+        }
+        self.object_or_none(self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", name]))
+    }
+
+    fn object_or_none(&self, asked: Tool) -> Result<Option<CommitId>, GitError> {
+        let output = asked.output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|_| output.code == Some(0)))
+    }
+
+    /// The tree of a commit.
+    ///
+    /// # Errors
+    /// Where the commit is not there.
+    pub fn tree_of(&self, commit: CommitId) -> Result<TreeId, GitError> {
+        if let Some(library) = self.library() {
+            let oid = git2::Oid::from_bytes(commit.as_bytes())?;
+            return parse("read tree", &library.find_commit(oid)?.tree_id().to_string());
+        }
+        let answer = self.git().args(["rev-parse", "--verify", &format!("{commit}^{{tree}}")]).line()?;
+        parse("rev-parse", &answer)
+    }
+
+    /// Is `old` the same as `new`, or in its history?
+    ///
+    /// # Errors
+    /// Where a commit is missing.
+    pub fn is_ancestor(&self, old: CommitId, new: CommitId) -> Result<bool, GitError> {
+        if old == new {
+            return Ok(true);
+        }
+        if let Some(library) = self.library() {
+            let [old, new] = [old, new].map(|id| git2::Oid::from_bytes(id.as_bytes()));
+            return Ok(library.graph_descendant_of(new?, old?)?);
+        }
+        let [old, new] = [old, new].map(|id| id.to_string());
+        Ok(self.git().args(["merge-base", "--is-ancestor", &old, &new]).succeeds()?)
+    }
+
+    /// All worktrees, as `git worktree list` tells them; the main one first.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn worktrees(&self) -> Result<Vec<Listed>, GitError> {
+        let answer = self.git().args(["worktree", "list", "--porcelain", "-z"]).run()?;
+        Ok(parse_worktrees(&answer))
+    }
+}
+
+/// An object name that git or the library answered.
+pub(crate) fn parse<T: std::str::FromStr>(command: &'static str, answer: &str) -> Result<T, GitError> {
+    answer.parse().map_err(|_| GitError::Answer { command, answer: answer.to_owned() })
+}
+
+fn discover_in_process(dir: &Path) -> Option<Found> {
+    let nothing: [&std::ffi::OsStr; 0] = [];
+    let repository = git2::Repository::open_ext(dir, git2::RepositoryOpenFlags::CROSS_FS, nothing).ok()?;
+    let common_dir = repository.commondir().canonicalize().ok()?;
+    let checkout = match repository.workdir().map(Path::canonicalize) {
+        Some(top) => {
+            let top = top.ok()?;
+            let prefix = dir.canonicalize().ok()?.strip_prefix(&top).ok()?.to_owned();
+            // Inside `.git` the library still names a work tree; git does not.
+            let inside_git = dir.canonicalize().ok()?.starts_with(repository.path().canonicalize().ok()?);
+            (!inside_git).then_some(Checkout { top, prefix })
+        }
+        None => None,
+    };
+    let head = repository.find_reference("HEAD").ok()?;
+    let branch = match head.symbolic_target() {
+        Ok(Some(name)) => Some(BranchName::from_full(name)?),
+        Ok(None) => None,
+        Err(_) => return None,
+    };
+    let head = match repository.head() {
+        Ok(head) => Some(head.peel_to_commit().ok()?.id().to_string().parse().ok()?),
+        Err(error) if error.code() == git2::ErrorCode::UnbornBranch => None,
+        Err(_) => return None,
+    };
+    Some(Found { repository: Repository { common_dir }, checkout, branch, head })
+}
+
+fn discover_by_git(dir: &Path) -> Result<Found, Discover> {
+    let ask = |args: &[&str]| Tool::git().dir(dir).args(args);
+    let answer = ask(&["rev-parse", "--path-format=absolute", "--git-common-dir"]);
+    let output = answer.output().map_err(GitError::from)?;
+    if output.code != Some(0) {
+        // The one case that has no code of its own; any other complaint is shown as it is.
+        let words = output.stderr.trim().trim_start_matches("fatal: ").to_owned();
+        let lost = words.starts_with("not a git repository");
+        let dir = dir.to_owned();
+        return Err(if lost { Discover::NotARepository(dir) } else { Discover::Refused { dir, words } });
+    }
+    let path = |bytes: &[u8]| Word::from(bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec()).as_path().to_owned();
+    let common_dir = path(&output.stdout);
+    let top = ask(&["rev-parse", "--path-format=absolute", "--show-toplevel"]).output().map_err(GitError::from)?;
+    let prefix = ask(&["rev-parse", "--show-prefix"]).output().map_err(GitError::from)?;
+    let checkout = (top.code == Some(0) && !top.stdout.is_empty())
+        .then(|| Checkout { top: path(&top.stdout), prefix: path(&prefix.stdout) });
+    let branch = ask(&["symbolic-ref", "--quiet", "HEAD"]).output().map_err(GitError::from)?;
+    let branch = BranchName::from_full(String::from_utf8_lossy(&branch.stdout).trim());
+    let head = ask(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).output().map_err(GitError::from)?;
+    let head = String::from_utf8_lossy(&head.stdout).trim().parse().ok();
+    Ok(Found { repository: Repository { common_dir }, checkout, branch, head })
+}
+
+fn parse_worktrees(answer: &[u8]) -> Vec<Listed> {
+    let mut list: Vec<Listed> = Vec::new();
+    for field in fields(answer) {
+        let (key, value) = match field.iter().position(|byte| *byte == b' ') {
+            Some(at) => (&field[..at], &field[at + 1..]),
+            None => (field, &b""[..]),
+        };
+        let text = || String::from_utf8_lossy(value).into_owned();
+        if key == b"worktree" {
+            let path = Word::from(value.to_vec()).as_path().to_owned();
+            list.push(Listed { path, branch: None, head: None, is_bare: false, locked: None, is_prunable: false });
+            continue;
+        }
+        let Some(current) = list.last_mut() else { continue };
+        match key {
+            b"HEAD" => current.head = text().parse().ok(),
+            b"branch" => current.branch = BranchName::from_full(&text()),
+            b"bare" => current.is_bare = true,
+            b"locked" => current.locked = Some(text()),
+            b"prunable" => current.is_prunable = true,
+            _ => {}
+        }
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worktrees_with_odd_paths_are_read() {
+        let answer = b"worktree /a b\nc\0HEAD 0123456789abcdef0123456789abcdef01234567\0branch refs/heads/x/y\0\0worktree /\xff\0HEAD 0123456789abcdef0123456789abcdef01234567\0detached\0locked why not\0\0worktree /bare\0bare\0prunable gone\0\0";
+        let list = parse_worktrees(answer);
+        assert_eq!(list.len(), 3);
+        assert_eq!(list[0].path, Path::new("/a b\nc"));
+        assert_eq!(list[0].branch, Some(BranchName("x/y".into())));
+        assert_eq!(list[1].locked.as_deref(), Some("why not"));
+        assert!(list[2].is_bare && list[2].is_prunable);
+    }
+}
