@@ -1,0 +1,228 @@
+//! Every path that we write.
+//!
+//! Two homes. `<common git dir>/pleach` holds what belongs to the repository: the journal and the locks. The
+//! user's state directory holds what is large or short-lived: worktrees, private repositories, logs.
+//!
+//! ```text
+//! <common git dir>/pleach/
+//!     journal.jsonl  snapshot.json  lock  socket  fold.lock  worktree.lock  place.json
+//! <state dir>/<repository>-<hash>/
+//!     worktrees/pleach-7.1/        the files of attempt 7.1
+//!     attempts/7.1/                spec.json lock run.json exit.json progress.json result.pack
+//!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
+//!     environments/<hash>.json     trash/     coordinator.log
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, make_dir, read, replace};
+use crate::core::id::AttemptId;
+use crate::core::word::Word;
+
+/// The paths of one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// `<common git dir>/pleach`.
+    pub home: PathBuf,
+    /// `<state dir>/<repository>-<hash>`.
+    pub state: PathBuf,
+}
+
+/// Where the state of this repository is, and whose it is. Written once.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    /// The common git directory that it was made for: a copied repository must not share it.
+    repository: Word,
+    state: Word,
+}
+
+impl Layout {
+    /// The layout of a repository that has one already; `None` where nothing was ever run in it.
+    ///
+    /// # Errors
+    /// Where the file that says so is damaged or cannot be read.
+    pub fn find(common_dir: &Path) -> Result<Option<Self>, StoreError> {
+        let home = common_dir.join("pleach");
+        let file = home.join("place.json");
+        let Some(bytes) = read(&file)? else { return Ok(None) };
+        let place: Place = serde_json::from_slice(&bytes).map_err(|error| StoreError::Damaged {
+            path: file.clone(),
+            line: error.line(),
+            why: error.to_string(),
+        })?;
+        let recorded = place.repository.as_path();
+        if recorded != common_dir && recorded.join("pleach/place.json").exists() {
+            return Err(StoreError::Damaged {
+                path: file,
+                line: 1,
+                why: format!(
+                    "this repository is a copy of {} and shares its tasks; remove {} here to start afresh",
+                    place.repository.shown(),
+                    home.display()
+                ),
+            });
+        }
+        Ok(Some(Self { home, state: place.state.as_path().to_owned() }))
+    }
+
+    /// The layout of a repository; made, where it has none.
+    ///
+    /// # Errors
+    /// Where directories cannot be made.
+    pub fn make(common_dir: &Path, state_root: &Path) -> Result<Self, StoreError> {
+        if let Some(layout) = Self::find(common_dir)? {
+            layout.make_dirs()?;
+            return Ok(layout);
+        }
+        let home = common_dir.join("pleach");
+        make_dir(&home)?;
+        let layout = Self { state: state_root.join(directory_name(common_dir)), home };
+        layout.make_dirs()?;
+        let place = Place { repository: common_dir.into(), state: layout.state.as_path().into() };
+        let bytes = serde_json::to_vec(&place).expect("a struct of strings is JSON");
+        replace(&layout.home.join("place.json"), &bytes)?;
+        Ok(layout)
+    }
+
+    fn make_dirs(&self) -> Result<(), StoreError> {
+        for dir in ["worktrees", "attempts", "environments", "trash"] {
+            make_dir(&self.state.join(dir))?;
+        }
+        Ok(())
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> PathBuf {
+        self.home.join("journal.jsonl")
+    }
+
+    /// The compacted past of the journal.
+    pub fn snapshot(&self) -> PathBuf {
+        self.home.join("snapshot.json")
+    }
+
+    /// Whoever holds this lock is the coordinator.
+    pub fn lock(&self) -> PathBuf {
+        self.home.join("lock")
+    }
+
+    /// Where the coordinator listens.
+    pub fn socket(&self) -> PathBuf {
+        self.home.join("socket")
+    }
+
+    /// What the coordinator had to say.
+    pub fn coordinator_log(&self) -> PathBuf {
+        self.state.join("coordinator.log")
+    }
+
+    /// Where removed directories wait for their end.
+    pub fn trash(&self) -> PathBuf {
+        self.state.join("trash")
+    }
+
+    /// The stored environment of this hash.
+    pub fn environment(&self, hash: &str) -> PathBuf {
+        self.state.join("environments").join(format!("{hash}.json"))
+    }
+
+    /// The files of an attempt.
+    pub fn worktree(&self, attempt: AttemptId) -> PathBuf {
+        self.state.join("worktrees").join(format!("pleach-{attempt}"))
+    }
+
+    /// Everything else of an attempt.
+    pub fn attempt(&self, attempt: AttemptId) -> AttemptDir {
+        AttemptDir(self.state.join("attempts").join(attempt.to_string()))
+    }
+
+    /// The attempts that have a directory.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn attempts(&self) -> Result<Vec<AttemptId>, StoreError> {
+        let dir = self.state.join("attempts");
+        let entries = fs::read_dir(&dir).map_err(StoreError::file("read directory", &dir))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+/// The directory of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptDir(pub PathBuf);
+
+impl AttemptDir {
+    /// What the shim is to do: written once, by the coordinator.
+    pub fn spec(&self) -> PathBuf {
+        self.0.join("spec.json")
+    }
+
+    /// Held by the shim for as long as it lives.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    /// Who the shim is: written once, by the shim, before its task.
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run.json")
+    }
+
+    /// How it ended: written once, by the shim.
+    pub fn exit(&self) -> PathBuf {
+        self.0.join("exit.json")
+    }
+
+    /// What the task says of its progress.
+    pub fn progress(&self) -> PathBuf {
+        self.0.join("progress.json")
+    }
+
+    /// The exported result.
+    pub fn pack(&self) -> PathBuf {
+        self.0.join("result.pack")
+    }
+
+    /// Where the coordinator speaks to the shim.
+    pub fn control(&self) -> PathBuf {
+        self.0.join("control")
+    }
+
+    /// Where the task speaks to the shim.
+    pub fn inbox(&self) -> PathBuf {
+        self.0.join("inbox")
+    }
+
+    /// The private repository.
+    pub fn git(&self) -> PathBuf {
+        self.0.join("git")
+    }
+
+    /// The output.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// The temporary directory of the task.
+    pub fn tmp(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+}
+
+/// `name-hash`: readable, short, and not the same for two repositories.
+fn directory_name(common_dir: &Path) -> String {
+    let top = match common_dir.file_name() {
+        Some(name) if name == ".git" => common_dir.parent().and_then(Path::file_name),
+        name => name,
+    };
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    let name: String = top.unwrap_or_default().to_string_lossy().chars().take(24).map(plain).collect();
+    format!(
+        "{}-{:016x}",
+        name.trim_start_matches('.'),
+        super::environment::hash(common_dir.as_os_str().as_encoded_bytes())
+    )
+}

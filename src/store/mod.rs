@@ -1,0 +1,110 @@
+//! What is on disk: where it is ([`layout`]), the journal and its snapshot ([`journal`]), who leads
+//! ([`election`]), logs ([`log`]), and the records of shims ([`record`]).
+//!
+//! Whole files are written by [`replace`]: a crash leaves the old one or the new one. Directories are removed by a
+//! rename into the trash (`git::worktree`), never in place.
+
+pub mod election;
+pub mod environment;
+pub mod journal;
+pub mod layout;
+pub mod log;
+pub mod record;
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub use layout::Layout;
+
+/// A file of ours could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot {what} {}", path.display())]
+    File {
+        /// What we were doing.
+        what: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The file does not say what it should.
+    #[error("{}:{line}: {why}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl StoreError {
+    /// For `map_err` on a file operation.
+    pub fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { what, path, source }
+    }
+}
+
+/// Replace a whole file: temporary file beside it, fsync, rename, fsync of the directory.
+///
+/// # Errors
+/// Where any step fails; the old file is then still there.
+pub fn replace(path: &Path, contents: &[u8]) -> Result<(), StoreError> {
+    replace_with(path, contents, Durable::Yes)
+}
+
+/// Must it survive a power cut, or only a crash of ours?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// It is on the disk before anybody believes it.
+    Yes,
+    /// The page cache is enough: it can be told again.
+    No,
+}
+
+/// As [`replace`], where losing it in a power cut is harmless.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_with(path: &Path, contents: &[u8], durable: Durable) -> Result<(), StoreError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+        file.write_all(contents)?;
+        if durable == Durable::Yes {
+            file.as_file().sync_data()?;
+        }
+        file.persist(path).map_err(|error| error.error)?;
+        if durable == Durable::Yes {
+            File::open(dir)?.sync_all()?;
+        }
+        Ok(())
+    };
+    write().map_err(StoreError::file("write", path))
+}
+
+/// Read a whole file; `None` where it is not there.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(StoreError::file("read", path)(error)),
+    }
+}
+
+/// Make a directory and those above it.
+///
+/// # Errors
+/// Where that fails.
+pub fn make_dir(path: &Path) -> Result<(), StoreError> {
+    fs::create_dir_all(path).map_err(StoreError::file("make directory", path))
+}

@@ -1,0 +1,132 @@
+//! What coordinator and shim leave for each other in an attempt's directory. No two processes write one file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Durable, StoreError, read, replace_with};
+use crate::core::id::{AttemptId, CommitId};
+use crate::core::outcome::Outcome;
+use crate::core::task::{CommandLine, Setup};
+use crate::core::word::Word;
+
+/// What the shim is to do (`spec.json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// The user's repository, to tell its coordinator.
+    pub repository: Word,
+    /// The files.
+    pub worktree: Word,
+    /// What the attempt builds on.
+    pub base: CommitId,
+    /// Where in the tree to run.
+    pub directory: Word,
+    /// What to run.
+    pub command: CommandLine,
+    /// The whole environment of the task.
+    pub environment: BTreeMap<String, Word>,
+    /// What prepares the worktree.
+    #[serde(default)]
+    pub setup: Option<Setup>,
+    /// Seconds until it is over.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+    /// Seconds between the polite and the hard end.
+    pub grace: u64,
+    /// Bytes of output to keep.
+    pub log_cap: u64,
+    /// The message of the commit of left-overs.
+    pub message: String,
+}
+
+/// Who the shim is (`run.json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its process id. Only together with its lock does it mean anything.
+    pub shim: u32,
+    /// When it came up.
+    pub started: Timestamp,
+}
+
+/// How it ended (`exit.json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// How.
+    pub outcome: Outcome,
+    /// When.
+    pub ended: Timestamp,
+    /// The commit that holds the result: the base where nothing was changed. None where no snapshot could be made.
+    pub tip: Option<CommitId>,
+    /// Other things that were left in the private repository.
+    #[serde(default)]
+    pub extras: Vec<(String, CommitId)>,
+    /// Repositories inside the worktree that are not part of the result.
+    #[serde(default)]
+    pub left_out: Vec<Word>,
+    /// What the task said of itself.
+    #[serde(default)]
+    pub summary: Option<String>,
+    /// Processor time of the tree in milliseconds.
+    #[serde(default)]
+    pub cpu_ms: u64,
+    /// The largest resident set in kilobytes.
+    #[serde(default)]
+    pub max_rss_kb: u64,
+    /// Bytes written.
+    #[serde(default)]
+    pub log_bytes: u64,
+    /// Bytes of these not kept.
+    #[serde(default)]
+    pub log_dropped: u64,
+    /// Processes that were left, and were killed.
+    #[serde(default)]
+    pub leaked: u64,
+    /// What went wrong beside the task itself.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// What a task says of itself while it runs (`progress.json`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// How many of it are through.
+    #[serde(default)]
+    pub done: Option<u64>,
+    /// Of how many.
+    #[serde(default)]
+    pub total: Option<u64>,
+    /// In its own words.
+    #[serde(default)]
+    pub text: Option<String>,
+    /// What it has to say in the end.
+    #[serde(default)]
+    pub summary: Option<String>,
+}
+
+/// Read a record; `None` where it is not there.
+///
+/// # Errors
+/// Where it cannot be read or is damaged.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreError> {
+    let Some(bytes) = read(path)? else { return Ok(None) };
+    let damaged = |error: serde_json::Error| StoreError::Damaged {
+        path: path.to_owned(),
+        line: error.line(),
+        why: error.to_string(),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+}
+
+/// Write a record.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn save<T: Serialize>(path: &Path, record: &T, durable: Durable) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(record).expect("records are structs of strings and numbers");
+    replace_with(path, &bytes, durable)
+}
