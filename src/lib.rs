@@ -3,4 +3,5 @@
 pub mod core;
 pub mod git;
 pub mod process;
+pub mod shim;
 pub mod store;

@@ -1,0 +1,86 @@
+//! The end of an attempt: left-overs become a commit, the result a pack, and how it ended a record.
+
+use crate::core::id::CommitId;
+use crate::core::outcome::Outcome;
+use crate::git::worktree::Place;
+use crate::git::{GitError, Repository, pack, snapshot};
+use crate::process::{clock, crash, tree, usage};
+use crate::store::layout::AttemptDir;
+use crate::store::record::{self, Exit, Spec};
+use crate::store::{Durable, StoreError};
+
+use super::watch::{Closed, Watch};
+
+/// The longest summary that a record carries.
+const SUMMARY_LIMIT: usize = 4096;
+
+/// The task has ended, and its tree is empty.
+pub(super) fn finish(dir: &AttemptDir, spec: &Spec, outcome: Outcome, watch: Watch) -> Result<(), StoreError> {
+    let ended = clock::now();
+    let usage = usage::of_children();
+    let said = watch.close();
+    let exit = Exit { outcome, ended, ..record_of(said) };
+    let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, ..exit };
+    conclude(dir, spec, exit)
+}
+
+/// The shim of this attempt is dead. End what it left running, and save what it left lying.
+pub(super) fn salvage(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
+    if dir.exit().exists() {
+        return Ok(());
+    }
+    let killed = tree::kill_marked(&format!("PLEACH_ATTEMPT={}", spec.attempt), spec.worktree.as_path());
+    let progress: record::Progress = record::load(&dir.progress()).ok().flatten().unwrap_or_default();
+    let said = Closed { summary: progress.summary, ..Closed::default() };
+    let cause = "its supervisor was killed".to_owned();
+    let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, ..record_of(said) };
+    conclude(dir, spec, exit)
+}
+
+fn record_of(said: Closed) -> Exit {
+    let summary = said.summary.map(|text| text.chars().take(SUMMARY_LIMIT).collect());
+    Exit {
+        outcome: Outcome::Cancelled,
+        ended: clock::now(),
+        tip: None,
+        extras: Vec::new(),
+        left_out: Vec::new(),
+        summary,
+        cpu_ms: 0,
+        max_rss_kb: 0,
+        log_bytes: said.log_bytes,
+        log_dropped: said.log_dropped,
+        leaked: 0,
+        notes: said.notes,
+    }
+}
+
+fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit) -> Result<(), StoreError> {
+    // Without a snapshot there is no tip, and without a tip the worktree is kept: nothing is lost either way.
+    match save_files(dir, spec) {
+        Ok(saved) => {
+            exit.tip = Some(saved.tip);
+            exit.extras = saved.extras;
+            exit.left_out = saved.left_out;
+            exit.notes.extend(saved.notes);
+        }
+        Err(error) => exit.notes.push(format!("its files could not be committed: {}", error.words())),
+    }
+    crash::point("shim.exported");
+    record::save(&dir.exit(), &exit, Durable::Yes)?;
+    crash::point("shim.recorded");
+    Ok(())
+}
+
+fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitError> {
+    let repository = Repository::at(spec.repository.as_path());
+    let place = Place { worktree: spec.worktree.as_path().to_owned(), private: dir.git() };
+    let saved = snapshot::take(&repository, &place, spec.base, &spec.message)?;
+    crash::point("shim.left_overs_committed");
+    let extras = saved.extras.iter().map(|(_, commit)| *commit);
+    let tips: Vec<CommitId> = std::iter::once(saved.tip).chain(extras).filter(|tip| *tip != spec.base).collect();
+    if !tips.is_empty() {
+        pack::export(&place, &tips, spec.base, &dir.pack())?;
+    }
+    Ok(saved)
+}

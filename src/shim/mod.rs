@@ -1,0 +1,199 @@
+//! The shim: one process for each running attempt, which outlives everything else.
+//!
+//! It is this same program under a hidden name, dispatched before any argument is parsed and before any runtime is
+//! started: one thread, small. It holds a lock on its attempt for as long as it lives: *the lock is the liveness*. It
+//! runs the setup hook and the task, drains the output into a capped log, keeps the time, empties the process tree,
+//! commits left-overs, exports the result, and writes one exit record. Its last act is to tell the coordinator, and to
+//! start one where none runs.
+//!
+//! A task runs at most once in an attempt: whoever comes second finds `run.json` and leaves.
+
+mod finish;
+pub mod watch;
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::core::outcome::Outcome;
+use crate::core::task::CommandLine;
+use crate::process::supervise::{self, End, Patience, Signals, Stop};
+use crate::process::{Tool, clock, crash, daemon, socket};
+use crate::store::election::{self, Held};
+use crate::store::layout::AttemptDir;
+use crate::store::record::{self, Run, Spec};
+use crate::store::{Durable, Layout, StoreError};
+use watch::Watch;
+
+/// The hidden name of the shim.
+pub const SHIM: &str = "__shim";
+/// The hidden name of a shim that only saves what a dead one left.
+pub const SALVAGE: &str = "__salvage";
+/// The hidden name of the coordinator.
+pub const COORDINATOR: &str = "__coordinator";
+
+/// What the shim tells its coordinator once it holds its lock.
+pub const UP: &str = "up\n";
+
+/// Run as a shim. `args` is what follows the hidden name: the directory of the attempt.
+pub fn main(args: &[OsString], salvage: bool) -> ExitCode {
+    daemon::detach();
+    let Some(dir) = args.first().map(|dir| AttemptDir(PathBuf::from(dir))) else { return ExitCode::from(2) };
+    match serve(&dir, salvage) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The coordinator reads this; its log has it too.
+            say(&format!("{error}: {}\n", sources(&error)));
+            let _ = writeln!(std::io::stderr(), "shim of {}: {error}: {}", dir.0.display(), sources(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn sources(error: &dyn std::error::Error) -> String {
+    let next = |error: &&dyn std::error::Error| error.source();
+    let chain = std::iter::successors(error.source(), |error| next(&&**error));
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn say(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn serve(dir: &AttemptDir, salvage: bool) -> Result<(), StoreError> {
+    let spec: Spec = record::load(&dir.spec())?.ok_or_else(|| StoreError::Damaged {
+        path: dir.spec(),
+        line: 1,
+        why: "there is no such attempt".to_owned(),
+    })?;
+    let Some(_lock) = hold(dir)? else {
+        say(UP);
+        return Ok(());
+    };
+    crash::point("shim.locked");
+    if salvage {
+        finish::salvage(dir, &spec)?;
+    } else if dir.run().exists() {
+        say(UP);
+        return Ok(());
+    } else {
+        attempt(dir, &spec)?;
+    }
+    tell_coordinator(&spec);
+    Ok(())
+}
+
+/// The lock of the attempt; `None` where another shim has it and has started.
+fn hold(dir: &AttemptDir) -> Result<Option<Held>, StoreError> {
+    loop {
+        if let Some(lock) = election::try_hold(&dir.lock())? {
+            return Ok(Some(lock));
+        }
+        if dir.run().exists() {
+            return Ok(None);
+        }
+        // Somebody holds it for a moment: another shim on its way, or a coordinator that looks.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
+    let run = Run { shim: std::process::id(), started: clock::now() };
+    record::save(&dir.run(), &run, Durable::No)?;
+    let cannot = |what| StoreError::file(what, &dir.0);
+    let signals = Signals::listen().map_err(cannot("listen for signals in"))?;
+    let mut watch = Watch::new(dir, spec).map_err(cannot("listen in"))?;
+    say(UP);
+    close_stdout();
+    crash::point("shim.started");
+    let memory = memory_kills();
+    let outcome = match setup(spec, &signals, &mut watch) {
+        Err(outcome) => outcome,
+        Ok(()) => task(spec, &signals, &mut watch, memory),
+    };
+    crash::point("shim.task_ended");
+    finish::finish(dir, spec, outcome, watch)
+}
+
+/// Whoever waits for our first words must not wait for our end.
+fn close_stdout() {
+    if let Ok(null) = fs::File::options().write(true).open("/dev/null") {
+        let _ = rustix::stdio::dup2_stdout(&null);
+    }
+}
+
+fn setup(spec: &Spec, signals: &Signals, watch: &mut Watch) -> Result<(), Outcome> {
+    let Some(setup) = &spec.setup else { return Ok(()) };
+    let failed = |why: String| Outcome::CouldNotStart { reason: format!("the setup hook {why}") };
+    let line = CommandLine::Shell(setup.command.as_str().into());
+    let command = tool(spec, &line, spec.worktree.as_path()).into_command();
+    let patience =
+        Patience { timeout: Some(Duration::from_secs(setup.timeout)), grace: Duration::from_secs(spec.grace) };
+    let end = supervise::run(command, patience, signals, watch).map_err(|error| failed(error.to_string()))?;
+    match (end.stopped, end.code) {
+        (Some(Stop::Cancelled), _) => Err(Outcome::Cancelled),
+        (Some(Stop::TimedOut), _) => Err(failed(format!("took longer than {} s", setup.timeout))),
+        (None, Some(0)) => Ok(()),
+        (None, Some(code)) => Err(failed(format!("exited with {code}"))),
+        (None, None) => Err(failed(format!("was killed by signal {}", end.signal.unwrap_or(0)))),
+    }
+}
+
+fn task(spec: &Spec, signals: &Signals, watch: &mut Watch, memory: u64) -> Outcome {
+    let dir = spec.worktree.as_path().join(spec.directory.as_path());
+    let failed = |reason| Outcome::CouldNotStart { reason };
+    if !dir.is_dir() {
+        return failed(format!("there is no directory {} in its base", spec.directory.shown()));
+    }
+    let command = tool(spec, &spec.command, &dir).into_command();
+    let patience = Patience { timeout: spec.timeout.map(Duration::from_secs), grace: Duration::from_secs(spec.grace) };
+    crash::point("shim.spawned_task");
+    match supervise::run(command, patience, signals, watch) {
+        Ok(end) => outcome(end, memory),
+        Err(error) => failed(format!("{}: {error}", spec.command.shown())),
+    }
+}
+
+fn outcome(end: End, memory: u64) -> Outcome {
+    match (end.stopped, end.code, end.signal) {
+        (Some(Stop::TimedOut), ..) => Outcome::TimedOut,
+        (Some(Stop::Cancelled), ..) => Outcome::Cancelled,
+        (None, Some(code), _) => Outcome::Exited { code },
+        (None, None, Some(9)) if memory_kills() > memory => Outcome::OutOfMemory,
+        (None, None, Some(signal)) => Outcome::Signalled { signal },
+        (None, None, None) => Outcome::Lost { cause: "its end was not seen".to_owned() },
+    }
+}
+
+/// How often the kernel has killed for memory since it booted.
+fn memory_kills() -> u64 {
+    let text = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+}
+
+fn tool(spec: &Spec, line: &CommandLine, dir: &Path) -> Tool {
+    let tool = match line {
+        CommandLine::Shell(line) => Tool::new("sh").arg("-c").arg(line.as_os_str()),
+        CommandLine::Exec(words) => {
+            let mut words = words.iter().map(|word| word.as_os_str());
+            Tool::new(words.next().unwrap_or_default()).args(words)
+        }
+    };
+    let tool = tool.env_clear().dir(dir);
+    spec.environment.iter().fold(tool, |tool, (name, value)| tool.env(name, value.as_os_str()))
+}
+
+/// Our last act. If it fails, the next command of the user finds the exit record all the same.
+fn tell_coordinator(spec: &Spec) {
+    let Ok(Some(layout)) = Layout::find(spec.repository.as_path()) else { return };
+    let poke = |mut stream: std::os::unix::net::UnixStream| stream.write_all(b"\"poke\"\n");
+    if socket::connect(&layout.socket()).and_then(poke).is_err() {
+        let args = [COORDINATOR.as_ref(), spec.repository.as_os_str()];
+        let _ = daemon::start(&args, &layout.coordinator_log(), std::process::Stdio::null());
+    }
+}

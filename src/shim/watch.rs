@@ -1,0 +1,136 @@
+//! What the shim does while its command runs: keep the output, and answer at two doors.
+//!
+//! At `control` the coordinator asks it to end its task. At `inbox` the task itself tells of its progress.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+
+use serde::{Deserialize, Serialize};
+
+use crate::process::socket;
+use crate::process::supervise::{Watcher, Wish};
+use crate::store::layout::AttemptDir;
+use crate::store::record::{self, Progress, Spec};
+use crate::store::{Durable, log};
+
+/// What a task may say, one JSON message each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// How far it is.
+    Progress {
+        /// So many are through.
+        done: Option<u64>,
+        /// Of so many.
+        total: Option<u64>,
+        /// In its own words.
+        text: Option<String>,
+    },
+    /// What it has to say in the end.
+    Summary(String),
+}
+
+/// The largest message that is read.
+pub const LARGEST_MESSAGE: usize = 128 << 10;
+/// What the coordinator says to have the task end politely.
+pub const STOP: &[u8] = b"stop";
+/// What the coordinator says to have it end at once.
+pub const KILL: &[u8] = b"kill";
+
+/// The doors and the log of one attempt.
+#[derive(Debug)]
+pub(super) struct Watch {
+    dir: AttemptDir,
+    log: log::Writer,
+    control: UnixDatagram,
+    inbox: UnixDatagram,
+    progress: Progress,
+    notes: Vec<String>,
+}
+
+impl Watch {
+    pub(super) fn new(dir: &AttemptDir, spec: &Spec) -> io::Result<Self> {
+        Ok(Self {
+            dir: dir.clone(),
+            log: log::Writer::create(&dir.log(), spec.log_cap)?,
+            control: socket::receive(&dir.control())?,
+            inbox: socket::receive(&dir.inbox())?,
+            progress: Progress::default(),
+            notes: Vec::new(),
+        })
+    }
+
+    /// Close the doors. What was said stays.
+    pub(super) fn close(mut self) -> Closed {
+        self.read_inbox();
+        let _ = std::fs::remove_file(self.dir.control());
+        let _ = std::fs::remove_file(self.dir.inbox());
+        let (log_bytes, log_dropped) = self.log.counts();
+        Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes }
+    }
+
+    fn read_inbox(&mut self) {
+        let mut buffer = vec![0; LARGEST_MESSAGE];
+        let mut any = false;
+        while let Ok(length) = self.inbox.recv(&mut buffer) {
+            match serde_json::from_slice(&buffer[..length]) {
+                Ok(Message::Progress { done, total, text }) => {
+                    self.progress = Progress { done, total, text, summary: self.progress.summary.take() };
+                }
+                Ok(Message::Summary(summary)) => self.progress.summary = Some(summary),
+                // A task may write what it likes; what is no message is no harm.
+                Err(_) => continue,
+            }
+            any = true;
+        }
+        if any && let Err(error) = record::save(&self.dir.progress(), &self.progress, Durable::No) {
+            self.note(format!("its progress could not be written: {error}"));
+        }
+    }
+
+    fn read_control(&mut self) -> Wish {
+        let mut buffer = [0; 16];
+        let mut wish = Wish::Nothing;
+        while let Ok(length) = self.control.recv(&mut buffer) {
+            match &buffer[..length] {
+                KILL => wish = Wish::Kill,
+                STOP if wish == Wish::Nothing => wish = Wish::Stop,
+                _ => {}
+            }
+        }
+        wish
+    }
+
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+}
+
+/// What is left of a [`Watch`].
+#[derive(Debug, Default)]
+pub(super) struct Closed {
+    pub(super) summary: Option<String>,
+    pub(super) log_bytes: u64,
+    pub(super) log_dropped: u64,
+    pub(super) notes: Vec<String>,
+}
+
+impl Watcher for Watch {
+    fn output(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.log.write(bytes) {
+            self.note(format!("some output could not be kept: {error}"));
+        }
+    }
+
+    fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>> {
+        vec![self.control.as_fd(), self.inbox.as_fd()]
+    }
+
+    fn attend(&mut self) -> Wish {
+        self.read_inbox();
+        self.read_control()
+    }
+}
