@@ -10,8 +10,12 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
+pub mod pack;
+pub mod private;
 pub mod refs;
 pub mod repository;
+pub mod snapshot;
+pub mod worktree;
 
 pub use repository::{Found, Repository};
 
