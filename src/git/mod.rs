@@ -10,6 +10,11 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
+mod commit;
+mod conserve;
+pub mod diff;
+pub mod fold;
+pub mod merge;
 pub mod pack;
 pub mod private;
 pub mod refs;

@@ -27,17 +27,25 @@ pub fn try_hold(path: &Path) -> Result<Option<Held>, StoreError> {
     }
 }
 
+/// Do something while holding the lock; `None`, and nothing done, where somebody has it.
+///
+/// # Errors
+/// Where the file cannot be opened or locked at all.
+pub fn while_held<T>(path: &Path, act: impl FnOnce() -> T) -> Result<Option<T>, StoreError> {
+    let mut lock = RwLock::new(open(path)?);
+    match lock.try_write() {
+        Ok(_guard) => Ok(Some(act())),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(StoreError::file("lock", path)(error)),
+    }
+}
+
 /// Does somebody hold the lock?
 ///
 /// # Errors
 /// Where the file cannot be opened or locked at all.
 pub fn is_held(path: &Path) -> Result<bool, StoreError> {
-    let mut lock = RwLock::new(open(path)?);
-    match lock.try_write() {
-        Ok(_) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
-        Err(error) => Err(StoreError::file("lock", path)(error)),
-    }
+    Ok(while_held(path, || ())?.is_none())
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {

@@ -53,6 +53,13 @@ pub struct Run {
     pub started: Timestamp,
 }
 
+impl Run {
+    /// Was the attempt cancelled before any shim ran it?
+    pub fn is_nobody(&self) -> bool {
+        self.shim == 0
+    }
+}
+
 /// How it ended (`exit.json`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {

@@ -1,0 +1,121 @@
+//! Taking over the result of an attempt that has ended.
+//!
+//! The objects first, then the refs that keep them, and the event last: whatever is interrupted is done again, and
+//! comes to the same.
+
+use super::{World, kept_prefix};
+use crate::core::change::{Change, Collected, Flag};
+use crate::core::event::{Event, Facts};
+use crate::core::id::{AttemptId, BranchName, CommitId};
+use crate::core::state::Task;
+use crate::git::refs::{RefChange, Swap};
+use crate::git::{GitError, pack};
+use crate::process::crash;
+use crate::store::StoreError;
+use crate::store::record::{self, Exit};
+
+/// A result could not be taken over now. It is still there, and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CollectError {
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Refs(String),
+}
+
+/// Import the result of an attempt, and tell how it ended.
+///
+/// # Errors
+/// Where that cannot be done now (a full disk, a held lock).
+pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<Vec<Event>, CollectError> {
+    let dir = world.layout.attempt(attempt);
+    let exit: Option<Exit> = record::load(&dir.exit())?;
+    let base = task.attempt(attempt.number).and_then(|attempt| attempt.base);
+    let (Some(mut exit), Some(base)) = (exit, base) else { return Ok(Vec::new()) };
+    let result = match exit.tip {
+        None => Collected::Refused { reason: "its files could not be committed".to_owned() },
+        Some(tip) => take_over(world, task, attempt, base, tip, &mut exit)?,
+    };
+    let facts = Facts {
+        ended: Some(exit.ended),
+        summary: exit.summary,
+        cpu_ms: exit.cpu_ms,
+        max_rss_kb: exit.max_rss_kb,
+        log_bytes: exit.log_bytes,
+        log_dropped: exit.log_dropped,
+        leaked: exit.leaked,
+        notes: exit.notes,
+    };
+    Ok(vec![Event::Ended { attempt, outcome: exit.outcome, result, facts }])
+}
+
+fn take_over(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    base: CommitId,
+    tip: CommitId,
+    exit: &mut Exit,
+) -> Result<Collected, CollectError> {
+    let repository = &world.repository;
+    let extras = exit.extras.iter().map(|(_, commit)| *commit);
+    let tips: Vec<CommitId> = std::iter::once(tip).chain(extras).filter(|tip| *tip != base).collect();
+    if !tips.is_empty()
+        && let pack::Imported::Refused(reason) = pack::import(repository, &world.layout.attempt(attempt).pack(), &tips, base)?
+    {
+        return Ok(Collected::Refused { reason });
+    }
+    crash::point("collect.imported");
+    let prefix = kept_prefix(attempt);
+    let mut keep: Vec<RefChange> =
+        exit.extras.iter().map(|(name, commit)| RefChange::Set(format!("{prefix}{name}"), *commit)).collect();
+    for (name, _) in &exit.extras {
+        exit.notes.push(format!("it also left {name}: kept as {prefix}{name}"));
+    }
+    if tip != base {
+        keep.push(RefChange::Set(format!("{prefix}tip"), tip));
+    }
+    swap(world, &keep)?;
+    if tip == base && exit.left_out.is_empty() {
+        return Ok(Collected::Nothing);
+    }
+    let (size, mut flags) = pack::inspect(repository, base, tip)?;
+    flags.extend(exit.left_out.iter().map(|path| Flag::LeftOut { path: path.clone() }));
+    let branch = if exit.outcome.is_success() { Some(show(world, task, attempt, tip)?) } else { None };
+    crash::point("collect.refs_created");
+    Ok(Collected::Change(Box::new(Change { tip, branch, size, flags, extras: exit.extras.clone() })))
+}
+
+fn swap(world: &World, changes: &[RefChange]) -> Result<(), CollectError> {
+    match world.repository.update_refs(changes, "pleach: keep a result")? {
+        Swap::Done => Ok(()),
+        Swap::Refused(words) => Err(CollectError::Refs(words)),
+    }
+}
+
+/// Make the branch that shows the result. A branch of that name that is not ours is left alone; the result then gets
+/// one with the number of the attempt.
+fn show(world: &World, task: &Task, attempt: AttemptId, tip: CommitId) -> Result<BranchName, CollectError> {
+    let plain = world.branch(task);
+    let numbered = BranchName(format!("{}.{}", plain.0, attempt.number));
+    let earlier = |tip: CommitId| task.attempts.iter().any(|old| task.change(old.number).is_some_and(|c| c.tip == tip));
+    for branch in [plain, numbered] {
+        let change = match world.repository.head_of(&branch)? {
+            Some(head) if head == tip => return Ok(branch),
+            Some(head) if earlier(head) => RefChange::Advance { name: branch.full(), from: head, to: tip },
+            Some(_) => continue,
+            None => RefChange::Create(branch.full(), tip),
+        };
+        // Refused where a branch `pleach` is in the way of `pleach/7`, or the user has it checked out just now.
+        if world.repository.update_refs(&[change], "pleach: show a result")? == Swap::Done {
+            return Ok(branch);
+        }
+    }
+    let wanted = world.branch(task);
+    Err(CollectError::Refs(format!(
+        "branch {wanted} cannot be created: is there a branch `{}`? rename it, or set `[branch] prefix`",
+        world.prefix.trim_end_matches('/')
+    )))
+}

@@ -1,0 +1,194 @@
+//! Bringing an attempt up: pin the base, make the worktree and the private repository, write the spec, start the shim.
+//!
+//! `spec.json` is the line between the two halves. Before it is there, everything is made again or completed; once it is
+//! there, a shim may be on its way, and the files are no longer ours to touch.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::DirBuilderExt;
+use std::process::{Child, Stdio};
+
+use super::{World, base_pin};
+use crate::core::event::{Event, Facts};
+use crate::core::change::Collected;
+use crate::core::id::{AttemptId, CommitId};
+use crate::core::outcome::Outcome;
+use crate::core::state::Task;
+use crate::core::word::Word;
+use crate::git::refs::{RefChange, Swap};
+use crate::git::{GitError, private, worktree};
+use crate::process::{crash, daemon};
+use crate::shim;
+use crate::store::layout::AttemptDir;
+use crate::store::record::{self, Spec};
+use crate::store::{Durable, StoreError, election, environment};
+
+/// An attempt could not be brought up.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaunchError {
+    #[error(transparent)]
+    Git(#[from] GitError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl LaunchError {
+    fn words(&self) -> String {
+        match self {
+            Self::Git(error) => error.words(),
+            Self::Store(StoreError::File { source, .. }) => format!("{self}: {source}"),
+            Self::Store(_) | Self::Refused(_) => self.to_string(),
+        }
+    }
+}
+
+/// Bring it up. The answer is the shim, where it is our child, or the event that says why there is none.
+pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Option<Child>, Event> {
+    let up = prepare(world, task, attempt, base).and_then(|()| spawn(world, attempt, shim::SHIM));
+    up.map_err(|error| Event::Ended {
+        attempt,
+        outcome: Outcome::CouldNotStart { reason: error.words() },
+        result: Collected::Nothing,
+        facts: Facts::default(),
+    })
+}
+
+fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<(), LaunchError> {
+    let dir = world.layout.attempt(attempt);
+    if dir.spec().exists() {
+        return Ok(());
+    }
+    for path in [&dir.0, &dir.tmp()] {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(StoreError::file("make directory", path))?;
+    }
+    let pin = RefChange::Set(base_pin(attempt), base);
+    if let Swap::Refused(words) = world.repository.update_refs(&[pin], "pleach: pin the base")? {
+        return Err(LaunchError::Refused(words));
+    }
+    crash::point("launch.pinned");
+    let place = world.place(attempt);
+    let reason = format!("pleach task {}", label(task));
+    {
+        let lock = worktree::WorktreeLock::acquire(&world.repository)?;
+        worktree::register(&world.repository, &lock, &place.worktree, base, &reason)?;
+    }
+    crash::point("launch.registered");
+    let branch = world.branch(task).0;
+    private::create(&world.repository, &place.private, &private::Private { base, branch })?;
+    worktree::lead_inside(&place)?;
+    private::checkout(&place.private, &place.worktree)?;
+    super::provision::bring(task, &place.worktree)?;
+    crash::point("launch.checked_out");
+    record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No)?;
+    crash::point("launch.spec_written");
+    Ok(())
+}
+
+/// What the task is called in lists of git.
+fn label(task: &Task) -> String {
+    match &task.spec.name {
+        Some(name) => format!("{} ({name})", task.id),
+        None => task.id.to_string(),
+    }
+}
+
+fn spec(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    base: CommitId,
+    dir: &AttemptDir,
+) -> Result<Spec, StoreError> {
+    let inherited = task.spec.environment.as_deref().map(|name| environment::find(&world.layout, name));
+    let mut variables: BTreeMap<String, Word> = inherited.transpose()?.unwrap_or_default();
+    variables.extend(task.spec.env.clone());
+    let own = [
+        ("PLEACH_TASK", Word::from(attempt.task.to_string())),
+        ("PLEACH_ATTEMPT", attempt.to_string().into()),
+        ("PLEACH_INBOX", dir.inbox().into()),
+        ("TMPDIR", dir.tmp().into()),
+        // Nobody is there to answer an editor or to leaf through a pager.
+        ("CI", "1".into()),
+        ("EDITOR", "true".into()),
+        ("VISUAL", "true".into()),
+        ("PAGER", "cat".into()),
+    ];
+    let explicit = &task.spec.env;
+    variables.extend(own.into_iter().filter(|(name, _)| !explicit.contains_key(*name)).map(|(n, v)| (n.to_owned(), v)));
+    let command = task.spec.command.shown();
+    let message = task.spec.message.clone().unwrap_or_else(|| match &task.spec.name {
+        Some(name) => format!("{name}: {command}"),
+        None => command,
+    });
+    Ok(Spec {
+        attempt,
+        repository: world.repository.common_dir().into(),
+        worktree: world.layout.worktree(attempt).into(),
+        base,
+        directory: task.spec.directory.clone(),
+        command: task.spec.command.clone(),
+        environment: variables,
+        setup: task.spec.setup.clone(),
+        timeout: task.spec.timeout,
+        grace: task.spec.grace,
+        log_cap: task.spec.log_cap,
+        message: format!("{message}\n\nPleach-Task: {attempt}\n"),
+    })
+}
+
+/// Start a shim, and wait until it holds its lock.
+fn spawn(world: &World, attempt: AttemptId, role: &str) -> Result<Option<Child>, LaunchError> {
+    let dir = world.layout.attempt(attempt);
+    let log = world.layout.coordinator_log();
+    let started = daemon::start(&[role.as_ref(), dir.0.as_os_str()], &log, Stdio::piped());
+    let mut child = started.map_err(StoreError::file("start the shim of", &dir.0))?;
+    crash::point("launch.spawned");
+    let mut words = String::new();
+    if let Some(pipe) = child.stdout.take() {
+        // An end without words is told by the exit code below.
+        let _ = BufReader::new(pipe).read_line(&mut words);
+    }
+    if words == shim::UP {
+        return Ok(Some(child));
+    }
+    let _ = child.wait();
+    match words.trim() {
+        "" => Err(LaunchError::Refused("its supervisor died at once".to_owned())),
+        words => Err(LaunchError::Refused(words.to_owned())),
+    }
+}
+
+/// The shim is dead: let another save what it left, and wait for that.
+///
+/// # Errors
+/// Where it cannot be started; what the dead one left is then still there.
+pub(super) fn salvage(world: &World, attempt: AttemptId) -> Result<(), String> {
+    let dir = world.layout.attempt(attempt);
+    let log = world.layout.coordinator_log();
+    let started = daemon::start(&[shim::SALVAGE.as_ref(), dir.0.as_os_str()], &log, Stdio::null());
+    let mut child = started.map_err(|error| error.to_string())?;
+    let ended = child.wait().map_err(|error| error.to_string())?;
+    if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of attempt {attempt} ended with {ended}")) }
+}
+
+/// Record that an attempt was cancelled before its shim ever ran, so that no shim which is still on its way runs it.
+/// `false` where one was faster.
+///
+/// # Errors
+/// Where its directory cannot be written.
+pub(super) fn abandon(world: &World, attempt: AttemptId) -> Result<bool, StoreError> {
+    let dir = world.layout.attempt(attempt);
+    crate::store::make_dir(&dir.0)?;
+    let won = election::while_held(&dir.lock(), || -> Result<bool, StoreError> {
+        if let Some(run) = record::load::<record::Run>(&dir.run())? {
+            return Ok(run.is_nobody());
+        }
+        let nobody = record::Run { shim: 0, started: crate::process::clock::now() };
+        record::save(&dir.run(), &nobody, Durable::Yes)?;
+        Ok(true)
+    })?;
+    won.unwrap_or(Ok(false))
+}

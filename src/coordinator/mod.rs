@@ -1,0 +1,112 @@
+//! The coordinator: one process per repository, started on demand, gone when idle.
+//!
+//! One loop: **observe** the world ([`observe`]), **decide** (pure, [`crate::core::decide`]), **act** (one file per
+//! action: [`start`], [`launch`], [`collect`], [`remove`], [`landing`]), **record** what happened. Starting, resuming after
+//! a `kill -9` and ordinary running are this same loop; there is no recovery path to forget.
+//!
+//! It alone appends to the journal. Actions run on threads of their own and come back with events; no two of them work
+//! on one subject. Whatever it forgets by dying is either in the journal, or can be seen in the world.
+
+mod collect;
+mod landing;
+mod launch;
+mod listen;
+mod observe;
+pub mod protocol;
+mod provision;
+mod remove;
+mod requests;
+mod run;
+mod start;
+mod sweep;
+pub mod trash;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, Config};
+use crate::core::id::{AttemptId, BranchName};
+use crate::core::state::Task;
+use crate::git::Repository;
+use crate::git::worktree::Place;
+use crate::process::{clock, daemon};
+use crate::store::{Layout, election};
+
+/// Everything that an action may need and never changes. Shared by all threads.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) repository: Repository,
+    pub(crate) layout: Layout,
+    /// What comes before the id in the name of a result's branch.
+    pub(crate) prefix: String,
+}
+
+impl World {
+    /// Where the files and the private repository of an attempt are.
+    pub(crate) fn place(&self, attempt: AttemptId) -> Place {
+        Place { worktree: self.layout.worktree(attempt), private: self.layout.attempt(attempt).git() }
+    }
+
+    /// The branch that shows a task's result.
+    pub(crate) fn branch(&self, task: &Task) -> BranchName {
+        let name = task.spec.name.as_ref().map(|name| format!("-{name}")).unwrap_or_default();
+        BranchName(format!("{}{}{name}", self.prefix, task.id))
+    }
+}
+
+/// The ref that keeps an attempt's base from a garbage collection while the attempt lives.
+pub(crate) fn base_pin(attempt: AttemptId) -> String {
+    format!("refs/pleach/base/{attempt}")
+}
+
+/// What an attempt left, below this prefix; its result is `tip`.
+pub fn kept_prefix(attempt: AttemptId) -> String {
+    format!("refs/pleach/kept/{attempt}/")
+}
+
+/// The ref that says that a landing has happened: it is set in the same transaction as the target.
+pub(crate) fn landed_mark(attempt: AttemptId) -> String {
+    format!("refs/pleach/landed/{attempt}")
+}
+
+/// Run as the coordinator of the repository whose common directory is the first argument.
+pub fn main(args: &[OsString]) -> ExitCode {
+    daemon::detach();
+    let Some(common_dir) = args.first().map(PathBuf::from) else { return ExitCode::from(2) };
+    match serve(common_dir) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log(&format!("leaves: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(layout) = Layout::find(&common_dir)? else { return Ok(()) };
+    // Somebody else leads: all is well.
+    let Some(_lead) = election::try_hold(&layout.lock())? else { return Ok(()) };
+    let repository = Repository::at(&common_dir);
+    let top = repository.worktrees().ok().and_then(|list| list.into_iter().find(|tree| !tree.is_bare)).map(|tree| tree.path);
+    let config = Config::load(top.as_deref()).unwrap_or_else(|error| {
+        log(&format!("goes on without the configuration: {error}"));
+        Config::default()
+    });
+    let idle = config::env::idle_seconds().map_or(Duration::from_secs(60), Duration::from_secs);
+    let world = Arc::new(World { repository, layout, prefix: config.branch_prefix.clone() });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
+    let tasks = tokio::task::LocalSet::new();
+    runtime.block_on(tasks.run_until(run::run(world, config.limits(), idle)))?;
+    // Threads that still copy or delete must not keep us: whatever they do can be done again.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// One line for the coordinator's own log.
+pub(crate) fn log(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{} coordinator {}: {text}", clock::now(), std::process::id());
+}

@@ -1,0 +1,54 @@
+//! Looking at the world: what is seen of an attempt's shim, and of the disk.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+
+use crate::core::inventory::Shim;
+use crate::store::layout::AttemptDir;
+use crate::store::record::{self, Run};
+use crate::store::{StoreError, election};
+
+/// What is seen of a shim now.
+///
+/// # Errors
+/// Where the attempt's files cannot be read: then nothing is known, and nothing may be concluded.
+pub(super) fn shim(dir: &AttemptDir) -> Result<Shim, StoreError> {
+    if dir.exit().exists() {
+        return Ok(Shim::Exited);
+    }
+    match record::load::<Run>(&dir.run())? {
+        Some(run) if !run.is_nobody() => {}
+        _ => return Ok(Shim::Absent),
+    }
+    if election::is_held(&dir.lock())? {
+        return Ok(Shim::Alive);
+    }
+    // It may have written its record between the two looks.
+    Ok(if dir.exit().exists() { Shim::Exited } else { Shim::Dead })
+}
+
+/// Come back when the shim is gone. The process id only wakes us; what counts is the lock.
+pub(super) async fn until_gone(dir: AttemptDir) {
+    let run: Option<Run> = record::load(&dir.run()).ok().flatten();
+    let pid = run.and_then(|run| Pid::from_raw(run.shim as i32));
+    if let Some(Ok(pidfd)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK))
+        && matches!(shim(&dir), Ok(Shim::Alive))
+        && let Ok(door) = AsyncFd::new(pidfd)
+    {
+        let _ = door.readable().await;
+        return;
+    }
+    // No such descriptor on this system: look now and then.
+    while matches!(shim(&dir), Ok(Shim::Alive)) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Bytes free for us where this path is.
+pub(super) fn free_disk(path: &Path) -> Option<u64> {
+    let seen = rustix::fs::statvfs(path).ok()?;
+    Some(seen.f_bavail.saturating_mul(seen.f_frsize))
+}

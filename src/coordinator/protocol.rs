@@ -1,0 +1,120 @@
+//! What is said on the coordinator's socket: one JSON line each way.
+//!
+//! Every request may be sent again after a broken connection: it then does no more than it did the first time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::change::FoldRequest;
+use crate::core::id::{AttemptId, TaskId};
+use crate::core::policy::Limits;
+use crate::core::task::TaskSpec;
+
+/// A question or an order.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Look around: something may have happened. Also: are you there?
+    Poke,
+    /// Take a task. The same `spec.request` twice is one task.
+    Submit {
+        /// What is asked.
+        spec: Box<TaskSpec>,
+        /// The limits that the asker's configuration gives.
+        limits: Limits,
+    },
+    /// End these tasks; those that wait are withdrawn.
+    Cancel {
+        /// Which.
+        tasks: Vec<TaskId>,
+        /// Without grace?
+        now: bool,
+    },
+    /// Another attempt of these.
+    Retry {
+        /// Which.
+        tasks: Vec<TaskId>,
+    },
+    /// Put these into the line of their target, in this order.
+    Fold {
+        /// Which, and how.
+        folds: Vec<(TaskId, FoldRequest)>,
+    },
+    /// Drop these results.
+    Discard {
+        /// Which.
+        tasks: Vec<TaskId>,
+    },
+    /// Bring the results of these attempts back.
+    Restore {
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// Free what is kept of these attempts: refs, logs, worktrees.
+    Free {
+        /// Which.
+        attempts: Vec<AttemptId>,
+    },
+    /// Start nothing more, or start again.
+    Pause {
+        /// Which of the two.
+        paused: bool,
+    },
+    /// Answer when these tasks have got there.
+    Await {
+        /// Which.
+        tasks: Vec<TaskId>,
+        /// Where.
+        until: Until,
+        /// Is one enough?
+        any: bool,
+    },
+    /// Answer with [`Response::Tick`] for each event from now on, without end.
+    Watch,
+}
+
+/// How far a task has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// It has no attempt under way and none ahead.
+    Ended,
+    /// It is in no line and on no way into a target.
+    Landed,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// It is so.
+    Yes,
+    /// The task has this id.
+    Submitted(TaskId),
+    /// No, and nothing was changed.
+    No(Refused),
+    /// Something happened.
+    Tick,
+}
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// What kind of no.
+    pub kind: RefusedKind,
+    /// In words, without a full stop.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+/// What kind of no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusedKind {
+    /// There is no such task.
+    UnknownTask,
+    /// Not where the task stands.
+    WrongState,
+    /// We failed.
+    Internal,
+}

@@ -1,0 +1,108 @@
+//! Ignored files that a task needs (`.env`, `node_modules`) come along.
+//!
+//! What comes: files of the user's checkout that git ignores *and* that match `.worktreeinclude` (gitignore syntax, the
+//! de-facto standard) or a pattern of `[worktree] copy`. Git itself does the matching. They are copied by reflink where
+//! the file system can, links are copied as links, and nothing that is tracked is ever overwritten.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use super::launch::LaunchError;
+use crate::core::state::Task;
+use crate::core::word::Word;
+use crate::process::Tool;
+use crate::process::tool::fields;
+use crate::store::StoreError;
+
+/// The file of patterns, at the top of a checkout.
+const INCLUDE_FILE: &str = ".worktreeinclude";
+
+/// Copy them into the worktree.
+///
+/// # Errors
+/// Where a pattern or a file cannot be read, or a copy cannot be written.
+pub(super) fn bring(task: &Task, worktree: &Path) -> Result<(), LaunchError> {
+    let Some(checkout) = task.spec.checkout.as_ref().map(Word::as_path).filter(|dir| dir.is_dir()) else {
+        return Ok(());
+    };
+    let include = checkout.join(INCLUDE_FILE);
+    let mut patterns = match fs::read(&include) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(StoreError::file("read", include)(error).into()),
+    };
+    for pattern in &task.spec.copy {
+        patterns.extend_from_slice(format!("\n{pattern}\n").as_bytes());
+    }
+    if patterns.iter().all(u8::is_ascii_whitespace) {
+        return Ok(());
+    }
+    for path in wanted(checkout, &patterns)? {
+        copy(&checkout.join(&path), &worktree.join(&path))?;
+    }
+    Ok(())
+}
+
+/// The ignored paths that match, relative to the checkout. A directory that is ignored as a whole is one path.
+fn wanted(checkout: &Path, patterns: &[u8]) -> Result<Vec<PathBuf>, LaunchError> {
+    let cannot = StoreError::file("write patterns beside", checkout);
+    let file = tempfile::NamedTempFile::new().and_then(|mut file| file.write_all(patterns).map(|()| file));
+    let file = file.map_err(cannot)?;
+    let ask = |exclude: &std::ffi::OsStr| -> Result<BTreeSet<PathBuf>, LaunchError> {
+        let list = Tool::git().dir(checkout).args(["-c", "core.fsmonitor=false", "ls-files", "-z", "--others", "--ignored"]);
+        let answer = list.arg(exclude).run().map_err(crate::git::GitError::from)?;
+        Ok(fields(&answer).map(|path| Word::from(path.to_vec()).as_path().to_owned()).collect())
+    };
+    let mut from_file = std::ffi::OsString::from("--exclude-from=");
+    from_file.push(file.path());
+    let matching = ask(&from_file)?;
+    if matching.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ignored = ask("--exclude-standard".as_ref())?;
+    Ok(matching.intersection(&ignored).cloned().collect())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), LaunchError> {
+    for entry in WalkDir::new(from).follow_links(false) {
+        let entry = entry.map_err(|error| StoreError::file("read", from)(error.into()))?;
+        let target = match entry.path().strip_prefix(from) {
+            Ok(rest) if !rest.as_os_str().is_empty() => to.join(rest),
+            _ => to.to_owned(),
+        };
+        copy_one(entry.path(), entry.file_type(), &target).map_err(StoreError::file("copy", entry.path()))?;
+    }
+    Ok(())
+}
+
+fn copy_one(from: &Path, kind: fs::FileType, to: &Path) -> io::Result<()> {
+    if kind.is_dir() {
+        return fs::create_dir_all(to);
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if to.symlink_metadata().is_ok() {
+        // Tracked, or brought by an earlier try.
+        return Ok(());
+    }
+    if kind.is_symlink() {
+        return std::os::unix::fs::symlink(fs::read_link(from)?, to);
+    }
+    if kind.is_file() {
+        reflink_copy::reflink_or_copy(from, to)?;
+        let times = fs::metadata(from)?;
+        let copied = fs::File::options().append(true).open(to);
+        // Build tools compare times: a copy is as old as its original. Read-only ones keep their own.
+        if let (Ok(file), Ok(modified)) = (copied, times.modified()) {
+            file.set_modified(modified)?;
+        }
+        fs::set_permissions(to, times.permissions())?;
+    }
+    // Sockets and pipes belong to the process that made them.
+    Ok(())
+}

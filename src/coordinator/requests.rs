@@ -1,0 +1,178 @@
+//! What is asked of the coordinator, judged by where the tasks stand. Pure: events or a no come out.
+
+use super::protocol::{Refused, RefusedKind, Request, Until};
+use crate::core::change::Direction;
+use crate::core::event::Event;
+use crate::core::id::{AttemptId, TaskId};
+use crate::core::state::{State, Task, TaskState, Waiting};
+
+/// The events that a request makes, all or none.
+///
+/// # Errors
+/// Where the request does not fit: nothing is changed then.
+pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refused> {
+    let each = |tasks: &[TaskId], judge: &dyn Fn(&Task) -> Result<Option<Event>, Refused>| {
+        let events = tasks.iter().map(|id| judge(find(state, *id)?));
+        Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    };
+    match request {
+        Request::Cancel { tasks, now } => each(tasks, &|task| cancel(task, *now)),
+        Request::Retry { tasks } => each(tasks, &retry),
+        Request::Discard { tasks } => each(tasks, &discard),
+        Request::Fold { folds } => {
+            let events = folds.iter().map(|(id, request)| {
+                let task = find(state, *id)?;
+                let event = Event::FoldRequested { task: *id, request: request.clone() };
+                match request.direction {
+                    Direction::Fold => fold(task, event),
+                    Direction::Undo => undo(task, event),
+                }
+            });
+            Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        }
+        Request::Restore { attempts } => {
+            let events = attempts.iter().map(|attempt| restore(find(state, attempt.task)?, *attempt));
+            Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        }
+        Request::Pause { paused: true } if !state.is_paused() => Ok(vec![Event::Paused]),
+        Request::Pause { paused: false } if state.is_paused() => Ok(vec![Event::Resumed]),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Have the tasks got there? A task that can get no further by itself has, too.
+pub(super) fn has_reached(state: &State, tasks: &[TaskId], until: Until, any: bool) -> bool {
+    let there = |id: &TaskId| {
+        let Some(task) = state.task(*id) else { return true };
+        let stuck = matches!(state.waiting(task), Some(Waiting::Blocked(_)));
+        let ended = !task.has_work_ahead() || stuck;
+        match until {
+            Until::Ended => ended,
+            Until::Landed => ended && !matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }),
+        }
+    };
+    if any { tasks.iter().any(there) } else { tasks.iter().all(there) }
+}
+
+fn find(state: &State, id: TaskId) -> Result<&Task, Refused> {
+    state.task(id).ok_or_else(|| Refused {
+        kind: RefusedKind::UnknownTask,
+        message: format!("there is no task {id}"),
+        hint: Some("see all tasks with `pleach ls --all`".to_owned()),
+    })
+}
+
+fn wrong(message: String, hint: impl Into<Option<&'static str>>) -> Refused {
+    Refused { kind: RefusedKind::WrongState, message, hint: hint.into().map(str::to_owned) }
+}
+
+/// How a refusal names where a task stands.
+fn stands(task: &Task) -> &'static str {
+    match task.state {
+        TaskState::Pending => "waiting",
+        TaskState::Running { .. } => "running",
+        TaskState::Withdrawn => "cancelled",
+        TaskState::Failed => "failed",
+        TaskState::Empty => "without changes",
+        TaskState::Ready { .. } => "ready for review",
+        TaskState::Queued { .. } => "queued for its target",
+        TaskState::Landing { .. } => "being folded",
+        TaskState::Refused { .. } => "held or in conflict",
+        TaskState::Folded(_) => "folded",
+        TaskState::Discarded => "discarded",
+    }
+}
+
+fn cancel(task: &Task, now: bool) -> Result<Option<Event>, Refused> {
+    let id = task.id;
+    match task.state {
+        TaskState::Pending => Ok(Some(Event::Withdrawn { task: id })),
+        TaskState::Running { cancel: Some(asked) } if asked || !now => Ok(None),
+        TaskState::Running { .. } => Ok(Some(Event::CancelRequested { task: id, now })),
+        // Whoever cancels what has just been cancelled has got what they wanted.
+        TaskState::Withdrawn => Ok(None),
+        TaskState::Failed if last_was_cancelled(task) => Ok(None),
+        _ => Err(wrong(
+            format!("task {id} is {}, so there is nothing to cancel", stands(task)),
+            "drop its result with `pleach discard`",
+        )),
+    }
+}
+
+fn last_was_cancelled(task: &Task) -> bool {
+    use crate::core::outcome::Outcome;
+    let ended = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+    ended.is_some_and(|ended| ended.outcome == Outcome::Cancelled)
+}
+
+fn retry(task: &Task) -> Result<Option<Event>, Refused> {
+    let id = task.id;
+    match task.state {
+        TaskState::Pending => Ok(None),
+        TaskState::Running { .. } => Err(wrong(format!("task {id} is running"), "cancel it first with `pleach cancel`")),
+        TaskState::Queued { .. } | TaskState::Landing { .. } => {
+            Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"))
+        }
+        TaskState::Folded(_) => {
+            Err(wrong(format!("task {id} is folded"), "take the fold back first with `pleach undo`"))
+        }
+        _ => Ok(Some(Event::Retried { task: id })),
+    }
+}
+
+fn discard(task: &Task) -> Result<Option<Event>, Refused> {
+    let id = task.id;
+    match task.state {
+        TaskState::Discarded => Ok(None),
+        TaskState::Pending | TaskState::Running { .. } => {
+            Err(wrong(format!("task {id} is {}", stands(task)), "end it first with `pleach cancel`"))
+        }
+        TaskState::Queued { .. } | TaskState::Landing { .. } => {
+            Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"))
+        }
+        TaskState::Folded(_) => {
+            Err(wrong(format!("task {id} is folded"), "take the fold back with `pleach undo`"))
+        }
+        _ => Ok(Some(Event::Discarded { task: id })),
+    }
+}
+
+fn restore(task: &Task, attempt: AttemptId) -> Result<Option<Event>, Refused> {
+    let id = task.id;
+    let kept = task.attempt(attempt.number).filter(|attempt| !attempt.freed);
+    if kept.is_none() || task.change(attempt.number).is_none() {
+        return Err(wrong(format!("attempt {attempt} left no change that is kept"), "see what it left with `pleach status`"));
+    }
+    match task.state {
+        TaskState::Ready { attempt: shown } if shown == attempt.number => Ok(None),
+        TaskState::Ready { .. } | TaskState::Refused { .. } | TaskState::Failed | TaskState::Discarded => {
+            Ok(Some(Event::Restored { attempt }))
+        }
+        _ => Err(wrong(format!("task {id} is {}", stands(task)), None)),
+    }
+}
+
+fn fold(task: &Task, event: Event) -> Result<Option<Event>, Refused> {
+    let id = task.id;
+    match task.state {
+        TaskState::Ready { .. } | TaskState::Refused { .. } => Ok(Some(event)),
+        TaskState::Queued { .. } | TaskState::Landing { .. } | TaskState::Folded(_) => Ok(None),
+        TaskState::Empty => Ok(None),
+        TaskState::Pending | TaskState::Running { .. } => {
+            Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"))
+        }
+        TaskState::Failed | TaskState::Discarded => Err(wrong(
+            format!("task {id} is {}", stands(task)),
+            "look at what it left with `pleach diff`, and take it up again with `pleach restore`",
+        )),
+        TaskState::Withdrawn => Err(wrong(format!("task {id} never ran"), "run it with `pleach retry`")),
+    }
+}
+
+fn undo(task: &Task, event: Event) -> Result<Option<Event>, Refused> {
+    match task.state {
+        TaskState::Folded(_) => Ok(Some(event)),
+        TaskState::Queued { undoes: Some(_), .. } | TaskState::Landing { undoes: Some(_), .. } => Ok(None),
+        _ => Err(wrong(format!("task {} is {}, not folded", task.id, stands(task)), "see what is with `pleach ls --all`")),
+    }
+}

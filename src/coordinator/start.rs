@@ -1,0 +1,42 @@
+//! Giving an attempt its base.
+
+use super::World;
+use crate::core::event::Event;
+use crate::core::id::{AttemptId, CommitId};
+use crate::core::state::{State, Task};
+use crate::git::GitError;
+use crate::git::merge::{self, Identity};
+use crate::process::{clock, crash};
+
+/// What the base is made of.
+#[derive(Debug)]
+pub(super) struct Plan {
+    attempt: AttemptId,
+    base: CommitId,
+    tips: Vec<CommitId>,
+}
+
+/// The base of the task, and the results of its needs.
+pub(super) fn plan(state: &State, task: &Task, attempt: AttemptId) -> Plan {
+    let needs = task.spec.needs.iter().filter_map(|need| state.task(*need));
+    Plan { attempt, base: task.spec.base, tips: needs.filter_map(Task::tip).collect() }
+}
+
+/// Fold the needs onto the base, in memory.
+///
+/// # Errors
+/// Where git fails.
+pub(super) fn start(world: &World, plan: &Plan) -> Result<Vec<Event>, GitError> {
+    let attempt = plan.attempt;
+    let identity = Identity::of(&world.repository, clock::now())?;
+    let message = format!("Base of task {}: its needs, together", attempt.task);
+    let combined = merge::combine(&world.repository, plan.base, &plan.tips, &message, &identity)?;
+    crash::point("start.planned");
+    Ok(vec![match combined {
+        Ok(base) => Event::Started { attempt, base },
+        Err(paths) => {
+            let paths = crate::core::change::list(paths.iter().map(|path| path.shown()));
+            Event::NotStarted { attempt, reason: format!("the results of its needs conflict in {paths}") }
+        }
+    }])
+}

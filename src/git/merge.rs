@@ -1,0 +1,347 @@
+//! What would land. Nothing moves here: only objects are written, and the same question gives the same commit.
+//!
+//! - The verdict on text is `git merge-tree`'s alone (the ort engine), with the attributes of the target.
+//! - A plan never asks for unrelated histories to be joined, and never takes a side.
+//! - Every plan passes the conservation check: a tree that would change more than the change did is refused.
+
+use super::commit::{self, Commit, Made};
+use super::{GitError, Repository, conserve};
+use crate::core::change::{Conflict, ConflictPath, Hold, Landing, Refusal};
+use crate::core::id::{CommitId, TreeId};
+use crate::core::task::Strategy;
+use crate::core::word::Word;
+use crate::process::tool::fields;
+
+pub use super::commit::Identity;
+
+/// Paths of a conflict that are looked up in the history; the rest are named without their commits.
+const EXPLAINED: usize = 50;
+
+/// What `git merge-tree` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Merged {
+    /// One tree.
+    Clean(TreeId),
+    /// These paths conflict. (None may be named, for a conflict of another kind.)
+    Conflict(Vec<Word>),
+    /// The two have no commit in common.
+    NoBase,
+}
+
+/// A wish: this change on that head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted<'a> {
+    /// The target as it is now.
+    pub head: CommitId,
+    /// Where the change begins.
+    pub base: CommitId,
+    /// Where it ends.
+    pub tip: CommitId,
+    /// How it becomes part of the target.
+    pub strategy: Strategy,
+    /// The message of a commit that we make; replayed commits keep their own.
+    pub message: &'a str,
+    /// The graph does not tell what the target holds (a fold of it was undone, a need was squashed): take
+    /// `base..tip` as a difference, even if the tip is in the target's history.
+    pub replay: bool,
+}
+
+/// What would land.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Plan {
+    /// This commit; it descends from the head.
+    Land(CommitId),
+    /// The head holds it: nothing would change.
+    Already,
+    /// It does not go in.
+    Refused(Refusal),
+}
+
+/// Merge in memory. With `base`, it alone is the merge base; without, git finds it in the graph.
+///
+/// # Errors
+/// Where an object is missing or git cannot be run.
+pub fn merge_trees(
+    repo: &Repository,
+    base: Option<CommitId>,
+    ours: CommitId,
+    theirs: CommitId,
+) -> Result<Merged, GitError> {
+    let [our_name, their_name] = [ours, theirs].map(|id| id.to_string());
+    // The attributes of the target decide about merge drivers: not those of some checkout, nor those of the change.
+    let mut tool = repo.git().arg(format!("--attr-source={ours}"));
+    tool = tool.args(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages"]);
+    if let Some(base) = base {
+        tool = tool.arg(format!("--merge-base={base}"));
+    }
+    let shown = tool.shown();
+    let output = tool.args([&our_name, &their_name]).output()?;
+    let mut answer = fields(&output.stdout);
+    match (output.code, answer.next()) {
+        (Some(0), Some(tree)) => {
+            super::repository::parse("merge-tree", &String::from_utf8_lossy(tree)).map(Merged::Clean)
+        }
+        (Some(1), Some(_)) => Ok(Merged::Conflict(answer.map(|path| Word::from(path.to_vec())).collect())),
+        _ if base.is_none() && merge_bases(repo, ours, theirs)?.is_empty() => Ok(Merged::NoBase),
+        (code, _) => Err(commit::failed(shown, code, output.stderr)),
+    }
+}
+
+/// All best common ancestors.
+pub(super) fn merge_bases(repo: &Repository, one: CommitId, other: CommitId) -> Result<Vec<CommitId>, GitError> {
+    let output = repo.git().args(["merge-base", "--all", &one.to_string(), &other.to_string()]).output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect())
+}
+
+/// What would land, as a commit that is written but that nothing leads to yet.
+///
+/// The graph is trusted where the change begins in the target's history (a three-way merge with the base that git
+/// finds); else the change is replayed: its commits along first parents, one by one, each as the difference to its
+/// first parent, so that a merge inside it is one step. Where first parents do not lead from the tip to the base, the
+/// whole change is one step. `Squash` always takes the whole change in one step.
+///
+/// # Errors
+/// Where an object is missing or git cannot be run. A conflict, or a commit that cannot be signed, is a [`Plan`].
+pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Plan, GitError> {
+    let &Wanted { head, base, tip, .. } = wanted;
+    if !wanted.replay && repo.is_ancestor(tip, head)? {
+        return Ok(Plan::Already);
+    }
+    let follows = repo.is_ancestor(base, head)?;
+    let planner = Planner { repo, wanted, who, natural: !wanted.replay && follows && repo.is_ancestor(base, tip)? };
+    let made = match wanted.strategy {
+        Strategy::FastForward if follows && repo.is_ancestor(head, tip)? => Ok(tip),
+        Strategy::FastForward => Err(Plan::Refused(Refusal::Held(Hold::NotFastForward))),
+        Strategy::Merge => planner.merge()?,
+        Strategy::Squash => planner.squash()?,
+        Strategy::Rebase => planner.replay(head)?,
+    };
+    let to = match made {
+        Ok(to) if to == head => return Ok(Plan::Already),
+        Ok(to) => to,
+        Err(plan) => return Ok(plan),
+    };
+    let bases = if planner.natural { merge_bases(repo, head, tip)? } else { vec![base] };
+    checked(repo, head, to, &bases, tip)
+}
+
+/// The base of a task that needs others: their tips folded onto `base`, in order, or the paths that conflict.
+///
+/// A tip that descends from what there is so far is taken as it is; one that is held by it adds nothing; any other
+/// makes a merge commit.
+///
+/// # Errors
+/// As [`plan`].
+pub fn combine(
+    repo: &Repository,
+    base: CommitId,
+    tips: &[CommitId],
+    message: &str,
+    who: &Identity,
+) -> Result<Result<CommitId, Vec<Word>>, GitError> {
+    let mut so_far = base;
+    for &tip in tips {
+        if repo.is_ancestor(tip, so_far)? {
+            continue;
+        }
+        if repo.is_ancestor(so_far, tip)? {
+            so_far = tip;
+            continue;
+        }
+        let merged = match merge_trees(repo, None, so_far, tip)? {
+            // A result that was made on a history of its own is still a difference to the base.
+            Merged::NoBase => merge_trees(repo, Some(base), so_far, tip)?,
+            merged => merged,
+        };
+        let tree = match merged {
+            Merged::Clean(tree) => tree,
+            Merged::Conflict(paths) => return Ok(Err(paths)),
+            Merged::NoBase => return Ok(Err(Vec::new())),
+        };
+        let commit = Commit::new(tree, vec![so_far, tip], who, message);
+        so_far = commit.write(repo, who)?;
+    }
+    Ok(Ok(so_far))
+}
+
+/// A fold taken back: one commit on top of the head, with the difference `folded.to..folded.from`.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_undo(
+    repo: &Repository,
+    head: CommitId,
+    folded: &Landing,
+    message: &str,
+    who: &Identity,
+) -> Result<Plan, GitError> {
+    let tree = match merge_trees(repo, Some(folded.to), head, folded.from)? {
+        Merged::Clean(tree) => tree,
+        Merged::Conflict(paths) => return conflict(repo, head, head, folded.from, &[folded.to], paths),
+        Merged::NoBase => return Ok(Plan::Refused(Refusal::Held(no_base()))),
+    };
+    if tree == repo.tree_of(head)? {
+        return Ok(Plan::Already);
+    }
+    match Commit::new(tree, vec![head], who, message).sign(repo, who)? {
+        Made::Commit(to) => checked(repo, head, to, &[folded.to], folded.from),
+        Made::NotSigned(reason) => Ok(Plan::Refused(Refusal::Held(Hold::Refused { reason }))),
+    }
+}
+
+fn no_base() -> Hold {
+    Hold::Refused { reason: "the change and the target have no commit in common".to_owned() }
+}
+
+fn checked(
+    repo: &Repository,
+    head: CommitId,
+    to: CommitId,
+    bases: &[CommitId],
+    tip: CommitId,
+) -> Result<Plan, GitError> {
+    let paths = conserve::beyond(repo, head, to, bases, tip)?;
+    Ok(match paths.is_empty() {
+        true => Plan::Land(to),
+        false => Plan::Refused(Refusal::Held(Hold::NotConserved { paths })),
+    })
+}
+
+/// A conflict, with who touched each path since the bases.
+fn conflict(
+    repo: &Repository,
+    onto: CommitId,
+    ours: CommitId,
+    theirs: CommitId,
+    bases: &[CommitId],
+    paths: Vec<Word>,
+) -> Result<Plan, GitError> {
+    let mut told = Vec::with_capacity(paths.len());
+    for (place, path) in paths.into_iter().enumerate() {
+        let (mut our_last, mut their_last) = (None, None);
+        if place < EXPLAINED {
+            our_last = last_touch(repo, ours, bases, &path)?;
+            their_last = last_touch(repo, theirs, bases, &path)?;
+        }
+        told.push(ConflictPath { path, ours: our_last, theirs: their_last });
+    }
+    Ok(Plan::Refused(Refusal::Conflict(Conflict { onto, paths: told })))
+}
+
+fn last_touch(
+    repo: &Repository,
+    side: CommitId,
+    bases: &[CommitId],
+    path: &Word,
+) -> Result<Option<CommitId>, GitError> {
+    let asked = repo.git().args(["--literal-pathspecs", "rev-list", "-1", &side.to_string()]);
+    let asked = asked.args(bases.iter().map(|base| format!("^{base}"))).arg("--").arg(path.as_os_str());
+    Ok(asked.line()?.parse().ok())
+}
+
+/// `Err` is a plan that is final: already there, or refused.
+type Step = Result<CommitId, Plan>;
+
+struct Planner<'a> {
+    repo: &'a Repository,
+    wanted: &'a Wanted<'a>,
+    who: &'a Identity,
+    natural: bool,
+}
+
+impl Planner<'_> {
+    fn merge(&self) -> Result<Step, GitError> {
+        let &Wanted { head, tip, message, .. } = self.wanted;
+        let (tree, second) = if self.natural {
+            match self.whole()? {
+                Ok(tree) => (tree, tip),
+                Err(plan) => return Ok(Err(plan)),
+            }
+        } else {
+            match self.replay(head)? {
+                Ok(replayed) if replayed == head => return Ok(Err(Plan::Already)),
+                Ok(replayed) => (self.repo.tree_of(replayed)?, replayed),
+                Err(plan) => return Ok(Err(plan)),
+            }
+        };
+        if tree == self.repo.tree_of(head)? {
+            return Ok(Err(Plan::Already));
+        }
+        self.sign(&Commit::new(tree, vec![head, second], self.who, message))
+    }
+
+    fn squash(&self) -> Result<Step, GitError> {
+        let &Wanted { head, tip, message, .. } = self.wanted;
+        let tree = match self.whole()? {
+            Ok(tree) if tree == self.repo.tree_of(head)? => return Ok(Err(Plan::Already)),
+            Ok(tree) => tree,
+            Err(plan) => return Ok(Err(plan)),
+        };
+        let author = Commit::read(self.repo, tip)?.author;
+        self.sign(&Commit { author, ..Commit::new(tree, vec![head], self.who, message) })
+    }
+
+    /// The tree of the whole change on the head.
+    fn whole(&self) -> Result<Result<TreeId, Plan>, GitError> {
+        let &Wanted { head, base, tip, .. } = self.wanted;
+        self.step(head, (!self.natural).then_some(base), tip)
+    }
+
+    /// The tree of one difference on a commit; without a base, git finds it.
+    fn step(&self, ours: CommitId, base: Option<CommitId>, theirs: CommitId) -> Result<Result<TreeId, Plan>, GitError> {
+        let paths = match merge_trees(self.repo, base, ours, theirs)? {
+            Merged::Clean(tree) => return Ok(Ok(tree)),
+            Merged::Conflict(paths) => paths,
+            Merged::NoBase => return Ok(Err(Plan::Refused(Refusal::Held(no_base())))),
+        };
+        let &Wanted { head, base: begin, tip, .. } = self.wanted;
+        let since = if self.natural { merge_bases(self.repo, head, tip)? } else { vec![begin] };
+        conflict(self.repo, head, head, theirs, &since, paths).map(Err)
+    }
+
+    /// The commits of the change on top of `onto`, without those that add nothing there.
+    fn replay(&self, onto: CommitId) -> Result<Step, GitError> {
+        let mut so_far = onto;
+        for (parent, id) in self.chain()? {
+            if parent == so_far {
+                so_far = id;
+                continue;
+            }
+            let tree = match self.step(so_far, Some(parent), id)? {
+                Ok(tree) if tree == self.repo.tree_of(so_far)? => continue,
+                Ok(tree) => tree,
+                Err(plan) => return Ok(Err(plan)),
+            };
+            let replayed = Commit { tree, parents: vec![so_far], ..Commit::read(self.repo, id)? };
+            so_far = match self.sign(&replayed)? {
+                Ok(id) => id,
+                Err(plan) => return Ok(Err(plan)),
+            };
+        }
+        Ok(Ok(so_far))
+    }
+
+    /// The steps of a replay, oldest first: each a commit and what it is a difference to.
+    fn chain(&self) -> Result<Vec<(CommitId, CommitId)>, GitError> {
+        let &Wanted { base, tip, .. } = self.wanted;
+        let asked = self.repo.git().args(["rev-list", "--first-parent", "--reverse", "--parents"]);
+        let answer = asked.args([tip.to_string(), format!("^{base}")]).line()?;
+        let chain: Vec<_> = answer
+            .lines()
+            .filter_map(|line| {
+                let mut ids = line.split(' ').map(str::parse);
+                let id = ids.next()?.ok()?;
+                Some((ids.next()?.ok()?, id))
+            })
+            .collect();
+        let leads_to_base = chain.first().is_some_and(|(parent, _)| *parent == base);
+        Ok(if leads_to_base { chain } else { vec![(base, tip)] })
+    }
+
+    fn sign(&self, commit: &Commit) -> Result<Step, GitError> {
+        Ok(match commit.sign(self.repo, self.who)? {
+            Made::Commit(id) => Ok(id),
+            Made::NotSigned(reason) => Err(Plan::Refused(Refusal::Held(Hold::Refused { reason }))),
+        })
+    }
+}
