@@ -1,5 +1,7 @@
 //! `pleach`: a git-worktree sandboxed parallel task executor.
 
+pub mod cli;
+pub mod config;
 pub mod core;
 pub mod git;
 pub mod process;

@@ -13,6 +13,7 @@
 pub mod action;
 pub mod change;
 pub mod decide;
+pub mod error_kind;
 pub mod event;
 pub mod id;
 pub mod inventory;

@@ -1,0 +1,3 @@
+//! Words in, words out: what somebody types becomes a call of one op, and its answer becomes text or JSON.
+
+pub mod exit;

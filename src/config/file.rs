@@ -1,0 +1,216 @@
+//! What a configuration file may say. Everything is optional; what is not known is refused, with what is allowed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, Visitor};
+
+use super::units;
+use crate::core::id::ParseId;
+use crate::core::task::{FoldPolicy, Priority, Strategy};
+
+/// One configuration file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// `[run]`
+    pub run: Run,
+    /// `[groups]`: how many tasks of a group run at once.
+    pub groups: BTreeMap<String, AtLeastOne>,
+    /// `[worktree]`
+    pub worktree: Worktree,
+    /// `[fold]`
+    pub fold: Fold,
+    /// `[branch]`
+    pub branch: Branch,
+    /// `[limits]`
+    pub limits: Limits,
+}
+
+/// `[run]`: how tasks run.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Run {
+    /// How many at once.
+    pub concurrency: Option<AtLeastOne>,
+    /// Wall time of a task.
+    pub timeout: Option<Duration>,
+    /// Between the polite and the hard end.
+    pub grace: Option<Duration>,
+    /// How many more attempts follow a failed one.
+    pub retries: Option<u32>,
+    /// Bytes of output that are kept.
+    pub log_cap: Option<Size>,
+    /// Who goes first.
+    pub priority: Option<Spelled<Priority>>,
+    /// Variables that tasks inherit although they would not.
+    pub env_pass: Option<Vec<String>>,
+}
+
+/// `[worktree]`: where tasks run, and what is there.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worktree {
+    /// Where worktrees are made.
+    pub dir: Option<PathBuf>,
+    /// Ignored files to bring along.
+    pub copy: Option<Vec<String>>,
+    /// What prepares a worktree.
+    pub setup: Option<String>,
+    /// How long that may take.
+    pub setup_timeout: Option<Duration>,
+}
+
+/// `[fold]`: what becomes of good results.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fold {
+    /// Whether they wait for a person.
+    pub policy: Option<Spelled<FoldPolicy>>,
+    /// How they become part of the target.
+    pub strategy: Option<Spelled<Strategy>>,
+}
+
+/// `[branch]`: names of branches.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Branch {
+    /// What branches of results start with.
+    pub prefix: Option<String>,
+}
+
+/// `[limits]`: what must stay free.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes that must stay free on the disk of the worktrees.
+    pub disk_floor: Option<Size>,
+}
+
+/// A configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {}", .file.display())]
+    Read {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It says something that is not allowed.
+    #[error("{}:{line}:{column}: {message}", .file.display())]
+    Content {
+        /// Which.
+        file: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+        /// What, and what would be allowed.
+        message: String,
+    },
+}
+
+impl File {
+    /// Read a file; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or says something that is not allowed.
+    pub fn load(file: &Path) -> Result<Option<Self>, FileError> {
+        match std::fs::read(file) {
+            Ok(bytes) => Self::parse(file, &bytes).map(Some),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+            Err(source) => Err(FileError::Read { file: file.to_owned(), source }),
+        }
+    }
+
+    /// Understand the content of `file`.
+    ///
+    /// # Errors
+    /// Where it says something that is not allowed.
+    pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, FileError> {
+        let refuse = |offset: usize, message: String| {
+            let before = String::from_utf8_lossy(&bytes[..offset.min(bytes.len())]);
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            FileError::Content { file: file.to_owned(), line, column, message }
+        };
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| refuse(error.valid_up_to(), "this is not UTF-8 text".to_owned()))?;
+        toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            refuse(offset, error.message().replace('\n', " "))
+        })
+    }
+}
+
+/// A number above 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtLeastOne(pub usize);
+
+/// Seconds, written as `"90s"`, `"10m"`, `"1h30m"`, or as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Duration(pub u64);
+
+/// Bytes, written as `"1 GiB"`, `"500 MB"`, or as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+/// A word of a small set, spelled as on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spelled<T>(pub T);
+
+impl<'de> Deserialize<'de> for AtLeastOne {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let number = i64::deserialize(d)?;
+        match usize::try_from(number) {
+            Ok(number) if number > 0 => Ok(Self(number)),
+            _ => Err(D::Error::custom(format_args!("{number} is not a number above 0"))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(Amount { expected: "a duration, such as \"90s\" or \"10m\"", parse: units::parse_duration })
+            .map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(Amount { expected: "a size, such as \"1 GiB\"", parse: units::parse_size }).map(Self)
+    }
+}
+
+impl<'de, T: std::str::FromStr<Err = ParseId>> Deserialize<'de> for Spelled<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        text.parse().map(Self).map_err(D::Error::custom)
+    }
+}
+
+struct Amount {
+    expected: &'static str,
+    parse: fn(&str) -> Result<u64, units::ParseUnit>,
+}
+
+impl Visitor<'_> for Amount {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.expected)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+        (self.parse)(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<u64, E> {
+        u64::try_from(number).map_err(|_| E::custom(format_args!("{number} is not {}", self.expected)))
+    }
+}

@@ -1,0 +1,289 @@
+//! How things are set: flags (which the front end lays over this) > environment > `.pleach.toml` at the top of the
+//! checkout > the user's `pleach/config.toml` > defaults.
+//!
+//! A key in the nearer file replaces the same key in the farther one; `[groups]` does so name by name. What a
+//! repository's own file would *run*, or would hand to what runs, is not used before somebody approved it by its
+//! content: [`Config::needs_approval`].
+
+pub mod env;
+pub mod file;
+pub mod units;
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+use file::{File, FileError};
+
+use crate::core::policy::Limits;
+use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Setup, Strategy};
+
+/// The name of a repository's own file, at the top of a checkout.
+pub const REPOSITORY_FILE: &str = ".pleach.toml";
+/// Seconds that a setup hook may take, where nothing else is said.
+pub const DEFAULT_SETUP_TIMEOUT: u64 = 600;
+/// Bytes that must stay free, where nothing else is said.
+pub const DEFAULT_DISK_FLOOR: u64 = 1 << 30;
+/// What branches of results start with, where nothing else is said.
+pub const DEFAULT_BRANCH_PREFIX: &str = "pleach/";
+
+/// Everything that can be set, set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// How many tasks run at once.
+    pub concurrency: usize,
+    /// Wall time of a task, in seconds.
+    pub timeout: Option<u64>,
+    /// Seconds between the polite and the hard end.
+    pub grace: u64,
+    /// How many more attempts follow a failed one.
+    pub retries: u32,
+    /// Bytes of output that are kept.
+    pub log_cap: u64,
+    /// Who goes first.
+    pub priority: Priority,
+    /// Variables that tasks inherit although they would not.
+    pub env_pass: Sourced<Vec<String>>,
+    /// How many tasks of a group run at once.
+    pub groups: BTreeMap<String, usize>,
+    /// Where worktrees are made, where not in the state directory.
+    pub worktree_dir: Option<PathBuf>,
+    /// Ignored files to bring along.
+    pub copy: Vec<String>,
+    /// What prepares a worktree: a line for `sh -c`.
+    pub setup: Sourced<Option<String>>,
+    /// Seconds that it may take.
+    pub setup_timeout: u64,
+    /// What becomes of good results.
+    pub fold: FoldPolicy,
+    /// How they become part of the target.
+    pub strategy: Strategy,
+    /// What branches of results start with.
+    pub branch_prefix: String,
+    /// Bytes that must stay free on the disk of the worktrees.
+    pub disk_floor: u64,
+}
+
+/// A value and who said it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Who said it.
+    pub from: Origin,
+}
+
+/// Who said something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody.
+    Default,
+    /// The user, in this file.
+    User(PathBuf),
+    /// The repository, in this file: anybody who can commit to it.
+    Repository(PathBuf),
+}
+
+/// Something that a repository's own file wants run, or handed to what runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untrusted {
+    /// The key: `worktree.setup`.
+    pub what: &'static str,
+    /// What it says, as it would be run.
+    pub text: String,
+    /// The file that says so.
+    pub file: PathBuf,
+    /// The name of this content: approving it approves exactly this text for exactly this key.
+    pub hash: String,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file of it.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A variable of it.
+    #[error(transparent)]
+    Variable(#[from] env::BadVariable),
+    /// A value that is well-formed and makes no sense.
+    #[error("{}: {what}", .file.display())]
+    Value {
+        /// Where it stands.
+        file: PathBuf,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            concurrency: std::thread::available_parallelism().map_or(1, NonZero::get),
+            timeout: None,
+            grace: DEFAULT_GRACE,
+            retries: 0,
+            log_cap: DEFAULT_LOG_CAP,
+            priority: Priority::default(),
+            env_pass: Sourced { value: Vec::new(), from: Origin::Default },
+            groups: BTreeMap::new(),
+            worktree_dir: None,
+            copy: Vec::new(),
+            setup: Sourced { value: None, from: Origin::Default },
+            setup_timeout: DEFAULT_SETUP_TIMEOUT,
+            fold: FoldPolicy::default(),
+            strategy: Strategy::default(),
+            branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
+            disk_floor: DEFAULT_DISK_FLOOR,
+        }
+    }
+}
+
+impl Config {
+    /// The configuration for work in a checkout; `top` is its top directory, none for a bare repository.
+    ///
+    /// # Errors
+    /// Where a file or variable says something that is not allowed. Nothing is ignored in silence.
+    pub fn load(top: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        if let Some(path) = user_file()
+            && let Some(file) = File::load(&path)?
+        {
+            config.lay(file, &Origin::User(path))?;
+        }
+        if let Some(path) = top.map(|top| top.join(REPOSITORY_FILE))
+            && let Some(file) = File::load(&path)?
+        {
+            config.lay(file, &Origin::Repository(path))?;
+        }
+        if let Some(concurrency) = env::concurrency()? {
+            config.concurrency = concurrency;
+        }
+        Ok(config)
+    }
+
+    /// What somebody must approve before it is used.
+    pub fn needs_approval(&self) -> Vec<Untrusted> {
+        let mut found = Vec::new();
+        if let (Some(command), Origin::Repository(file)) = (&self.setup.value, &self.setup.from) {
+            found.push(Untrusted::new("worktree.setup", command.clone(), file));
+        }
+        if let (names, Origin::Repository(file)) = (&self.env_pass.value, &self.env_pass.from)
+            && !names.is_empty()
+        {
+            found.push(Untrusted::new("run.env_pass", names.join(" "), file));
+        }
+        found
+    }
+
+    /// The setup hook, frozen. Whether it may run is for [`Config::needs_approval`] to say first.
+    pub fn setup_hook(&self) -> Option<Setup> {
+        self.setup.value.clone().map(|command| Setup { command, timeout: self.setup_timeout })
+    }
+
+    /// How much may happen at once.
+    pub fn limits(&self) -> Limits {
+        Limits { tasks: self.concurrency, groups: self.groups.clone(), disk_floor: self.disk_floor }
+    }
+
+    /// Lay what a file says over what was said before.
+    fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
+        let File { run, groups, worktree, fold, branch, limits } = file;
+        set(&mut self.concurrency, run.concurrency.map(|number| number.0));
+        set(&mut self.timeout, run.timeout.map(|timeout| Some(timeout.0)));
+        set(&mut self.grace, run.grace.map(|grace| grace.0));
+        set(&mut self.retries, run.retries);
+        set(&mut self.log_cap, run.log_cap.map(|cap| cap.0));
+        set(&mut self.priority, run.priority.map(|priority| priority.0));
+        set(&mut self.env_pass, run.env_pass.map(|value| Sourced { value, from: from.clone() }));
+        self.groups.extend(groups.into_iter().map(|(name, limit)| (name, limit.0)));
+        if let Some(dir) = worktree.dir {
+            self.worktree_dir = Some(worktree_dir(dir, from)?);
+        }
+        set(&mut self.copy, worktree.copy);
+        if let Some(command) = worktree.setup {
+            // An empty one takes back what a farther file said.
+            let value = Some(command).filter(|command| !command.trim().is_empty());
+            self.setup = Sourced { value, from: from.clone() };
+        }
+        set(&mut self.setup_timeout, worktree.setup_timeout.map(|timeout| timeout.0));
+        set(&mut self.fold, fold.policy.map(|policy| policy.0));
+        set(&mut self.strategy, fold.strategy.map(|strategy| strategy.0));
+        if let Some(prefix) = branch.prefix {
+            self.branch_prefix = branch_prefix(prefix, from)?;
+        }
+        set(&mut self.disk_floor, limits.disk_floor.map(|floor| floor.0));
+        Ok(())
+    }
+}
+
+impl Untrusted {
+    fn new(what: &'static str, text: String, file: &Path) -> Self {
+        let hash = content_hash(what, &text);
+        Self { what, text, file: file.to_owned(), hash }
+    }
+}
+
+/// The name of a content, as `git hash-object` would give it to the line `<what>: <text>`: stable for as long as git
+/// is, collision-detecting, and without a dependency that we do not have already.
+fn content_hash(what: &str, text: &str) -> String {
+    let content = format!("{what}: {text}\n");
+    git2::Oid::hash_object(git2::ObjectType::Blob, content.as_bytes())
+        .expect("hashing bytes in memory needs nothing that can fail")
+        .to_string()
+}
+
+fn set<T>(value: &mut T, said: Option<T>) {
+    if let Some(said) = said {
+        *value = said;
+    }
+}
+
+fn user_file() -> Option<PathBuf> {
+    Some(env::config_home()?.join("pleach").join("config.toml"))
+}
+
+/// The directory of the worktrees: absolute or below the home. A repository has no say in where a user's files go.
+fn worktree_dir(dir: PathBuf, from: &Origin) -> Result<PathBuf, ConfigError> {
+    let refuse = |what: &str| Err(from.refuse(what.to_owned()));
+    if matches!(from, Origin::Repository(_)) {
+        return refuse("worktree.dir can only be set in your own file (pleach/config.toml), not by a repository");
+    }
+    let dir = match (dir.strip_prefix("~"), env::home()) {
+        (Ok(below), Some(home)) => home.join(below),
+        _ => dir,
+    };
+    if dir.is_absolute() { Ok(dir) } else { refuse("worktree.dir must be an absolute path, or start with ~/") }
+}
+
+fn branch_prefix(prefix: String, from: &Origin) -> Result<String, ConfigError> {
+    let good = |part: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        !part.is_empty()
+            && part.chars().all(allowed)
+            && !part.starts_with(['.', '-'])
+            && !part.ends_with('.')
+            && !part.ends_with(".lock")
+            && !part.contains("..")
+    };
+    let whole = prefix.strip_suffix('/').unwrap_or(&prefix);
+    // What follows is an id or a name, so the last part need not end with a slash.
+    if whole.split('/').all(good) {
+        Ok(prefix)
+    } else {
+        Err(from.refuse(format!("branch.prefix {prefix:?} cannot start the name of a branch; try \"pleach/\"")))
+    }
+}
+
+impl Origin {
+    fn refuse(&self, what: String) -> ConfigError {
+        let file = match self {
+            Self::User(file) | Self::Repository(file) => file.clone(),
+            Self::Default => PathBuf::new(),
+        };
+        ConfigError::Value { file, what }
+    }
+}
+
+#[cfg(test)]
+mod tests;

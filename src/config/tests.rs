@@ -1,0 +1,133 @@
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn check_refused(text: &str, expected: Expect) {
+    let error = File::parse(Path::new("/r/.pleach.toml"), text.as_bytes()).expect_err("should be refused");
+    expected.assert_eq(&error.to_string());
+}
+
+fn laid(files: &[(&str, Origin)]) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    for (text, from) in files {
+        config.lay(File::parse(Path::new("/x.toml"), text.as_bytes())?, from)?;
+    }
+    Ok(config)
+}
+
+fn user() -> Origin {
+    Origin::User("/home/u/.config/pleach/config.toml".into())
+}
+
+fn repository() -> Origin {
+    Origin::Repository("/r/.pleach.toml".into())
+}
+
+const EVERYTHING: &str = r#"
+[run]
+concurrency = 8
+timeout = "1h30m"
+grace = 5
+retries = 2
+log_cap = "4 MiB"
+priority = "high"
+env_pass = ["OPENAI_API_KEY"]
+
+[groups]
+db = 1
+
+[worktree]
+dir = "/big/worktrees"
+copy = [".env", "node_modules"]
+setup = "npm ci"
+setup_timeout = "5m"
+
+[fold]
+policy = "auto"
+strategy = "rebase"
+
+[branch]
+prefix = "wip/"
+
+[limits]
+disk_floor = "10 GiB"
+"#;
+
+#[test]
+fn everything_can_be_set() {
+    let config = laid(&[(EVERYTHING, user())]).unwrap();
+    let expected = Config {
+        concurrency: 8,
+        timeout: Some(5400),
+        grace: 5,
+        retries: 2,
+        log_cap: 4 << 20,
+        priority: Priority::High,
+        env_pass: Sourced { value: vec!["OPENAI_API_KEY".into()], from: user() },
+        groups: BTreeMap::from([("db".into(), 1)]),
+        worktree_dir: Some("/big/worktrees".into()),
+        copy: vec![".env".into(), "node_modules".into()],
+        setup: Sourced { value: Some("npm ci".into()), from: user() },
+        setup_timeout: 300,
+        fold: FoldPolicy::Auto,
+        strategy: Strategy::Rebase,
+        branch_prefix: "wip/".into(),
+        disk_floor: 10 << 30,
+    };
+    assert_eq!(config, expected);
+    assert_eq!(config.needs_approval(), []);
+}
+
+#[test]
+fn the_nearer_file_wins_key_by_key() {
+    let near = "[run]\nretries = 0\n[groups]\nnet = 3\n[worktree]\ncopy = []\nsetup = ''";
+    let config = laid(&[(&EVERYTHING.replace("\"auto\"", "\"never\""), user()), (near, repository())]).unwrap();
+    assert_eq!((config.retries, config.concurrency), (0, 8));
+    assert_eq!(config.groups, BTreeMap::from([("db".into(), 1), ("net".into(), 3)]));
+    assert_eq!(config.copy, Vec::<String>::new());
+    assert_eq!(config.setup_hook(), None);
+    assert_eq!(config.needs_approval(), []);
+}
+
+#[test]
+fn what_a_repository_would_run_needs_approval_by_its_content() {
+    let of = |text: &str| laid(&[(text, repository())]).unwrap().needs_approval();
+    let setup = of("[worktree]\nsetup = 'make deps'");
+    assert_eq!(setup.len(), 1);
+    assert_eq!((setup[0].what, setup[0].text.as_str()), ("worktree.setup", "make deps"));
+    // `printf 'worktree.setup: make deps\n' | git hash-object --stdin`
+    assert_eq!(setup[0].hash, "be8fbb9d062a0c6cb561dd872bbe4461617fcb0e");
+    assert_ne!(of("[worktree]\nsetup = 'make deps '")[0].hash, setup[0].hash);
+    assert_eq!(of("[run]\nenv_pass = ['AWS_SECRET_ACCESS_KEY']")[0].what, "run.env_pass");
+    assert_eq!(of("[run]\nretries = 3\nenv_pass = []"), []);
+}
+
+#[test]
+fn a_repository_cannot_choose_where_worktrees_go_and_prefixes_are_fit_for_branches() {
+    let refused = |text: &str, from| laid(&[(text, from)]).unwrap_err().to_string();
+    expect!["/r/.pleach.toml: worktree.dir can only be set in your own file (pleach/config.toml), not by a repository"]
+        .assert_eq(&refused("[worktree]\ndir = '/tmp/x'", repository()));
+    expect!["/home/u/.config/pleach/config.toml: worktree.dir must be an absolute path, or start with ~/"]
+        .assert_eq(&refused("[worktree]\ndir = 'x'", user()));
+    for bad in ["", "/", "-x/", "a//b", "a b", "../", "x.lock/", ".x/"] {
+        refused(&format!("[branch]\nprefix = '{bad}'"), repository());
+    }
+    for good in ["pleach/", "wip-", "me/pleach/"] {
+        assert!(laid(&[(&format!("[branch]\nprefix = '{good}'"), repository())]).is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn errors_name_the_place_and_what_is_allowed() {
+    check_refused("[run]\nretrys = 2\n", expect![[""]]);
+    check_refused("[ruin]\n", expect![[""]]);
+    check_refused("[run]\ntimeout = \"soon\"\n", expect![[""]]);
+    check_refused("[run]\ntimeout = -1\n", expect![[""]]);
+    check_refused("[run]\ntimeout = true\n", expect![[""]]);
+    check_refused("[run]\nconcurrency = 0\n", expect![[""]]);
+    check_refused("[run]\npriority = \"urgent\"\n", expect![[""]]);
+    check_refused("[limits]\ndisk_floor = \"1 apple\"\n", expect![[""]]);
+    check_refused("[fold]\npolicy = \"review\"\nstrategy = 1\n", expect![[""]]);
+    check_refused("[worktree]\n\ncopy = [1]\n", expect![[""]]);
+    check_refused("[run\n", expect![[""]]);
+}

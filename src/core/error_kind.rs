@@ -1,0 +1,29 @@
+//! The kinds of errors that a caller can tell apart: by exit code, and as a word in JSON.
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of error it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// Something went wrong that has no kind of its own.
+    Error,
+    /// The question makes no sense as it was asked.
+    Usage,
+    /// There is no repository here, or none that can be worked in.
+    Repository,
+    /// There is no such task.
+    UnknownTask,
+    /// A change and its target touch the same lines.
+    Conflict,
+    /// Something is in the way of a fold; nothing was touched.
+    Held,
+    /// It cannot be done to a task that stands where this one does.
+    Refused,
+    /// The time to wait is over.
+    TimedOut,
+    /// We could not run it, or lost it.
+    NotRun,
+    /// Somebody interrupted us.
+    Interrupted,
+}
