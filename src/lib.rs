@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod coordinator;
 pub mod core;
 pub mod git;
 pub mod process;

@@ -63,7 +63,8 @@ fn take_over(
     let extras = exit.extras.iter().map(|(_, commit)| *commit);
     let tips: Vec<CommitId> = std::iter::once(tip).chain(extras).filter(|tip| *tip != base).collect();
     if !tips.is_empty()
-        && let pack::Imported::Refused(reason) = pack::import(repository, &world.layout.attempt(attempt).pack(), &tips, base)?
+        && let pack::Imported::Refused(reason) =
+            pack::import(repository, &world.layout.attempt(attempt).pack(), &tips, base)?
     {
         return Ok(Collected::Refused { reason });
     }

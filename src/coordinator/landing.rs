@@ -5,9 +5,9 @@ use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::event::Event;
 use crate::core::id::{CommitId, TaskId};
 use crate::core::state::{Folded, State, Task, TaskState};
+use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
 use crate::git::merge::{self, Identity, Plan, Wanted};
-use crate::git::GitError;
 use crate::process::{clock, crash};
 
 /// A result in the line of its target, with what else must be known to land it.

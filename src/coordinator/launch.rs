@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use super::{World, base_pin};
-use crate::core::event::{Event, Facts};
 use crate::core::change::Collected;
+use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, CommitId};
 use crate::core::outcome::Outcome;
 use crate::core::state::Task;
@@ -77,7 +78,9 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Re
     }
     crash::point("launch.registered");
     let branch = world.branch(task).0;
-    private::create(&world.repository, &place.private, &private::Private { base, branch })?;
+    let from = task.spec.checkout.as_ref().and_then(|checkout| git_dir_of(checkout.as_path()));
+    let private = private::Private { base, branch };
+    private::create(&world.repository, &place.private, &private, from.as_deref())?;
     worktree::lead_inside(&place)?;
     private::checkout(&place.private, &place.worktree)?;
     super::provision::bring(task, &place.worktree)?;
@@ -85,6 +88,17 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Re
     record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No)?;
     crash::point("launch.spec_written");
     Ok(())
+}
+
+/// The git directory of a checkout of the user, whose sparse patterns count; none where it is gone.
+fn git_dir_of(checkout: &Path) -> Option<PathBuf> {
+    let link = checkout.join(".git");
+    if link.is_dir() {
+        return Some(link);
+    }
+    let text = std::fs::read(link).ok()?;
+    let path = text.strip_prefix(b"gitdir: ")?;
+    Some(checkout.join(Word::from(path.trim_ascii_end().to_vec()).as_path()))
 }
 
 /// What the task is called in lists of git.
@@ -95,20 +109,15 @@ fn label(task: &Task) -> String {
     }
 }
 
-fn spec(
-    world: &World,
-    task: &Task,
-    attempt: AttemptId,
-    base: CommitId,
-    dir: &AttemptDir,
-) -> Result<Spec, StoreError> {
+fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &AttemptDir) -> Result<Spec, StoreError> {
     let inherited = task.spec.environment.as_deref().map(|name| environment::find(&world.layout, name));
     let mut variables: BTreeMap<String, Word> = inherited.transpose()?.unwrap_or_default();
     variables.extend(task.spec.env.clone());
     let own = [
         ("PLEACH_TASK", Word::from(attempt.task.to_string())),
         ("PLEACH_ATTEMPT", attempt.to_string().into()),
-        ("PLEACH_INBOX", dir.inbox().into()),
+        ("PLEACH_SOCKET", dir.inbox().into()),
+        ("PLEACH_DEPTH", "1".into()),
         ("TMPDIR", dir.tmp().into()),
         // Nobody is there to answer an editor or to leaf through a pager.
         ("CI", "1".into()),

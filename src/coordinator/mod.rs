@@ -91,12 +91,13 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     // Somebody else leads: all is well.
     let Some(_lead) = election::try_hold(&layout.lock())? else { return Ok(()) };
     let repository = Repository::at(&common_dir);
-    let top = repository.worktrees().ok().and_then(|list| list.into_iter().find(|tree| !tree.is_bare)).map(|tree| tree.path);
+    let top =
+        repository.worktrees().ok().and_then(|list| list.into_iter().find(|tree| !tree.is_bare)).map(|tree| tree.path);
     let config = Config::load(top.as_deref()).unwrap_or_else(|error| {
         log(&format!("goes on without the configuration: {error}"));
         Config::default()
     });
-    let idle = config::env::idle_seconds().map_or(Duration::from_secs(60), Duration::from_secs);
+    let idle = Duration::from_secs(config::env::idle_seconds());
     let world = Arc::new(World { repository, layout, prefix: config.branch_prefix.clone() });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
     let tasks = tokio::task::LocalSet::new();

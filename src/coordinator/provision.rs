@@ -53,7 +53,8 @@ fn wanted(checkout: &Path, patterns: &[u8]) -> Result<Vec<PathBuf>, LaunchError>
     let file = tempfile::NamedTempFile::new().and_then(|mut file| file.write_all(patterns).map(|()| file));
     let file = file.map_err(cannot)?;
     let ask = |exclude: &std::ffi::OsStr| -> Result<BTreeSet<PathBuf>, LaunchError> {
-        let list = Tool::git().dir(checkout).args(["-c", "core.fsmonitor=false", "ls-files", "-z", "--others", "--ignored"]);
+        let list =
+            Tool::git().dir(checkout).args(["-c", "core.fsmonitor=false", "ls-files", "-z", "--others", "--ignored"]);
         let answer = list.arg(exclude).run().map_err(crate::git::GitError::from)?;
         Ok(fields(&answer).map(|path| Word::from(path.to_vec()).as_path().to_owned()).collect())
     };

@@ -1,10 +1,10 @@
 //! Removing the worktree of an attempt whose result the repository holds.
 
 use super::collect::CollectError;
-use super::{World, base_pin, kept_prefix, trash};
+use super::{World, base_pin, kept_prefix, landed_mark, trash};
 use crate::core::event::Event;
 use crate::core::id::AttemptId;
-use crate::core::state::Task;
+use crate::core::state::{Place, State, Task};
 use crate::git::refs::{RefChange, Swap};
 use crate::git::worktree::{self, WorktreeLock};
 use crate::process::crash;
@@ -19,7 +19,9 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
         let base = task.attempt(attempt.number).and_then(|attempt| attempt.base);
         let freed = task.attempt(attempt.number).is_some_and(|attempt| attempt.freed);
         if kept != Some(change.tip) && base != Some(change.tip) && !freed {
-            return Err(CollectError::Refs(format!("the result of {attempt} is not where it is kept: nothing is removed")));
+            return Err(CollectError::Refs(format!(
+                "the result of {attempt} is not where it is kept: nothing is removed"
+            )));
         }
     }
     let place = world.place(attempt);
@@ -40,4 +42,31 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
     }
     crash::point("remove.unpinned");
     Ok(vec![Event::Removed { attempt }])
+}
+
+/// Free what is kept of an attempt: its worktree if there is one, its refs, its log.
+///
+/// # Errors
+/// Where anything cannot be done now.
+pub(super) fn free(world: &World, state: &State, attempt: AttemptId) -> Result<Vec<Event>, CollectError> {
+    let task = state.task(attempt.task);
+    let Some((task, kept)) = task.and_then(|task| Some((task, task.attempt(attempt.number)?))) else {
+        return Ok(Vec::new());
+    };
+    if kept.ended.is_none() || kept.freed {
+        return Ok(Vec::new());
+    }
+    let mut events = Vec::new();
+    if kept.place == Place::Present {
+        events.extend(remove(world, task, attempt)?);
+    }
+    let mut refs = world.repository.refs_below(&kept_prefix(attempt))?;
+    refs.extend(world.repository.refs_below(&landed_mark(attempt))?);
+    let deletes: Vec<RefChange> = refs.into_iter().map(|(name, commit)| RefChange::Delete(name, commit)).collect();
+    if let Swap::Refused(words) = world.repository.update_refs(&deletes, "pleach: free")? {
+        return Err(CollectError::Refs(words));
+    }
+    trash::throw(&world.layout.attempt(attempt).0, &world.layout.trash())?;
+    events.push(Event::Freed { attempt });
+    Ok(events)
 }

@@ -109,7 +109,9 @@ fn retry(task: &Task) -> Result<Option<Event>, Refused> {
     let id = task.id;
     match task.state {
         TaskState::Pending => Ok(None),
-        TaskState::Running { .. } => Err(wrong(format!("task {id} is running"), "cancel it first with `pleach cancel`")),
+        TaskState::Running { .. } => {
+            Err(wrong(format!("task {id} is running"), "cancel it first with `pleach cancel`"))
+        }
         TaskState::Queued { .. } | TaskState::Landing { .. } => {
             Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"))
         }
@@ -130,9 +132,7 @@ fn discard(task: &Task) -> Result<Option<Event>, Refused> {
         TaskState::Queued { .. } | TaskState::Landing { .. } => {
             Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"))
         }
-        TaskState::Folded(_) => {
-            Err(wrong(format!("task {id} is folded"), "take the fold back with `pleach undo`"))
-        }
+        TaskState::Folded(_) => Err(wrong(format!("task {id} is folded"), "take the fold back with `pleach undo`")),
         _ => Ok(Some(Event::Discarded { task: id })),
     }
 }
@@ -141,7 +141,10 @@ fn restore(task: &Task, attempt: AttemptId) -> Result<Option<Event>, Refused> {
     let id = task.id;
     let kept = task.attempt(attempt.number).filter(|attempt| !attempt.freed);
     if kept.is_none() || task.change(attempt.number).is_none() {
-        return Err(wrong(format!("attempt {attempt} left no change that is kept"), "see what it left with `pleach status`"));
+        return Err(wrong(
+            format!("attempt {attempt} left no change that is kept"),
+            "see what it left with `pleach status`",
+        ));
     }
     match task.state {
         TaskState::Ready { attempt: shown } if shown == attempt.number => Ok(None),
@@ -173,6 +176,9 @@ fn undo(task: &Task, event: Event) -> Result<Option<Event>, Refused> {
     match task.state {
         TaskState::Folded(_) => Ok(Some(event)),
         TaskState::Queued { undoes: Some(_), .. } | TaskState::Landing { undoes: Some(_), .. } => Ok(None),
-        _ => Err(wrong(format!("task {} is {}, not folded", task.id, stands(task)), "see what is with `pleach ls --all`")),
+        _ => Err(wrong(
+            format!("task {} is {}, not folded", task.id, stands(task)),
+            "see what is with `pleach ls --all`",
+        )),
     }
 }

@@ -202,6 +202,19 @@ impl Default for State {
 }
 
 impl State {
+    /// Would this record be a legal step?
+    ///
+    /// # Errors
+    /// Where it would not.
+    pub fn check(&self, record: &Record) -> Result<(), IllegalEvent> {
+        let legal = match &record.event {
+            Event::Paused | Event::Resumed => true,
+            Event::Submitted { task, .. } => task.0 >= self.next,
+            event => event.task().and_then(|id| self.task(id)).is_some_and(|task| task.after(record, 0).is_some()),
+        };
+        if legal { Ok(()) } else { Err(self.illegal(&record.event)) }
+    }
+
     /// Replay one record.
     ///
     /// # Errors

@@ -54,9 +54,13 @@ pub fn main(args: &[OsString], salvage: bool) -> ExitCode {
 }
 
 fn sources(error: &dyn std::error::Error) -> String {
-    let next = |error: &&dyn std::error::Error| error.source();
-    let chain = std::iter::successors(error.source(), |error| next(&&**error));
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut words = Vec::new();
+    let mut next = error.source();
+    while let Some(source) = next {
+        words.push(source.to_string());
+        next = source.source();
+    }
+    words.join(": ")
 }
 
 fn say(text: &str) {

@@ -1,0 +1,471 @@
+//! The loop itself, and what only it may touch: the state, the journal, the inventory.
+
+use std::collections::BTreeMap;
+use std::process::Child;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::protocol::{Refused, RefusedKind, Request, Response, Until};
+use super::{World, collect, landing, launch, listen, log, observe, remove, requests, start, sweep};
+use crate::core::action::{Action, Subject};
+use crate::core::change::Collected;
+use crate::core::decide::decide;
+use crate::core::event::{Event, Facts, Record};
+use crate::core::id::{AttemptId, TaskId};
+use crate::core::inventory::{Inventory, Shim};
+use crate::core::outcome::Outcome;
+use crate::core::policy::Limits;
+use crate::core::state::State;
+use crate::core::task::TaskSpec;
+use crate::process::{clock, socket};
+use crate::shim::watch::{KILL, STOP};
+use crate::store::StoreError;
+use crate::store::journal::Journal;
+
+/// The longest that a failing action waits before it is tried again.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What reaches the loop.
+pub(super) enum Message {
+    /// Somebody asks.
+    Request { request: Request, answer: oneshot::Sender<Response> },
+    /// Somebody wants to be told of each event.
+    Watch(mpsc::Sender<()>),
+    /// An action came back.
+    Acted { action: Action, result: Result<Acted, String> },
+    /// A subject that failed has rested.
+    Rested(Subject),
+    /// A shim is gone.
+    ShimGone(AttemptId),
+    /// Somebody asks us to leave: a signal.
+    Leave,
+}
+
+/// What an action brought.
+#[derive(Debug, Default)]
+pub(super) struct Acted {
+    events: Vec<Event>,
+    shim: Option<Child>,
+}
+
+impl From<Vec<Event>> for Acted {
+    fn from(events: Vec<Event>) -> Self {
+        Self { events, shim: None }
+    }
+}
+
+struct Coordinator {
+    world: Arc<World>,
+    journal: Journal,
+    state: State,
+    seen: Inventory,
+    limits: Limits,
+    inbox: mpsc::UnboundedSender<Message>,
+    shims: BTreeMap<AttemptId, Child>,
+    backoff: BTreeMap<Subject, Duration>,
+    waiters: Vec<Waiter>,
+    watchers: Vec<mpsc::Sender<()>>,
+    wake: Option<jiff::Timestamp>,
+    leaving: bool,
+}
+
+struct Waiter {
+    tasks: Vec<TaskId>,
+    until: Until,
+    any: bool,
+    answer: oneshot::Sender<Response>,
+}
+
+/// Lead until there has been nothing to do for `idle`.
+///
+/// # Errors
+/// Where the journal cannot be read or written: then nothing that we say could be believed.
+pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Result<(), StoreError> {
+    let (journal, state) = Journal::open(&world.layout)?;
+    let socket_path = world.layout.socket();
+    let listener = socket::listen(&socket_path).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        tokio::net::UnixListener::from_std(listener)
+    });
+    let listener = listener.map_err(StoreError::file("listen at", &socket_path))?;
+    let (inbox, mut messages) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(listen::listen(listener, inbox.clone()));
+    tokio::task::spawn_local(leave_on_signal(inbox.clone()));
+    sweep::sweep(&world, &state);
+    let mut this = Coordinator {
+        world,
+        journal,
+        state,
+        seen: Inventory::default(),
+        limits,
+        inbox,
+        shims: BTreeMap::new(),
+        backoff: BTreeMap::new(),
+        waiters: Vec::new(),
+        watchers: Vec::new(),
+        wake: None,
+        leaving: false,
+    };
+    this.empty_trash();
+    this.observe_all();
+    while !this.leaving {
+        this.turn()?;
+        let wait = this.sleep(idle);
+        match tokio::time::timeout(wait, messages.recv()).await {
+            Ok(Some(message)) => this.receive(message)?,
+            Ok(None) => break,
+            Err(_) if this.is_idle() && this.wake.is_none_or(|at| at > clock::now()) => break,
+            Err(_) => {}
+        }
+        while let Ok(message) = messages.try_recv() {
+            this.receive(message)?;
+        }
+    }
+    let _ = std::fs::remove_file(socket_path);
+    if this.journal.is_long() {
+        this.journal.compact(&this.state)?;
+    }
+    Ok(())
+}
+
+async fn leave_on_signal(inbox: mpsc::UnboundedSender<Message>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    if let Ok(mut asked) = signal(SignalKind::terminate()) {
+        asked.recv().await;
+        let _ = inbox.send(Message::Leave);
+    }
+}
+
+impl Coordinator {
+    /// Decide, and set the actions going, until there is nothing more to set going.
+    fn turn(&mut self) -> Result<(), StoreError> {
+        self.seen.free_disk = observe::free_disk(&self.world.layout.state);
+        let decision = decide(&self.state, &self.seen, &self.limits, clock::now());
+        self.wake = decision.wake_at;
+        for action in decision.actions {
+            self.set_going(action)?;
+        }
+        if self.journal.is_long() {
+            self.journal.compact(&self.state)?;
+        }
+        Ok(())
+    }
+
+    fn sleep(&self, idle: Duration) -> Duration {
+        let due = self.wake.map(|at| at.duration_since(clock::now()).unsigned_abs());
+        let due = due.filter(|_| self.wake.is_some_and(|at| at > clock::now())).or(self.wake.map(|_| Duration::ZERO));
+        let rest = if self.is_idle() { idle } else { Duration::from_secs(3600) };
+        due.map_or(rest, |due| due.max(Duration::from_millis(10)).min(rest))
+    }
+
+    fn is_idle(&self) -> bool {
+        self.seen.busy.is_empty() && self.waiters.is_empty() && self.watchers.is_empty() && !self.state.has_work()
+    }
+
+    fn receive(&mut self, message: Message) -> Result<(), StoreError> {
+        match message {
+            Message::Request { request, answer } => self.answer(request, answer)?,
+            Message::Watch(tick) => self.watchers.push(tick),
+            Message::Acted { action, result } => self.acted(action, result)?,
+            Message::Rested(subject) => {
+                self.seen.busy.remove(&subject);
+            }
+            Message::ShimGone(attempt) => self.observe(attempt),
+            Message::Leave => self.leaving = true,
+        }
+        Ok(())
+    }
+
+    /// Write events down, believe them, and tell who waits.
+    fn record(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
+        let at = clock::now();
+        for event in events {
+            let record = Record { at, event };
+            let mut next = std::mem::take(&mut self.state);
+            let checked = next.check(&record);
+            if let Err(error) = checked {
+                // Only a bug can bring this about; what is written down stays sound.
+                log(&format!("did not record what makes no sense: {error}"));
+                self.state = next;
+                continue;
+            }
+            let written = self.journal.append(std::slice::from_ref(&record));
+            if written.is_ok()
+                && let Err(error) = next.apply(&record)
+            {
+                log(&format!("cannot happen: {error}"));
+            }
+            self.state = next;
+            written?;
+        }
+        self.watchers.retain(|tick| !matches!(tick.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
+        let state = &self.state;
+        let there = |waiter: &mut Waiter| requests::has_reached(state, &waiter.tasks, waiter.until, waiter.any);
+        for waiter in self.waiters.extract_if(.., there) {
+            let _ = waiter.answer.send(Response::Yes);
+        }
+        self.waiters.retain(|waiter| !waiter.answer.is_closed());
+        Ok(())
+    }
+
+    fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) -> Result<(), StoreError> {
+        let response = match request {
+            Request::Poke => {
+                self.observe_all();
+                Response::Yes
+            }
+            Request::Submit { spec, limits } => self.submit(*spec, limits)?,
+            Request::Await { tasks, until, any } => {
+                if !requests::has_reached(&self.state, &tasks, until, any) {
+                    self.waiters.push(Waiter { tasks, until, any, answer });
+                    return Ok(());
+                }
+                Response::Yes
+            }
+            Request::Free { attempts } => self.free(&attempts)?,
+            request => self.judge(&request)?,
+        };
+        let _ = answer.send(response);
+        Ok(())
+    }
+
+    fn submit(&mut self, spec: TaskSpec, limits: Limits) -> Result<Response, StoreError> {
+        self.limits = limits;
+        if let Some(task) = self.state.find_request(&spec.request) {
+            return Ok(Response::Submitted(task.id));
+        }
+        let missing = spec.needs.iter().find(|need| self.state.task(**need).is_none());
+        if let Some(missing) = missing {
+            return Ok(Response::No(Refused {
+                kind: RefusedKind::UnknownTask,
+                message: format!("there is no task {missing} to come after"),
+                hint: Some("see all tasks with `pleach ls --all`".to_owned()),
+            }));
+        }
+        let task = self.state.next_task();
+        self.record(vec![Event::Submitted { task, spec: Box::new(spec) }])?;
+        Ok(Response::Submitted(task))
+    }
+
+    fn judge(&mut self, request: &Request) -> Result<Response, StoreError> {
+        match requests::judge(&self.state, request) {
+            Err(refused) => Ok(Response::No(refused)),
+            Ok(events) => {
+                let shown =
+                    matches!(request, Request::Discard { .. } | Request::Restore { .. } | Request::Retry { .. });
+                let touched: Vec<TaskId> = events.iter().filter_map(Event::task).filter(|_| shown).collect();
+                self.record(events)?;
+                for task in touched.iter().filter_map(|id| self.state.task(*id)) {
+                    // A result that runs again keeps its branch until the next one replaces it.
+                    if !task.has_work_ahead()
+                        && let Err(error) = sweep::show_branch(&self.world, task)
+                    {
+                        log(&format!("cannot make the branch of task {} agree: {}", task.id, error.words()));
+                    }
+                }
+                Ok(Response::Yes)
+            }
+        }
+    }
+
+    fn free(&mut self, attempts: &[AttemptId]) -> Result<Response, StoreError> {
+        for attempt in attempts {
+            match remove::free(&self.world, &self.state, *attempt) {
+                Ok(events) => self.record(events)?,
+                Err(error) => {
+                    return Ok(Response::No(Refused {
+                        kind: RefusedKind::Internal,
+                        message: format!("attempt {attempt} cannot be freed: {error}"),
+                        hint: None,
+                    }));
+                }
+            }
+        }
+        self.empty_trash();
+        Ok(Response::Yes)
+    }
+
+    fn empty_trash(&self) {
+        let world = self.world.clone();
+        tokio::task::spawn_blocking(move || sweep::empty_trash(&world));
+    }
+
+    fn observe_all(&mut self) {
+        let running = self.state.tasks().filter(|task| task.has_work_ahead());
+        let attempts: Vec<AttemptId> = running.filter_map(|task| task.last_attempt()).collect();
+        for attempt in attempts {
+            self.observe(attempt);
+        }
+    }
+
+    fn observe(&mut self, attempt: AttemptId) {
+        let dir = self.world.layout.attempt(attempt);
+        let seen = match observe::shim(&dir) {
+            Ok(seen) => seen,
+            Err(error) => return log(&format!("cannot see attempt {attempt}: {error}")),
+        };
+        let before = self.seen.shims.insert(attempt, seen);
+        if seen == Shim::Alive && before != Some(Shim::Alive) {
+            let inbox = self.inbox.clone();
+            tokio::task::spawn_local(async move {
+                observe::until_gone(dir).await;
+                let _ = inbox.send(Message::ShimGone(attempt));
+            });
+        }
+        if seen != Shim::Alive
+            && let Some(mut child) = self.shims.remove(&attempt)
+        {
+            // It has let go of its lock or written its record: it ends now, and must not stay as a zombie.
+            std::thread::spawn(move || drop(child.wait()));
+        }
+    }
+
+    fn acted(&mut self, action: Action, result: Result<Acted, String>) -> Result<(), StoreError> {
+        let subject = action.subject();
+        match result {
+            Ok(Acted { events, shim }) => {
+                self.seen.busy.remove(&subject);
+                self.backoff.remove(&subject);
+                self.record(events)?;
+                if let Some(child) = shim
+                    && let Action::Launch(attempt) = action
+                {
+                    self.shims.insert(attempt, child);
+                }
+                match action {
+                    Action::Launch(attempt) | Action::Salvage(attempt) | Action::Abandon(attempt) => {
+                        self.observe(attempt);
+                    }
+                    Action::Collect(attempt) => self.forget(attempt),
+                    Action::Remove(_) => self.empty_trash(),
+                    _ => {}
+                }
+            }
+            Err(why) => self.rest(subject, &action, &why),
+        }
+        Ok(())
+    }
+
+    /// What was only of use while the attempt ran.
+    fn forget(&mut self, attempt: AttemptId) {
+        self.seen.shims.remove(&attempt);
+        self.seen.told.remove(&attempt);
+    }
+
+    /// It failed, nothing is lost, and it is tried again a little later.
+    fn rest(&mut self, subject: Subject, action: &Action, why: &str) {
+        let wait = self.backoff.get(&subject).map_or(Duration::from_millis(200), |last| *last * 2);
+        let wait = wait.min(LONGEST_BACKOFF);
+        log(&format!("{action:?} failed, next try in {wait:?}: {why}"));
+        self.backoff.insert(subject.clone(), wait);
+        let inbox = self.inbox.clone();
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(wait).await;
+            let _ = inbox.send(Message::Rested(subject));
+        });
+    }
+
+    /// Give the action a thread of its own, with copies of all it needs.
+    fn set_going(&mut self, action: Action) -> Result<(), StoreError> {
+        let world = self.world.clone();
+        let task = |id: TaskId| self.state.task(id).cloned();
+        type Work = Box<dyn FnOnce() -> Result<Acted, String> + Send>;
+        let work: Option<Work> = match &action {
+            Action::Start(attempt) => task(attempt.task).map(|task| {
+                let plan = start::plan(&self.state, &task, *attempt);
+                Box::new(move || start::start(&world, &plan).map(Acted::from).map_err(|e| e.words())) as Work
+            }),
+            Action::Launch(attempt) => task(attempt.task).and_then(|task| {
+                let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
+                Some(Box::new(move || Ok(launched(launch::launch(&world, &task, attempt, base)))) as Work)
+            }),
+            Action::Abandon(attempt) => {
+                let attempt = *attempt;
+                Some(Box::new(move || abandoned(&world, attempt)))
+            }
+            Action::Salvage(attempt) => {
+                let attempt = *attempt;
+                Some(Box::new(move || launch::salvage(&world, attempt).map(|()| Acted::default())))
+            }
+            Action::Collect(attempt) => task(attempt.task).map(|task| {
+                let attempt = *attempt;
+                let collect = move || collect::collect(&world, &task, attempt);
+                Box::new(move || collect().map(Acted::from).map_err(|e| words(&e))) as Work
+            }),
+            Action::Remove(attempt) => task(attempt.task).map(|task| {
+                let attempt = *attempt;
+                let remove = move || remove::remove(&world, &task, attempt);
+                Box::new(move || remove().map(Acted::from).map_err(|e| words(&e))) as Work
+            }),
+            Action::Plan(id, _) => task(*id).and_then(|task| landing::entry(&self.state, &task)).map(|entry| {
+                Box::new(move || landing::plan(&world, &entry).map(Acted::from).map_err(|e| e.words())) as Work
+            }),
+            Action::Land(id, _) => task(*id).and_then(|task| {
+                let entry = landing::entry(&self.state, &task)?;
+                let crate::core::state::TaskState::Landing { landing, .. } = task.state else { return None };
+                let land = move || landing::land(&world, &entry, &landing);
+                Some(Box::new(move || land().map(Acted::from).map_err(|e| e.words())) as Work)
+            }),
+            Action::Stop { attempt, now } => {
+                self.tell(*attempt, *now);
+                None
+            }
+            Action::Requeue(id) => {
+                let request = self.state.task(*id).and_then(|task| task.auto_fold());
+                let event = request.map(|request| Event::FoldRequested { task: *id, request });
+                self.record(event.into_iter().collect())?;
+                None
+            }
+        };
+        if let Some(work) = work {
+            self.seen.busy.insert(action.subject());
+            let inbox = self.inbox.clone();
+            tokio::task::spawn_blocking(move || {
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                let result = result.unwrap_or_else(|_| Err("it panicked; this is a bug".to_owned()));
+                let _ = inbox.send(Message::Acted { action, result });
+            });
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, attempt: AttemptId, now: bool) {
+        let control = self.world.layout.attempt(attempt).control();
+        match socket::send(&control, if now { KILL } else { STOP }) {
+            Ok(()) => {
+                self.seen.told.insert(attempt, now);
+            }
+            // It is ending just now, or is not listening yet: look again soon.
+            Err(_) => {
+                let inbox = self.inbox.clone();
+                tokio::task::spawn_local(async move {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    let _ = inbox.send(Message::ShimGone(attempt));
+                });
+            }
+        }
+    }
+}
+
+fn launched(launched: Result<Option<Child>, Event>) -> Acted {
+    match launched {
+        Ok(shim) => Acted { events: Vec::new(), shim },
+        Err(event) => Acted::from(vec![event]),
+    }
+}
+
+fn abandoned(world: &World, attempt: AttemptId) -> Result<Acted, String> {
+    let won = launch::abandon(world, attempt).map_err(|error| error.to_string())?;
+    let ended =
+        Event::Ended { attempt, outcome: Outcome::Cancelled, result: Collected::Nothing, facts: Facts::default() };
+    Ok(Acted::from(if won { vec![ended] } else { Vec::new() }))
+}
+
+fn words(error: &collect::CollectError) -> String {
+    match error {
+        collect::CollectError::Git(error) => error.words(),
+        error => error.to_string(),
+    }
+}
