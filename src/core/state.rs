@@ -421,13 +421,19 @@ impl Task {
         let Some(Attempt { number, ended: Some(ended), .. }) = self.attempts.last() else {
             return TaskState::Failed;
         };
+        // Who cancelled it wants nothing more to happen by itself, however the attempt ended in the end.
+        let is_cancelled = matches!(self.state, TaskState::Running { cancel: Some(_) });
         match (&ended.outcome, &ended.result) {
             (outcome, Collected::Change(_)) if outcome.is_success() => match self.auto_fold() {
-                Some(request) => TaskState::Queued { attempt: *number, request, place, undoes: None },
-                None => TaskState::Ready { attempt: *number },
+                Some(request) if !is_cancelled => {
+                    TaskState::Queued { attempt: *number, request, place, undoes: None }
+                }
+                _ => TaskState::Ready { attempt: *number },
             },
             (outcome, Collected::Nothing) if outcome.is_success() => TaskState::Empty,
-            (outcome, _) if outcome.is_retriable() && *number <= self.spec.retries => TaskState::Pending,
+            (outcome, _) if outcome.is_retriable() && !is_cancelled && *number <= self.spec.retries => {
+                TaskState::Pending
+            }
             _ => TaskState::Failed,
         }
     }
