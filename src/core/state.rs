@@ -298,12 +298,15 @@ impl State {
 
     /// Is there anything that a coordinator would have to do or to watch?
     pub fn has_work(&self) -> bool {
-        self.tasks().any(|task| match &task.state {
+        let has_next_step = |task: &Task| match &task.state {
             // One that waits for needs counts by what those needs still have to do.
             TaskState::Pending => self.waiting(task) == Some(Waiting::Turn),
             TaskState::Running { .. } | TaskState::Queued { .. } | TaskState::Landing { .. } => true,
-            _ => task.attempts.iter().any(|attempt| attempt.is_removable(task)),
-        })
+            _ => false,
+        };
+        // The worktree of an earlier attempt goes whatever the task waits for by now.
+        let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable(task));
+        self.tasks().any(|task| has_next_step(task) || has_leftovers(task))
     }
 
     /// The newest fold that still stands, of one target or of any.

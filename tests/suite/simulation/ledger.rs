@@ -346,7 +346,8 @@ impl World {
 impl World {
     pub(crate) fn check_the_end(&mut self) -> Check {
         let state = self.state();
-        ensure!(!state.has_work(), "at rest, and there is work");
+        let stand = || state.tasks().map(|task| (task.id, &task.state)).collect::<Vec<_>>();
+        ensure!(!state.has_work(), "at rest, and there is work: {:?}", stand());
         for task in state.tasks() {
             self.check_task_at_the_end(task)?;
         }

@@ -133,9 +133,9 @@ fn bits(content: Content) -> impl Iterator<Item = u32> {
 }
 
 fn id(number: usize) -> CommitId {
-    format!("{number:040x}").parse().unwrap()
+    format!("{number:08x}{:032x}", 0).parse().unwrap()
 }
 
 fn index(commit: CommitId) -> usize {
-    commit.as_bytes()[12..20].iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    commit.as_bytes()[..4].iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
