@@ -428,9 +428,7 @@ impl Task {
         let is_cancelled = matches!(self.state, TaskState::Running { cancel: Some(_) });
         match (&ended.outcome, &ended.result) {
             (outcome, Collected::Change(_)) if outcome.is_success() => match self.auto_fold() {
-                Some(request) if !is_cancelled => {
-                    TaskState::Queued { attempt: *number, request, place, undoes: None }
-                }
+                Some(request) if !is_cancelled => TaskState::Queued { attempt: *number, request, place, undoes: None },
                 _ => TaskState::Ready { attempt: *number },
             },
             (outcome, Collected::Nothing) if outcome.is_success() => TaskState::Empty,

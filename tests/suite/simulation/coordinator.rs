@@ -316,7 +316,9 @@ impl World {
             (1, Some(tip)) if self.fault != Fault::KeepNothing => drop(self.repo.refs.insert(kept(attempt), tip)),
             (2, Some(tip)) if outcome.is_success() => {
                 let name = branch(attempt.task).full();
-                let is_ours = |old| (1..attempt.number).any(|number| self.repo.tip(&kept(AttemptId { number, ..attempt })) == Some(old));
+                let is_ours = |old| {
+                    (1..attempt.number).any(|number| self.repo.tip(&kept(AttemptId { number, ..attempt })) == Some(old))
+                };
                 if self.repo.tip(&name).is_none_or(is_ours) {
                     self.repo.refs.insert(name, tip);
                 }

@@ -111,17 +111,20 @@ impl World {
             ensure!(fit, "{attempt} starts before its need {need} is there");
         }
         let doing = &self.coordinator.as_ref().expect("it decided").doing;
-        let is_starting = |task: &Task| doing.iter().any(|d| d.action.subject() == Subject::Attempt(task.next_attempt()));
+        let is_starting =
+            |task: &Task| doing.iter().any(|d| d.action.subject() == Subject::Attempt(task.next_attempt()));
         let holds_slot = |t: &&Task| matches!(t.state, S::Running { .. }) || t.state == S::Pending && is_starting(t);
         let limits = &self.shape.limits;
         let used = state.tasks().filter(holds_slot).count();
         ensure!(used < limits.tasks, "{attempt} starts, and all {} slots are taken", limits.tasks);
         let group_limit = |group: &Option<String>| group.as_ref().and_then(|g| limits.groups.get(g)).copied();
-        let in_group = |group: &Option<String>| state.tasks().filter(holds_slot).filter(|t| t.spec.group == *group).count();
+        let in_group =
+            |group: &Option<String>| state.tasks().filter(holds_slot).filter(|t| t.spec.group == *group).count();
         let is_full = |group: &Option<String>| group_limit(group).is_some_and(|limit| in_group(group) >= limit);
         ensure!(!is_full(&task.spec.group), "{attempt} starts, and its group is full");
         let goes_first = |other: &&Task| {
-            let is_ready = other.state == S::Pending && other.spec.needs.iter().all(|n| state.task(*n).is_some_and(is_fit));
+            let is_ready =
+                other.state == S::Pending && other.spec.needs.iter().all(|n| state.task(*n).is_some_and(is_fit));
             let is_more_urgent = other.spec.priority > task.spec.priority && other.submitted <= task.submitted;
             is_ready && is_more_urgent && !is_starting(other) && !is_full(&other.spec.group)
         };
@@ -195,7 +198,13 @@ impl World {
     }
 
     /// A target has just been moved by us.
-    pub(crate) fn check_move(&mut self, task: TaskId, target: &BranchName, before: Option<CommitId>, landing: &Landing) -> Check {
+    pub(crate) fn check_move(
+        &mut self,
+        task: TaskId,
+        target: &BranchName,
+        before: Option<CommitId>,
+        landing: &Landing,
+    ) -> Check {
         ensure!(before == Some(landing.from), "{target} was no longer at {:?} when {task} landed", landing.from);
         ensure!(self.repo.holds(landing.to, landing.from), "{target} does not move forward");
         self.ledger.moves.push(Move { task, to: landing.to, is_recorded: false });
@@ -299,8 +308,16 @@ impl World {
         let is_wanted = outcome.is_success() && book.cancelled.is_none() && matches!(result, Collected::Change(_));
         let folds = is_wanted && task.spec.fold == FoldPolicy::Auto && task.spec.target.is_some();
         ensure!((task.state == S::Pending) == is_retried, "{attempt} ended by {outcome}, and is {:?}", task.state);
-        ensure!(matches!(task.state, S::Queued { .. }) == folds, "{attempt} ended by {outcome}, and is {:?}", task.state);
-        ensure!(matches!(task.state, S::Empty) == (outcome.is_success() && *result == Collected::Nothing), "{attempt} changed {result:?}, and is {:?}", task.state);
+        ensure!(
+            matches!(task.state, S::Queued { .. }) == folds,
+            "{attempt} ended by {outcome}, and is {:?}",
+            task.state
+        );
+        ensure!(
+            matches!(task.state, S::Empty) == (outcome.is_success() && *result == Collected::Nothing),
+            "{attempt} changed {result:?}, and is {:?}",
+            task.state
+        );
         Ok(())
     }
 
@@ -329,8 +346,14 @@ impl World {
         match &task.state {
             S::Folded(folded) => {
                 let own = self.own(task.attempt_id(folded.attempt))?;
-                ensure!(own.after & !own.before & !after == 0 || before == after && !self.ledger.book(id).taken_back, "{id} is folded, and the target lacks a part of it");
-                ensure!(after == before | (own.after & !own.before) || before == after, "the fold of {id} did more than its change");
+                ensure!(
+                    own.after & !own.before & !after == 0 || before == after && !self.ledger.book(id).taken_back,
+                    "{id} is folded, and the target lacks a part of it"
+                );
+                ensure!(
+                    after == before | (own.after & !own.before) || before == after,
+                    "the fold of {id} did more than its change"
+                );
             }
             S::Ready { .. } => {
                 ensure!(after & !before == 0, "the undo of {id} brought something in");
@@ -354,7 +377,8 @@ impl World {
         for unrecorded in self.ledger.moves.iter().filter(|m| !m.is_recorded) {
             return Err(format!("{} has landed, and nobody knows", unrecorded.task));
         }
-        let heads: Vec<CommitId> = super::people::TARGETS.iter().map(|t| self.repo.refs[&format!("refs/heads/{t}")]).collect();
+        let heads: Vec<CommitId> =
+            super::people::TARGETS.iter().map(|t| self.repo.refs[&format!("refs/heads/{t}")]).collect();
         for (_, pushed) in &self.ledger.pushed {
             ensure!(heads.iter().any(|head| self.repo.holds(*head, *pushed)), "a commit that somebody pushed is gone");
         }
@@ -363,7 +387,9 @@ impl World {
 
     fn check_task_at_the_end(&self, task: &Task) -> Check {
         match &task.state {
-            S::Running { .. } | S::Queued { .. } | S::Landing { .. } => return Err(format!("{} hangs as {:?}", task.id, task.state)),
+            S::Running { .. } | S::Queued { .. } | S::Landing { .. } => {
+                return Err(format!("{} hangs as {:?}", task.id, task.state));
+            }
             S::Pending => {
                 let is_blocked = matches!(self.state().waiting(task), Some(Waiting::Blocked(_) | Waiting::Needs(_)));
                 let stands = |id: &TaskId| self.state().task(*id).is_some_and(is_fit);
@@ -384,7 +410,8 @@ impl World {
         let id = task.attempt_id(number);
         let attempt = task.attempt(number).ok_or("no such attempt")?;
         let ended = attempt.ended.as_ref().ok_or_else(|| format!("{id} has no end"))?;
-        let may_stay = (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && task.state != S::Discarded;
+        let may_stay = (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result))
+            && task.state != S::Discarded;
         let is_gone = attempt.place == Place::Gone;
         ensure!(is_gone || may_stay, "the worktree of {id} is left over");
         let Some(place) = self.places.get(&id) else { return Ok(()) };
@@ -393,7 +420,10 @@ impl World {
         ensure!(is_clean == is_gone, "{id} is said to be {:?}, and is clean: {is_clean}", attempt.place);
         if let Some(change) = ended.result.change().filter(|_| !attempt.freed) {
             ensure!(self.repo.is_reachable(change.tip), "a gc would take the result of {id}");
-            ensure!(place.wrote & !self.repo.content(change.tip) == 0, "the result of {id} lacks something that it wrote");
+            ensure!(
+                place.wrote & !self.repo.content(change.tip) == 0,
+                "the result of {id} lacks something that it wrote"
+            );
         }
         Ok(())
     }

@@ -10,14 +10,8 @@ use super::coordinator::{branch, kept};
 use super::world::{Check, World};
 
 pub(crate) const TARGETS: [&str; 2] = ["main", "dev"];
-const STRATEGIES: [Strategy; 6] = [
-    Strategy::Merge,
-    Strategy::Merge,
-    Strategy::Merge,
-    Strategy::Squash,
-    Strategy::Rebase,
-    Strategy::FastForward,
-];
+const STRATEGIES: [Strategy; 6] =
+    [Strategy::Merge, Strategy::Merge, Strategy::Merge, Strategy::Squash, Strategy::Rebase, Strategy::FastForward];
 
 impl World {
     /// One request, recorded if it fits. A request starts a coordinator where none runs.
@@ -119,7 +113,10 @@ impl World {
 
     fn fold_request(&mut self, task: TaskId, direction: Direction, target: BranchName) -> Event {
         let strategy = *self.rng.pick(&STRATEGIES);
-        Event::FoldRequested { task, request: FoldRequest { direction, target, strategy, message: None, accept_flags: true } }
+        Event::FoldRequested {
+            task,
+            request: FoldRequest { direction, target, strategy, message: None, accept_flags: true },
+        }
     }
 
     /// `gc` of what was discarded.

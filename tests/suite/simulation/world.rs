@@ -415,7 +415,8 @@ impl World {
 
     /// A task whose shim was killed goes on as if nothing had happened.
     fn orphan_step(&mut self) {
-        let has_shim = |id: &AttemptId| self.shims.iter().any(|s| s.attempt == *id && !matches!(s.phase, Phase::Spawned));
+        let has_shim =
+            |id: &AttemptId| self.shims.iter().any(|s| s.attempt == *id && !matches!(s.phase, Phase::Spawned));
         let orphan = self.places.iter().find(|(id, place)| place.is_running && !has_shim(id));
         if let Some(attempt) = orphan.map(|(id, _)| *id) {
             if self.rng.one_in(3) {
