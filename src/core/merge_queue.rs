@@ -42,7 +42,8 @@ impl<'a> Entry<'a> {
             _ => return None,
         };
         let on_its_way = |need: &Task| matches!(need.state, TaskState::Queued { .. } | TaskState::Landing { .. });
-        let waits = task.spec.needs.iter().filter_map(|id| state.task(*id)).any(on_its_way);
+        // One that lands already waits for nobody: its need may have joined the line since, to be undone.
+        let waits = !is_landing && task.spec.needs.iter().filter_map(|id| state.task(*id)).any(on_its_way);
         Some(Self { task: task.id, target: &request.target, place, is_landing, waits })
     }
 

@@ -311,12 +311,15 @@ impl State {
 
     /// Is there anything that a coordinator would have to do or to watch?
     pub fn has_work(&self) -> bool {
-        self.tasks().any(|task| match &task.state {
+        let has_next_step = |task: &Task| match &task.state {
             // One that waits for needs counts by what those needs still have to do.
             TaskState::Pending => self.waiting(task) == Some(Waiting::Turn),
             TaskState::Running { .. } | TaskState::Queued { .. } | TaskState::Landing { .. } => true,
-            _ => task.attempts.iter().any(|attempt| attempt.is_removable(task)),
-        })
+            _ => false,
+        };
+        // The worktree of an earlier attempt goes whatever the task waits for by now.
+        let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable(task));
+        self.tasks().any(|task| has_next_step(task) || has_leftovers(task))
     }
 
     /// The newest fold that still stands, of one target or of any.
@@ -434,13 +437,17 @@ impl Task {
         let Some(Attempt { number, ended: Some(ended), .. }) = self.attempts.last() else {
             return TaskState::Failed;
         };
+        // Who cancelled it wants nothing more to happen by itself, however the attempt ended in the end.
+        let is_cancelled = matches!(self.state, TaskState::Running { cancel: Some(_) });
         match (&ended.outcome, &ended.result) {
             (outcome, Collected::Change(_)) if outcome.is_success() => match self.auto_fold() {
-                Some(request) => TaskState::Queued { attempt: *number, request, place, undoes: None },
-                None => TaskState::Ready { attempt: *number },
+                Some(request) if !is_cancelled => TaskState::Queued { attempt: *number, request, place, undoes: None },
+                _ => TaskState::Ready { attempt: *number },
             },
             (outcome, Collected::Nothing) if outcome.is_success() => TaskState::Empty,
-            (outcome, _) if outcome.is_retriable() && *number <= self.spec.retries => TaskState::Pending,
+            (outcome, _) if outcome.is_retriable() && !is_cancelled && *number <= self.spec.retries => {
+                TaskState::Pending
+            }
             _ => TaskState::Failed,
         }
     }

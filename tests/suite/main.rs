@@ -1,1 +1,2 @@
 //! The tests that need more than one function: one binary, one folder a topic.
+mod simulation;

@@ -1,0 +1,477 @@
+//! The coordinator as the design has it: observe, decide, act, record; each action a row of effects.
+//!
+//! What each step here looks at before it acts is what the real one has to look at: the faults of
+//! [`Fault`] leave one of these looks out.
+
+use std::collections::BTreeMap;
+
+use pleach::core::action::Action;
+use pleach::core::change::{Change, Collected, Conflict, Direction, Flag, Hold, Landing, Refusal, Size};
+use pleach::core::decide::{Decision, decide};
+use pleach::core::event::{Event, Facts, Record};
+use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
+use pleach::core::inventory::{Inventory, Shim as Seen};
+use pleach::core::outcome::Outcome;
+use pleach::core::state::{Folded, State, Task, TaskState};
+use pleach::core::task::Strategy;
+
+use super::repo::Content;
+use super::world::{Check, Fault, Phase, Shim, World, ensure};
+
+/// What dies with the process.
+pub(crate) struct Coordinator {
+    pub(crate) state: State,
+    pub(crate) told: BTreeMap<AttemptId, bool>,
+    pub(crate) doing: Vec<Doing>,
+}
+
+/// An action that is under way.
+pub(crate) struct Doing {
+    pub(crate) action: Action,
+    step: usize,
+    /// What an earlier step of it saw.
+    seen: Option<CommitId>,
+}
+
+enum Next {
+    Step,
+    Done(Option<Event>),
+}
+
+impl Next {
+    fn event(event: Event) -> Check<Self> {
+        Ok(Self::Done(Some(event)))
+    }
+}
+
+pub(crate) fn pin(attempt: AttemptId) -> String {
+    format!("refs/pleach/pin/{attempt}")
+}
+
+pub(crate) fn kept(attempt: AttemptId) -> String {
+    format!("refs/pleach/kept/{attempt}/tip")
+}
+
+pub(crate) fn branch(task: TaskId) -> BranchName {
+    BranchName(format!("pleach/{task}"))
+}
+
+fn landed(attempt: AttemptId) -> String {
+    format!("refs/pleach/landed/{attempt}")
+}
+
+impl World {
+    pub(crate) fn coordinator_starts(&mut self) -> Check {
+        let believed = self.ledger.believed;
+        ensure!(self.journal.records.len() >= believed, "the journal has forgotten what was believed");
+        let mut state = State::default();
+        for record in &self.journal.records {
+            state.apply(record).map_err(|e| format!("the journal does not replay: {e}"))?;
+            if self.ledger.last.as_ref().is_some_and(|last| last.events() == state.events() && *last != state) {
+                return Err("the replay of the journal is not the state that was believed".to_owned());
+            }
+        }
+        if self.fault != Fault::BelieveWhatIsRead {
+            self.journal.durable = self.journal.records.len();
+        }
+        self.say(|| "a coordinator starts".to_owned());
+        self.coordinator = Some(Coordinator { state, told: BTreeMap::new(), doing: Vec::new() });
+        self.note_new_records()
+    }
+
+    pub(crate) fn coordinator_dies(&mut self) {
+        if let Some(coordinator) = self.coordinator.take() {
+            self.say(|| "kill -9 of the coordinator".to_owned());
+            self.ledger.last = Some(coordinator.state);
+        }
+    }
+
+    /// Write it down, then believe it. The coordinator may die at any point of that.
+    pub(crate) fn record(&mut self, event: Event) -> Check {
+        let record = Record { at: self.now, event };
+        self.say(|| format!("event {:?}", record.event));
+        self.journal.records.push(record.clone());
+        let rate = self.shape.coordinator_dies;
+        if self.fault == Fault::BelieveFirst {
+            self.journal.durable = self.journal.records.len() - 1;
+        } else {
+            if self.befalls(rate) {
+                self.coordinator_dies();
+                return Ok(());
+            }
+            self.journal.durable = self.journal.records.len();
+        }
+        if self.befalls(rate) {
+            self.coordinator_dies();
+            return Ok(());
+        }
+        let coordinator = self.coordinator.as_mut().expect("only a coordinator records");
+        coordinator.state.apply(&record).map_err(|e| e.to_string())?;
+        self.note_new_records()
+    }
+
+    fn observe(&self) -> Inventory {
+        let coordinator = self.coordinator.as_ref().expect("a coordinator observes");
+        let running = coordinator.state.tasks().filter(|task| matches!(task.state, TaskState::Running { .. }));
+        let shims = running.filter_map(Task::last_attempt).map(|attempt| (attempt, self.seen(attempt)));
+        Inventory {
+            shims: shims.collect(),
+            busy: coordinator.doing.iter().map(|doing| doing.action.subject()).collect(),
+            told: coordinator.told.clone(),
+            free_disk: Some(self.free_disk()),
+        }
+    }
+
+    /// It runs short for a while now and then.
+    pub(crate) fn free_disk(&self) -> u64 {
+        let is_short = !self.is_calm && (self.now.as_second() / 60) % 8 == 0;
+        if is_short { 999 } else { 1000 }
+    }
+
+    fn seen(&self, attempt: AttemptId) -> Seen {
+        let Some(place) = self.places.get(&attempt) else { return Seen::Absent };
+        let has_lock = |shim: &Shim| shim.attempt == attempt && !matches!(shim.phase, Phase::Spawned);
+        match () {
+            () if place.exit.is_some() => Seen::Exited,
+            () if self.shims.iter().any(has_lock) => Seen::Alive,
+            () if place.claimed => Seen::Dead,
+            () => Seen::Absent,
+        }
+    }
+
+    pub(crate) fn decide(&self) -> Decision {
+        decide(self.state(), &self.observe(), &self.shape.limits, self.now)
+    }
+
+    /// Observe, decide, and begin what was decided.
+    pub(crate) fn turn(&mut self) -> Check {
+        self.turn_does_something().map(|_| ())
+    }
+
+    pub(crate) fn turn_does_something(&mut self) -> Check<bool> {
+        if self.coordinator.is_none() {
+            return self.coordinator_starts().map(|()| true);
+        }
+        let mut seen = self.observe();
+        let decision = decide(self.state(), &seen, &self.shape.limits, self.now);
+        self.check_decision(&decision, &mut seen)?;
+        let does_something = !decision.actions.is_empty();
+        for action in decision.actions {
+            self.check_begin(&action)?;
+            self.say(|| format!("begin {action:?}"));
+            let doing = Doing { action, step: 0, seen: None };
+            self.coordinator.as_mut().expect("it has just decided").doing.push(doing);
+        }
+        Ok(does_something)
+    }
+
+    /// One effect of an action that is under way.
+    pub(crate) fn advance(&mut self) -> Check {
+        let count = self.coordinator.as_ref().map_or(0, |c| c.doing.len());
+        if count == 0 {
+            return self.turn();
+        }
+        let i = self.rng.below(count);
+        let mut doing = self.coordinator.as_mut().expect("it has actions").doing.swap_remove(i);
+        match self.perform(&mut doing)? {
+            Next::Step => {
+                doing.step += 1;
+                self.coordinator.as_mut().expect("no effect kills it").doing.push(doing);
+                Ok(())
+            }
+            Next::Done(Some(event)) if !self.came_too_late(&event) => self.record(event),
+            Next::Done(_) => Ok(()),
+        }
+    }
+
+    /// Somebody's wish was recorded while the action was under way. Of no other event can this be said.
+    fn came_too_late(&self, event: &Event) -> bool {
+        let task = event.task().and_then(|id| self.state().task(id));
+        match event {
+            Event::Started { .. } | Event::NotStarted { .. } => {
+                task.is_none_or(|task| task.state != TaskState::Pending)
+            }
+            Event::FoldRequested { .. } => task.is_none_or(|task| !matches!(task.state, TaskState::Refused { .. })),
+            _ => false,
+        }
+    }
+
+    fn perform(&mut self, doing: &mut Doing) -> Check<Next> {
+        let step = doing.step;
+        self.say(|| format!("  {:?} step {step}", doing.action));
+        match doing.action.clone() {
+            Action::Start(attempt) => self.start(attempt),
+            Action::Launch(attempt) => self.launch(attempt, doing),
+            Action::Abandon(attempt) => self.abandon(attempt, step),
+            Action::Stop { attempt, now } => self.stop(attempt, now),
+            Action::Salvage(attempt) => self.salvage(attempt, step),
+            Action::Collect(attempt) => self.collect(attempt, step),
+            Action::Remove(attempt) => self.remove(attempt, step),
+            Action::Requeue(task) => {
+                let request = self.state().task(task).and_then(Task::auto_fold);
+                Next::event(Event::FoldRequested { task, request: request.ok_or("requeued without a policy")? })
+            }
+            Action::Plan(task, target) => self.plan(task, &target, doing),
+            Action::Land(task, target) => self.land(task, &target, step),
+        }
+    }
+
+    fn start(&mut self, attempt: AttemptId) -> Check<Next> {
+        let Some(task) = self.state().task(attempt.task).cloned() else { return Ok(Next::Done(None)) };
+        let mut base = task.spec.base;
+        for need in &task.spec.needs {
+            let Some(tip) = self.state().task(*need).and_then(Task::tip) else { continue };
+            match self.repo.merge(base, tip) {
+                Ok(_) if self.repo.holds(base, tip) => {}
+                Ok(_) if self.repo.holds(tip, base) => base = tip,
+                Ok(content) => base = self.repo.commit(&[base, tip], content),
+                Err(_) => return Next::event(Event::NotStarted { attempt, reason: format!("conflict with {need}") }),
+            }
+        }
+        Next::event(Event::Started { attempt, base })
+    }
+
+    fn launch(&mut self, attempt: AttemptId, doing: &mut Doing) -> Check<Next> {
+        let Some(base) = self.base(attempt) else { return Err(format!("launch of {attempt} without a base")) };
+        if doing.step < 4 && self.befalls(self.shape.launch_fails) {
+            doing.step = 5;
+            return Ok(Next::Step);
+        }
+        let fault = self.fault;
+        let place = self.places.entry(attempt).or_default();
+        match doing.step {
+            0 if fault != Fault::ForgetPin => drop(self.repo.refs.insert(pin(attempt), base)),
+            1 => (place.registered, place.files) = (true, true),
+            2 if !place.checked_out || fault == Fault::CheckOutAgain => {
+                (place.checked_out, place.head, place.uncommitted) = (true, Some(base), 0);
+            }
+            3 => place.spec = true,
+            4 => self.shims.push(Shim { attempt, phase: Phase::Spawned }),
+            // It says when it has its lock.
+            5 if self.shims.iter().any(|s| s.attempt == attempt && matches!(s.phase, Phase::Spawned)) => {
+                doing.step = 4;
+            }
+            5 => return Ok(Next::Done(None)),
+            6 => {
+                let reason = "no space left".to_owned();
+                let result = Collected::Nothing;
+                if !self.claim(attempt, Fault::FailUnclaimed) {
+                    return Ok(Next::Done(None));
+                }
+                let outcome = Outcome::CouldNotStart { reason };
+                return Next::event(Event::Ended { attempt, outcome, result, facts: Facts::default() });
+            }
+            _ => {}
+        }
+        Ok(Next::Step)
+    }
+
+    /// Make sure that no shim runs for it any more. `false` where one did.
+    fn claim(&mut self, attempt: AttemptId, unless: Fault) -> bool {
+        let is_blind = self.fault == unless;
+        let place = self.places.entry(attempt).or_default();
+        let was_free = !place.claimed;
+        place.claimed |= !is_blind;
+        was_free || is_blind
+    }
+
+    fn abandon(&mut self, attempt: AttemptId, step: usize) -> Check<Next> {
+        if step == 0 {
+            let is_ours = self.claim(attempt, Fault::AbandonUnclaimed);
+            return Ok(if is_ours { Next::Step } else { Next::Done(None) });
+        }
+        let (outcome, result) = (Outcome::Cancelled, Collected::Nothing);
+        Next::event(Event::Ended { attempt, outcome, result, facts: Facts::default() })
+    }
+
+    fn stop(&mut self, attempt: AttemptId, now: bool) -> Check<Next> {
+        let place = self.places.entry(attempt).or_default();
+        place.told = Some(now || place.told == Some(true));
+        self.coordinator.as_mut().expect("it acts").told.insert(attempt, now);
+        Ok(Next::Done(None))
+    }
+
+    fn salvage(&mut self, attempt: AttemptId, step: usize) -> Check<Next> {
+        match step {
+            0 if self.fault != Fault::SalvageAlive => self.places.entry(attempt).or_default().is_running = false,
+            1 => self.commit_left_overs(attempt),
+            2 => {
+                let place = self.places.entry(attempt).or_default();
+                let outcome = Outcome::Lost { cause: "its shim died".to_owned() };
+                place.exit.get_or_insert((outcome, place.head));
+                return Ok(Next::Done(None));
+            }
+            _ => {}
+        }
+        Ok(Next::Step)
+    }
+
+    fn collect(&mut self, attempt: AttemptId, step: usize) -> Check<Next> {
+        let base = self.base(attempt).ok_or("collected without a base")?;
+        let place = self.places.entry(attempt).or_default();
+        let (outcome, tip) = place.exit.clone().ok_or("collected without an exit record")?;
+        let change = tip.filter(|tip| *tip != base && !place.is_refused);
+        match (step, change) {
+            (0, _) => place.imported = true,
+            (1, Some(tip)) if self.fault != Fault::KeepNothing => drop(self.repo.refs.insert(kept(attempt), tip)),
+            (2, Some(tip)) if outcome.is_success() => {
+                let name = branch(attempt.task).full();
+                let is_ours = |old| {
+                    (1..attempt.number).any(|number| self.repo.tip(&kept(AttemptId { number, ..attempt })) == Some(old))
+                };
+                if self.repo.tip(&name).is_none_or(is_ours) {
+                    self.repo.refs.insert(name, tip);
+                }
+            }
+            (3, _) => {
+                let result = match change {
+                    _ if place.is_refused => Collected::Refused { reason: "a corrupt object".to_owned() },
+                    Some(tip) => self.change(attempt, tip),
+                    None => Collected::Nothing,
+                };
+                return Next::event(Event::Ended { attempt, outcome, result, facts: Facts::default() });
+            }
+            _ => {}
+        }
+        Ok(Next::Step)
+    }
+
+    fn change(&self, attempt: AttemptId, tip: CommitId) -> Collected {
+        let path = "vendor".into();
+        let flags = if self.places[&attempt].leaves_out { vec![Flag::LeftOut { path }] } else { Vec::new() };
+        let branch = Some(branch(attempt.task));
+        Collected::Change(Box::new(Change { tip, branch, size: Size::default(), flags, extras: Vec::new() }))
+    }
+
+    fn remove(&mut self, attempt: AttemptId, step: usize) -> Check<Next> {
+        if step == 0 {
+            self.check_removal(attempt)?;
+        }
+        let place = self.places.entry(attempt).or_default();
+        match step {
+            _ if self.fault == Fault::RemovedFirst && step == 1 => return Next::event(Event::Removed { attempt }),
+            0 => (place.files, place.checked_out, place.spec) = (false, false, false),
+            1 => place.registered = false,
+            2 => drop(self.repo.refs.remove(&pin(attempt))),
+            _ => return Next::event(Event::Removed { attempt }),
+        }
+        Ok(Next::Step)
+    }
+
+    fn plan(&mut self, task: TaskId, target: &BranchName, doing: &mut Doing) -> Check<Next> {
+        let Some(head) = doing.seen else {
+            doing.seen = self.repo.tip(&target.full());
+            return Ok(Next::Step);
+        };
+        let planned = if self.befalls(self.shape.held) {
+            Err(Refusal::Held(Hold::Overlap { checkout: "/home".into(), paths: Vec::new() }))
+        } else {
+            self.commit_to_land(task, head)?
+        };
+        Next::event(match planned {
+            Ok(to) => Event::LandingPlanned { task, landing: Landing { from: head, to } },
+            Err(refusal) => Event::LandingRefused { task, refusal },
+        })
+    }
+
+    fn commit_to_land(&mut self, id: TaskId, head: CommitId) -> Check<Result<CommitId, Refusal>> {
+        let task = self.state().task(id).cloned().ok_or("planned for nobody")?;
+        let TaskState::Queued { attempt, request, undoes, .. } = &task.state else {
+            return Err(format!("planned for {id}, which is not queued"));
+        };
+        let conflict = Ok(Err(Refusal::Conflict(Conflict { onto: head, paths: Vec::new() })));
+        let ours = self.repo.content(head);
+        if let Some(Folded { landing, .. }) = undoes {
+            ensure!(request.direction == Direction::Undo, "a fold of {id} undoes something");
+            let (after, before) = (self.repo.content(landing.to), self.repo.content(landing.from));
+            let Ok(content) = self.repo.three_way(after, ours, before) else { return conflict };
+            return Ok(Ok(if content == ours { head } else { self.repo.commit(&[head], content) }));
+        }
+        let own = self.own(task.attempt_id(*attempt))?;
+        if own.needs & !ours != 0 {
+            return Ok(Err(Refusal::Held(Hold::Needs { needs: task.spec.needs.clone() })));
+        }
+        let merged = match request.strategy {
+            Strategy::FastForward if !self.repo.holds(own.tip, head) => {
+                return Ok(Err(Refusal::Held(Hold::NotFastForward)));
+            }
+            // The commits of an undone fold are in the history, so for a merge there would be nothing to do.
+            Strategy::Merge if !task.undone => self.repo.merge(head, own.tip),
+            _ => self.repo.three_way(own.before, ours, own.after),
+        };
+        let Ok(content) = merged else { return conflict };
+        let is_in_already = self.repo.holds(head, own.tip) && !task.undone;
+        if !is_in_already && content != ours | (own.after & !own.before) {
+            return Ok(Err(Refusal::Held(Hold::NotConserved { paths: Vec::new() })));
+        }
+        Ok(Ok(match request.strategy {
+            _ if is_in_already => head,
+            Strategy::FastForward => own.tip,
+            Strategy::Merge => self.repo.commit(&[head, own.tip], content),
+            Strategy::Squash | Strategy::Rebase => self.repo.commit(&[head], content),
+        }))
+    }
+
+    fn land(&mut self, id: TaskId, target: &BranchName, step: usize) -> Check<Next> {
+        let task = self.state().task(id).ok_or("landed for nobody")?;
+        let TaskState::Landing { attempt, landing, .. } = &task.state else {
+            return Err(format!("landed {id}, which has no landing"));
+        };
+        let (attempt, landing) = (task.attempt_id(*attempt), landing.clone());
+        let is_done = self.repo.tip(&landed(attempt)) == Some(landing.to) && self.fault != Fault::ForgetLanding;
+        let head = self.repo.tip(&target.full());
+        match step {
+            0 if is_done => Ok(Next::Step),
+            0 if head != Some(landing.from) => Next::event(Event::LandingMissed { task: id }),
+            0 if self.befalls(self.shape.held) => {
+                let refusal = Refusal::Held(Hold::Refused { reason: "a hook".to_owned() });
+                Next::event(Event::LandingRefused { task: id, refusal })
+            }
+            1 if is_done => Ok(Next::Step),
+            1 if head != Some(landing.from) && self.fault != Fault::LandBlindly => {
+                Next::event(Event::LandingMissed { task: id })
+            }
+            1 => {
+                self.move_target(attempt, target, &landing)?;
+                if self.fault != Fault::LandInTwoSteps {
+                    self.repo.refs.insert(landed(attempt), landing.to);
+                }
+                Ok(Next::Step)
+            }
+            2 => {
+                self.repo.refs.insert(landed(attempt), landing.to);
+                Ok(Next::Step)
+            }
+            3 => Next::event(Event::Landed { task: id, landing }),
+            _ => Ok(Next::Step),
+        }
+    }
+
+    fn move_target(&mut self, attempt: AttemptId, target: &BranchName, landing: &Landing) -> Check {
+        let before = self.repo.refs.insert(target.full(), landing.to);
+        self.say(|| format!("{target} moves to {:?} for {attempt}", landing.to));
+        self.check_move(attempt.task, target, before, landing)
+    }
+
+    fn base(&self, attempt: AttemptId) -> Option<CommitId> {
+        self.state().task(attempt.task)?.attempt(attempt.number)?.base
+    }
+
+    /// What an attempt did, and what it builds on.
+    pub(crate) fn own(&self, attempt: AttemptId) -> Check<Own> {
+        let task = self.state().task(attempt.task).ok_or("nobody's change")?;
+        let base = self.base(attempt).ok_or("a change without a base")?;
+        let tip = task.change(attempt.number).ok_or("no change")?.tip;
+        let (before, after) = (self.repo.content(base), self.repo.content(tip));
+        Ok(Own { tip, before, after, needs: before & !self.repo.content(task.spec.base) })
+    }
+}
+
+/// The change of an attempt, from `before` to `after`.
+pub(crate) struct Own {
+    pub(crate) tip: CommitId,
+    pub(crate) before: Content,
+    pub(crate) after: Content,
+    /// What of `before` came from its needs.
+    pub(crate) needs: Content,
+}

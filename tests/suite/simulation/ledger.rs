@@ -1,0 +1,449 @@
+//! What must hold, checked by a bookkeeping of its own: it reads the journal and the world, and asks the core
+//! for as little as it can.
+
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, ToSpan};
+use pleach::core::action::{Action, Subject};
+use pleach::core::change::{Collected, Flag, Landing};
+use pleach::core::decide::{Decision, HELD_RETRY, decide};
+use pleach::core::event::{Event, Record};
+use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
+use pleach::core::inventory::Inventory;
+use pleach::core::outcome::Outcome;
+use pleach::core::state::{Place, State, Task, TaskState as S, Waiting};
+use pleach::core::task::FoldPolicy;
+
+use super::coordinator::{kept, pin};
+use super::world::{Check, World, ensure};
+
+#[derive(Default)]
+pub(crate) struct Ledger {
+    /// How many records were believed by a coordinator, ever.
+    pub(crate) believed: usize,
+    /// The state of the last coordinator when it died.
+    pub(crate) last: Option<State>,
+    /// What others did to targets: from, to.
+    pub(crate) pushed: Vec<(CommitId, CommitId)>,
+    /// What we did to targets, and how often the journal said so.
+    moves: Vec<Move>,
+    tasks: BTreeMap<TaskId, Book>,
+}
+
+struct Move {
+    task: TaskId,
+    to: CommitId,
+    is_recorded: bool,
+}
+
+/// What is remembered of a task.
+#[derive(Clone, Default)]
+pub(crate) struct Book {
+    pub(crate) cancelled: Option<bool>,
+    retried: u32,
+    started: u32,
+    was_discarded: bool,
+    /// Where in the journal its landing was asked for.
+    asked: usize,
+    refused: Option<Timestamp>,
+    /// Was a fold of it taken back?
+    taken_back: bool,
+}
+
+impl Ledger {
+    pub(crate) fn book(&self, task: TaskId) -> Book {
+        self.tasks.get(&task).cloned().unwrap_or_default()
+    }
+}
+
+// What may be decided.
+impl World {
+    pub(crate) fn check_decision(&self, decision: &Decision, seen: &mut Inventory) -> Check {
+        for action in &decision.actions {
+            let subject = action.subject();
+            ensure!(!seen.busy.contains(&subject), "{action:?}, but something works on that already");
+            seen.busy.insert(subject);
+        }
+        let is_work = |action: &Action| !matches!(action, Action::Requeue(_));
+        let has_work = self.state().has_work() || !decision.actions.iter().any(is_work);
+        ensure!(has_work, "nothing to do, it says, and decides {:?}", decision.actions);
+        let again = decide(self.state(), seen, &self.shape.limits, self.now);
+        ensure!(again.actions.is_empty(), "asked again at once: {:?} after {:?}", again.actions, decision.actions);
+        Ok(())
+    }
+
+    pub(crate) fn check_begin(&self, action: &Action) -> Check {
+        let state = self.state();
+        match action {
+            Action::Start(attempt) => self.check_start(*attempt),
+            Action::Launch(attempt) => {
+                ensure!(self.ledger.book(attempt.task).cancelled.is_none(), "{attempt} is launched, and was cancelled");
+                Ok(())
+            }
+            Action::Abandon(attempt) | Action::Stop { attempt, .. } => {
+                let told = self.coordinator.as_ref().and_then(|c| c.told.get(attempt).copied());
+                let wanted = self.ledger.book(attempt.task).cancelled;
+                ensure!(wanted.is_some(), "{action:?} although nobody cancelled it");
+                ensure!(told.is_none() || told < wanted, "{attempt} is told twice");
+                let harder = matches!(action, Action::Stop { now, .. } if Some(*now) != wanted);
+                ensure!(!harder, "{action:?} is not what was asked for: {wanted:?}");
+                Ok(())
+            }
+            Action::Requeue(id) => {
+                let task = state.task(*id).ok_or("nobody is requeued")?;
+                let refused = self.ledger.book(*id).refused.ok_or("requeued, and was never refused")?;
+                ensure!(task.spec.fold == FoldPolicy::Auto, "{id} folds by itself, and nobody said that it may");
+                ensure!(self.now >= refused + HELD_RETRY.seconds(), "{id} is tried again at once");
+                Ok(())
+            }
+            Action::Plan(task, target) | Action::Land(task, target) => self.check_turn(*task, target, action),
+            Action::Salvage(_) | Action::Collect(_) | Action::Remove(_) => Ok(()),
+        }
+    }
+
+    fn check_start(&self, attempt: AttemptId) -> Check {
+        let state = self.state();
+        let task = state.task(attempt.task).ok_or("nobody is started")?;
+        ensure!(!state.is_paused(), "{attempt} starts while the queue is paused");
+        ensure!(self.free_disk() >= self.shape.limits.disk_floor, "{attempt} starts without room on the disk");
+        for need in &task.spec.needs {
+            let fit = state.task(*need).is_some_and(is_fit);
+            ensure!(fit, "{attempt} starts before its need {need} is there");
+        }
+        let doing = &self.coordinator.as_ref().expect("it decided").doing;
+        let is_starting =
+            |task: &Task| doing.iter().any(|d| d.action.subject() == Subject::Attempt(task.next_attempt()));
+        let holds_slot = |t: &&Task| matches!(t.state, S::Running { .. }) || t.state == S::Pending && is_starting(t);
+        let limits = &self.shape.limits;
+        let used = state.tasks().filter(holds_slot).count();
+        ensure!(used < limits.tasks, "{attempt} starts, and all {} slots are taken", limits.tasks);
+        let group_limit = |group: &Option<String>| group.as_ref().and_then(|g| limits.groups.get(g)).copied();
+        let in_group =
+            |group: &Option<String>| state.tasks().filter(holds_slot).filter(|t| t.spec.group == *group).count();
+        let is_full = |group: &Option<String>| group_limit(group).is_some_and(|limit| in_group(group) >= limit);
+        ensure!(!is_full(&task.spec.group), "{attempt} starts, and its group is full");
+        let goes_first = |other: &&Task| {
+            let is_ready =
+                other.state == S::Pending && other.spec.needs.iter().all(|n| state.task(*n).is_some_and(is_fit));
+            let is_more_urgent = other.spec.priority > task.spec.priority && other.submitted <= task.submitted;
+            is_ready && is_more_urgent && !is_starting(other) && !is_full(&other.spec.group)
+        };
+        match state.tasks().find(goes_first) {
+            Some(other) => Err(format!("{attempt} starts before {}, which is older and more urgent", other.id)),
+            None => Ok(()),
+        }
+    }
+
+    /// One landing at a time, in the order in which they were asked for; needs before dependents.
+    fn check_turn(&self, id: TaskId, target: &BranchName, action: &Action) -> Check {
+        let state = self.state();
+        let of_line = |task: &&Task| matches!(&task.state, S::Queued { request, .. } | S::Landing { request, .. } if request.target == *target);
+        let is_on_its_way = |id: &TaskId| {
+            state.task(*id).is_some_and(|task| matches!(task.state, S::Queued { .. } | S::Landing { .. }))
+        };
+        if let Action::Land(..) = action {
+            return Ok(());
+        }
+        let task = state.task(id).ok_or("nobody is planned")?;
+        ensure!(!task.spec.needs.iter().any(is_on_its_way), "{id} lands before its needs");
+        let asked = |id: TaskId| self.ledger.book(id).asked;
+        for other in state.tasks().filter(of_line).filter(|other| other.id != id) {
+            let is_landing = matches!(other.state, S::Landing { .. });
+            ensure!(!is_landing, "{id} is planned while {} lands", other.id);
+            let waits = other.spec.needs.iter().any(is_on_its_way);
+            ensure!(waits || asked(id) < asked(other.id), "{id} lands before {}, which asked first", other.id);
+        }
+        Ok(())
+    }
+}
+
+fn is_fit(need: &Task) -> bool {
+    matches!(
+        need.state,
+        S::Empty | S::Ready { .. } | S::Queued { .. } | S::Landing { .. } | S::Refused { .. } | S::Folded(_)
+    )
+}
+
+// What may happen.
+impl World {
+    pub(crate) fn check_spawn(&mut self, attempt: AttemptId) -> Check {
+        let odd = (self.rng.one_in(20), self.rng.one_in(20));
+        let place = self.places.entry(attempt).or_default();
+        (place.is_refused, place.leaves_out) = odd;
+        place.runs += 1;
+        place.is_running = true;
+        ensure!(place.runs == 1, "{attempt} runs a second time");
+        ensure!(place.checked_out && place.files && place.registered, "{attempt} runs without a worktree");
+        let head = place.head.ok_or("a task runs without a base")?;
+        ensure!(self.repo.is_reachable(head), "a gc would pull the base from under {attempt}");
+        let running = self.places.values().filter(|place| place.is_running).count();
+        ensure!(running <= self.shape.limits.tasks, "{running} tasks run at once");
+        Ok(())
+    }
+
+    pub(crate) fn check_removal(&self, attempt: AttemptId) -> Check {
+        let book = self.ledger.book(attempt.task);
+        let task = self.state().task(attempt.task).ok_or("nobody's worktree")?;
+        let ended = task.attempt(attempt.number).and_then(|a| a.ended.as_ref());
+        let ended = ended.ok_or_else(|| format!("the worktree of {attempt} goes before its end is known"))?;
+        let Some(place) = self.places.get(&attempt) else { return Ok(()) };
+        ensure!(!place.is_running, "the worktree of {attempt} goes while its task runs");
+        let only_copy = matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result);
+        ensure!(!only_copy || book.was_discarded, "the worktree of {attempt} goes, and holds the only copy");
+        if !place.is_refused && place.wrote != 0 && !task.attempt(attempt.number).is_some_and(|a| a.freed) {
+            let tip = self.repo.tip(&kept(attempt)).ok_or_else(|| format!("nothing is kept of {attempt}"))?;
+            ensure!(place.wrote & !self.repo.content(tip) == 0, "{attempt} wrote what its kept result does not hold");
+        }
+        Ok(())
+    }
+
+    /// A target has just been moved by us.
+    pub(crate) fn check_move(
+        &mut self,
+        task: TaskId,
+        target: &BranchName,
+        before: Option<CommitId>,
+        landing: &Landing,
+    ) -> Check {
+        ensure!(before == Some(landing.from), "{target} was no longer at {:?} when {task} landed", landing.from);
+        ensure!(self.repo.holds(landing.to, landing.from), "{target} does not move forward");
+        self.ledger.moves.push(Move { task, to: landing.to, is_recorded: false });
+        Ok(())
+    }
+
+    /// Everything that the journal has since the last look, one by one.
+    pub(crate) fn note_new_records(&mut self) -> Check {
+        while let Some(record) = self.journal.records.get(self.ledger.believed).cloned() {
+            self.ledger.believed += 1;
+            self.note(&record)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, record: &Record) -> Check {
+        let position = self.ledger.believed;
+        let Some(id) = record.event.task() else { return Ok(()) };
+        let book = self.ledger.tasks.entry(id).or_default();
+        match &record.event {
+            Event::CancelRequested { now, .. } => book.cancelled = Some(*now || book.cancelled == Some(true)),
+            Event::Retried { .. } => (book.cancelled, book.retried) = (None, book.retried + 1),
+            Event::Discarded { .. } => book.was_discarded = true,
+            Event::FoldRequested { .. } => book.asked = position,
+            Event::LandingRefused { .. } => {
+                book.refused = Some(record.at);
+                self.check_not_landed(id)?;
+            }
+            Event::LandingMissed { .. } => self.check_not_landed(id)?,
+            Event::NotStarted { .. } => {
+                book.started += 1;
+                book.cancelled = None;
+            }
+            Event::Started { attempt, base } => {
+                book.started += 1;
+                let book = book.clone();
+                self.check_started(*attempt, *base, &book)?;
+            }
+            Event::Ended { attempt, outcome, result, .. } => {
+                book.asked = position;
+                let book = book.clone();
+                self.check_ended(*attempt, outcome, result, &book)?;
+            }
+            Event::Removed { attempt } => self.check_removed(*attempt)?,
+            Event::Landed { landing, .. } => self.check_landed(id, landing)?,
+            _ => {}
+        }
+        self.check_limits()
+    }
+
+    fn check_limits(&self) -> Check {
+        let limits = &self.shape.limits;
+        let running: Vec<&Task> = self.state().tasks().filter(|t| matches!(t.state, S::Running { .. })).collect();
+        ensure!(running.len() <= limits.tasks, "{} tasks run, and {} may", running.len(), limits.tasks);
+        for (group, limit) in &limits.groups {
+            let count = running.iter().filter(|task| task.spec.group.as_ref() == Some(group)).count();
+            ensure!(count <= *limit, "{count} of group {group} run, and {limit} may");
+        }
+        Ok(())
+    }
+
+    fn check_started(&self, attempt: AttemptId, base: CommitId, book: &Book) -> Check {
+        let task = self.state().task(attempt.task).ok_or("nobody started")?;
+        ensure!(book.cancelled.is_none(), "{attempt} starts although the task was cancelled");
+        let may = 1 + task.spec.retries + book.retried;
+        ensure!(book.started <= may, "{attempt} is attempt {} of at most {may}", book.started);
+        ensure!(self.repo.holds(base, task.spec.base), "the base of {attempt} is not what was asked for");
+        // A need that somebody retried in the meantime is another one than the base was made from.
+        for need in task.spec.needs.iter().filter_map(|need| self.state().task(*need)).filter(|need| is_fit(need)) {
+            let number = match &need.state {
+                S::Ready { attempt } | S::Queued { attempt, .. } | S::Landing { attempt, .. } => *attempt,
+                _ => continue,
+            };
+            let of_need = AttemptId { task: need.id, number };
+            if self.state().events() > 0 && need.attempts.len() as u32 == number {
+                let tip = self.repo.tip(&kept(of_need)).ok_or_else(|| format!("nothing is kept of {of_need}"))?;
+                ensure!(self.repo.holds(base, tip), "{attempt} does not build on {of_need}");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_ended(&self, attempt: AttemptId, outcome: &Outcome, result: &Collected, book: &Book) -> Check {
+        let task = self.state().task(attempt.task).ok_or("nobody ended")?;
+        if let Some(place) = self.places.get(&attempt) {
+            ensure!(!place.is_running, "{attempt} is said to have ended, and its task runs");
+            let exit = place.exit.as_ref().map(|(outcome, _)| outcome);
+            ensure!(place.runs == 0 || exit == Some(outcome), "{attempt} ended by {exit:?}, and {outcome} is recorded");
+            match result {
+                Collected::Nothing => ensure!(place.wrote == 0, "{attempt} wrote something, and nothing is kept"),
+                Collected::Refused { .. } => ensure!(place.files, "the only copy of {attempt} is gone"),
+                Collected::Change(change) => {
+                    ensure!(self.repo.tip(&kept(attempt)) == Some(change.tip), "nothing keeps the result of {attempt}");
+                    let missing = place.wrote & !self.repo.content(change.tip);
+                    ensure!(missing == 0, "the result of {attempt} lacks something that it wrote");
+                }
+            }
+        }
+        let fails = !outcome.is_success() && *outcome != Outcome::Cancelled;
+        let is_retried = fails && book.cancelled.is_none() && attempt.number <= task.spec.retries;
+        let is_wanted = outcome.is_success() && book.cancelled.is_none() && matches!(result, Collected::Change(_));
+        let folds = is_wanted && task.spec.fold == FoldPolicy::Auto && task.spec.target.is_some();
+        ensure!((task.state == S::Pending) == is_retried, "{attempt} ended by {outcome}, and is {:?}", task.state);
+        ensure!(
+            matches!(task.state, S::Queued { .. }) == folds,
+            "{attempt} ended by {outcome}, and is {:?}",
+            task.state
+        );
+        ensure!(
+            matches!(task.state, S::Empty) == (outcome.is_success() && *result == Collected::Nothing),
+            "{attempt} changed {result:?}, and is {:?}",
+            task.state
+        );
+        Ok(())
+    }
+
+    fn check_removed(&self, attempt: AttemptId) -> Check {
+        let Some(place) = self.places.get(&attempt) else { return Ok(()) };
+        let is_gone = !place.files && !place.registered && !self.repo.refs.contains_key(&pin(attempt));
+        ensure!(is_gone, "something of the worktree of {attempt} is left");
+        Ok(())
+    }
+
+    fn check_not_landed(&self, task: TaskId) -> Check {
+        let pending = self.ledger.moves.iter().any(|m| m.task == task && !m.is_recorded);
+        ensure!(!pending, "{task} has landed, and is said not to have");
+        Ok(())
+    }
+
+    fn check_landed(&mut self, id: TaskId, landing: &Landing) -> Check {
+        let mut pending = self.ledger.moves.iter_mut().filter(|m| m.task == id && !m.is_recorded);
+        let first = pending.next().ok_or_else(|| format!("{id} is said to have landed, and has not"))?;
+        ensure!(first.to == landing.to, "{id} landed as {:?}, and {:?} is recorded", first.to, landing.to);
+        ensure!(pending.next().is_none(), "{id} has landed twice");
+        first.is_recorded = true;
+        let state = self.state();
+        let task = state.task(id).ok_or("nobody landed")?;
+        let (before, after) = (self.repo.content(landing.from), self.repo.content(landing.to));
+        match &task.state {
+            S::Folded(folded) => {
+                let own = self.own(task.attempt_id(folded.attempt))?;
+                ensure!(
+                    own.after & !own.before & !after == 0 || before == after && !self.ledger.book(id).taken_back,
+                    "{id} is folded, and the target lacks a part of it"
+                );
+                ensure!(
+                    after == before | (own.after & !own.before) || before == after,
+                    "the fold of {id} did more than its change"
+                );
+            }
+            S::Ready { .. } => {
+                ensure!(after & !before == 0, "the undo of {id} brought something in");
+                self.ledger.tasks.entry(id).or_default().taken_back = true;
+            }
+            other => return Err(format!("{id} landed, and is {other:?}")),
+        }
+        Ok(())
+    }
+}
+
+// What must be so at the end.
+impl World {
+    pub(crate) fn check_the_end(&mut self) -> Check {
+        let state = self.state();
+        let stand = || state.tasks().map(|task| (task.id, &task.state)).collect::<Vec<_>>();
+        ensure!(!state.has_work(), "at rest, and there is work: {:?}", stand());
+        for task in state.tasks() {
+            self.check_task_at_the_end(task)?;
+        }
+        for unrecorded in self.ledger.moves.iter().filter(|m| !m.is_recorded) {
+            return Err(format!("{} has landed, and nobody knows", unrecorded.task));
+        }
+        let heads: Vec<CommitId> =
+            super::people::TARGETS.iter().map(|t| self.repo.refs[&format!("refs/heads/{t}")]).collect();
+        for (_, pushed) in &self.ledger.pushed {
+            ensure!(heads.iter().any(|head| self.repo.holds(*head, *pushed)), "a commit that somebody pushed is gone");
+        }
+        self.check_replay()
+    }
+
+    fn check_task_at_the_end(&self, task: &Task) -> Check {
+        match &task.state {
+            S::Running { .. } | S::Queued { .. } | S::Landing { .. } => {
+                return Err(format!("{} hangs as {:?}", task.id, task.state));
+            }
+            S::Pending => {
+                let is_blocked = matches!(self.state().waiting(task), Some(Waiting::Blocked(_) | Waiting::Needs(_)));
+                let stands = |id: &TaskId| self.state().task(*id).is_some_and(is_fit);
+                ensure!(is_blocked && !task.spec.needs.iter().all(stands), "{} never had its turn", task.id);
+            }
+            S::Folded(folded) if folded.landing.from != folded.landing.to => {
+                let own = self.own(task.attempt_id(folded.attempt))?;
+                let head = self.repo.refs[&folded.target.full()];
+                ensure!(self.repo.holds(head, folded.landing.to), "the fold of {} is gone from its target", task.id);
+                ensure!(own.after & !own.before & !self.repo.content(head) == 0, "the target lacks {}", task.id);
+            }
+            _ => {}
+        }
+        task.attempts.iter().try_for_each(|attempt| self.check_attempt_at_the_end(task, attempt.number))
+    }
+
+    fn check_attempt_at_the_end(&self, task: &Task, number: u32) -> Check {
+        let id = task.attempt_id(number);
+        let attempt = task.attempt(number).ok_or("no such attempt")?;
+        let ended = attempt.ended.as_ref().ok_or_else(|| format!("{id} has no end"))?;
+        let may_stay = (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result))
+            && task.state != S::Discarded;
+        let is_gone = attempt.place == Place::Gone;
+        ensure!(is_gone || may_stay, "the worktree of {id} is left over");
+        let Some(place) = self.places.get(&id) else { return Ok(()) };
+        ensure!(!place.is_running, "the task of {id} is left over");
+        let is_clean = !place.files && !place.registered && !self.repo.refs.contains_key(&pin(id));
+        ensure!(is_clean == is_gone, "{id} is said to be {:?}, and is clean: {is_clean}", attempt.place);
+        if let Some(change) = ended.result.change().filter(|_| !attempt.freed) {
+            ensure!(self.repo.is_reachable(change.tip), "a gc would take the result of {id}");
+            ensure!(
+                place.wrote & !self.repo.content(change.tip) == 0,
+                "the result of {id} lacks something that it wrote"
+            );
+        }
+        Ok(())
+    }
+
+    /// The journal replays to the state that was lived, and so does a snapshot of half of it with the rest.
+    fn check_replay(&mut self) -> Check {
+        let half = self.rng.below(self.journal.records.len() + 1);
+        let mut replayed = State::default();
+        for (i, record) in self.journal.records.iter().enumerate() {
+            if i == half {
+                let snapshot = serde_json::to_string(&replayed).map_err(|e| e.to_string())?;
+                replayed = serde_json::from_str(&snapshot).map_err(|e| format!("the snapshot does not load: {e}"))?;
+            }
+            replayed.apply(record).map_err(|e| e.to_string())?;
+        }
+        ensure!(replayed == *self.state(), "the journal does not replay to the state that was lived");
+        Ok(())
+    }
+}
+
+fn leaves_out(result: &Collected) -> bool {
+    result.change().is_some_and(|change| change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. })))
+}

@@ -1,0 +1,154 @@
+//! Those who ask for things, and those who push to the target without asking anybody.
+
+use pleach::core::change::{Direction, FoldRequest};
+use pleach::core::event::Event;
+use pleach::core::id::{AttemptId, BranchName, TaskId};
+use pleach::core::state::{Task, TaskState as S};
+use pleach::core::task::{CommandLine, FoldPolicy, Priority, Strategy, TaskSpec};
+
+use super::coordinator::{branch, kept};
+use super::world::{Check, World};
+
+pub(crate) const TARGETS: [&str; 2] = ["main", "dev"];
+const STRATEGIES: [Strategy; 6] =
+    [Strategy::Merge, Strategy::Merge, Strategy::Merge, Strategy::Squash, Strategy::Rebase, Strategy::FastForward];
+
+impl World {
+    /// One request, recorded if it fits. A request starts a coordinator where none runs.
+    pub(crate) fn somebody_asks(&mut self) -> Check {
+        if self.coordinator.is_none() {
+            return self.coordinator_starts();
+        }
+        if (self.state().next_task().0 as usize) <= self.shape.tasks && self.rng.one_in(2) {
+            let event = self.submission();
+            return self.record(event);
+        }
+        match self.rng.below(30) {
+            0 if !self.state().is_paused() => return self.record(Event::Paused),
+            1..=4 if self.state().is_paused() => return self.record(Event::Resumed),
+            _ => {}
+        }
+        let ids: Vec<TaskId> = self.state().tasks().map(|task| task.id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let id = *self.rng.pick(&ids);
+        let task = self.state().task(id).cloned().expect("it is in the list");
+        match self.wish(&task) {
+            Some(event) => self.record(event),
+            None => Ok(()),
+        }
+    }
+
+    fn submission(&mut self) -> Event {
+        let task = self.state().next_task();
+        let rng = &mut self.rng;
+        let mut needs = Vec::new();
+        for _ in 0..*rng.pick(&[0, 0, 1, 1, 2, 3]) {
+            if task.0 > 1 {
+                needs.push(TaskId(1 + rng.below(task.0 as usize - 1) as u64));
+            }
+        }
+        needs.sort();
+        needs.dedup();
+        let target = BranchName((*rng.pick(&[TARGETS[0], TARGETS[0], TARGETS[0], TARGETS[1]])).to_owned());
+        let spec = TaskSpec {
+            name: None,
+            command: CommandLine::Shell("true".into()),
+            directory: Default::default(),
+            checkout: None,
+            priority: *rng.pick(&[Priority::Low, Priority::Normal, Priority::High, Priority::Critical]),
+            group: rng.pick(&[None, None, Some("a"), Some("b"), Some("c")]).map(str::to_owned),
+            needs,
+            base: self.repo.refs[&target.full()],
+            target: (!rng.one_in(6)).then_some(target),
+            timeout: None,
+            grace: 10,
+            retries: *rng.pick(&[0, 0, 1, 2]),
+            env: Default::default(),
+            environment: None,
+            fold: *rng.pick(&[FoldPolicy::Auto, FoldPolicy::Auto, FoldPolicy::Review, FoldPolicy::Never]),
+            strategy: if rng.one_in(2) { Some(*rng.pick(&STRATEGIES)) } else { None },
+            message: None,
+            copy: Vec::new(),
+            setup: None,
+            log_cap: 1,
+            request: String::new(),
+        };
+        Event::Submitted { task, spec: Box::new(spec) }
+    }
+
+    /// Something that may be asked of a task that stands where it stands.
+    fn wish(&mut self, task: &Task) -> Option<Event> {
+        let id = task.id;
+        let now = self.rng.one_in(3);
+        let what = self.rng.below(12);
+        match &task.state {
+            S::Pending => (what == 0).then_some(Event::Withdrawn { task: id }),
+            S::Running { .. } => (what < 3).then_some(Event::CancelRequested { task: id, now }),
+            S::Queued { .. } | S::Landing { .. } => None,
+            S::Folded(folded) if what < 4 => {
+                let target = folded.target.clone();
+                Some(self.fold_request(id, Direction::Undo, target))
+            }
+            S::Folded(_) => None,
+            S::Ready { .. } | S::Refused { .. } if what < 6 => {
+                let other = BranchName((*self.rng.pick(&TARGETS)).to_owned());
+                let target = task.spec.target.clone().unwrap_or(other);
+                Some(self.fold_request(id, Direction::Fold, target))
+            }
+            _ if what < 8 => Some(Event::Retried { task: id }),
+            S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. } if what < 10 => {
+                let with_change = task.attempts.iter().filter(|a| task.change(a.number).is_some() && !a.freed);
+                let attempts: Vec<u32> = with_change.map(|a| a.number).collect();
+                if attempts.is_empty() {
+                    return None;
+                }
+                Some(Event::Restored { attempt: task.attempt_id(*self.rng.pick(&attempts)) })
+            }
+            S::Discarded => self.free(task),
+            _ => Some(Event::Discarded { task: id }),
+        }
+    }
+
+    fn fold_request(&mut self, task: TaskId, direction: Direction, target: BranchName) -> Event {
+        let strategy = *self.rng.pick(&STRATEGIES);
+        Event::FoldRequested {
+            task,
+            request: FoldRequest { direction, target, strategy, message: None, accept_flags: true },
+        }
+    }
+
+    /// `gc` of what was discarded.
+    fn free(&mut self, task: &Task) -> Option<Event> {
+        let gone = |attempt: AttemptId| self.places.get(&attempt).is_none_or(|place| !place.files);
+        let ended = task.attempts.iter().filter(|a| a.ended.is_some() && !a.freed && gone(task.attempt_id(a.number)));
+        let attempt = task.attempt_id(ended.last()?.number);
+        self.repo.refs.remove(&kept(attempt));
+        Some(Event::Freed { attempt })
+    }
+
+    /// Somebody pushes to a target: a commit of their own, or the branch of a task that they merged by hand.
+    pub(crate) fn somebody_else(&mut self) -> Check {
+        if !self.befalls(self.shape.others_push) {
+            return Ok(());
+        }
+        let name = format!("refs/heads/{}", self.rng.pick(&TARGETS));
+        let head = self.repo.refs[&name];
+        let theirs = TaskId(1 + self.rng.below(self.shape.tasks) as u64);
+        let to = match self.repo.tip(&branch(theirs).full()).filter(|_| self.rng.one_in(3)) {
+            Some(tip) => match self.repo.merge(head, tip) {
+                Ok(content) => self.repo.commit(&[head, tip], content),
+                Err(_) => return Ok(()),
+            },
+            None => {
+                let content = self.repo.content(head) | self.repo.new_change();
+                self.repo.commit(&[head], content)
+            }
+        };
+        self.say(|| format!("somebody moves {name} to {to:?}"));
+        self.repo.refs.insert(name, to);
+        self.ledger.pushed.push((head, to));
+        Ok(())
+    }
+}
