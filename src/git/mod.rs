@@ -12,9 +12,11 @@
 
 pub mod pack;
 pub mod private;
+mod private_config;
 pub mod refs;
 pub mod repository;
 pub mod snapshot;
+mod trash;
 pub mod worktree;
 
 pub use repository::{Found, Repository};
