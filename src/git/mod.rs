@@ -10,6 +10,7 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
+mod inspect;
 pub mod pack;
 pub mod private;
 mod private_config;

@@ -92,7 +92,7 @@ fn fill(repo: &Repository, dir: &Path, private: &Private, checkout: &Path) -> Re
         let path = dir.join(inner);
         fs::create_dir_all(&path).map_err(GitError::file("create", &path))?;
     }
-    write(&dir.join("objects/info/alternates"), &alternate(&common.join("objects")))?;
+    write(&dir.join("objects/info/alternates"), &alternates(&[&common.join("objects")]))?;
     for name in ["shallow", "info/exclude", "info/attributes"] {
         copy(&common.join(name), &dir.join(name))?;
     }
@@ -110,22 +110,27 @@ fn fill(repo: &Repository, dir: &Path, private: &Private, checkout: &Path) -> Re
     write(&dir.join("HEAD"), format!("ref: refs/heads/{}\n", private.branch).as_bytes())
 }
 
-/// One line of `objects/info/alternates`. Such a file is read line by line; quotes keep a newline in a name.
-pub(super) fn alternate(objects: &Path) -> Vec<u8> {
-    let path = objects.as_os_str().as_bytes();
-    if !path.iter().any(|byte| matches!(byte, b'\n' | b'"')) {
-        return [path, b"\n"].concat();
+/// A path as git reads it in `objects/info/alternates`: in quotes where it holds one of the `special` bytes.
+pub(super) fn quoted(path: &Path, special: &[u8]) -> Vec<u8> {
+    let path = path.as_os_str().as_bytes();
+    if !path.iter().any(|byte| special.contains(byte)) {
+        return path.to_vec();
     }
-    let mut line = vec![b'"'];
+    let mut text = vec![b'"'];
     for byte in path {
         match byte {
-            b'\n' => line.extend(b"\\n"),
-            b'"' | b'\\' => line.extend([b'\\', *byte]),
-            _ => line.push(*byte),
+            b'\n' => text.extend(b"\\n"),
+            b'"' | b'\\' => text.extend([b'\\', *byte]),
+            _ => text.push(*byte),
         }
     }
-    line.extend(b"\"\n");
-    line
+    text.push(b'"');
+    text
+}
+
+/// The text of `objects/info/alternates`, which is read line by line.
+pub(super) fn alternates(objects: &[&Path]) -> Vec<u8> {
+    objects.iter().flat_map(|path| [quoted(path, b"\n\""), b"\n".to_vec()].concat()).collect()
 }
 
 struct GivenRefs {
@@ -184,7 +189,7 @@ fn clash(one: &[u8], other: &[u8]) -> bool {
     one == other || below(one, other) || below(other, one)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
     File::create(path).and_then(|mut file| file.write_all(bytes)).map_err(GitError::file("write", path))
 }
 
