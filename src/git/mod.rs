@@ -14,12 +14,15 @@ mod commit;
 mod conserve;
 pub mod diff;
 pub mod fold;
+mod inspect;
 pub mod merge;
 pub mod pack;
 pub mod private;
+mod private_config;
 pub mod refs;
 pub mod repository;
 pub mod snapshot;
+mod trash;
 pub mod worktree;
 
 pub use repository::{Found, Repository};

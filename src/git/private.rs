@@ -1,8 +1,21 @@
-//! The git directory that the task sees.
-use super::{GitError, Repository};
+//! The git directory that the task sees: its own refs, index, configuration and objects, with the user's objects
+//! as the only tie (`objects/info/alternates`). Nothing that a task does in it reaches the user's repository.
+//!
+//! It is always of the files backend, whatever the user's is. [`super::private_config`] says what of the user's
+//! configuration comes along.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::trash;
+use super::{GitError, Repository, private_config};
 use crate::core::id::CommitId;
 use crate::process::Tool;
-use std::path::Path;
+
+/// A copy of `packed-refs` as it was at the start, to tell what a task made from what it was given.
+pub(super) const REFS_AT_START: &str = "pleach-refs-at-start";
 
 /// What a private git directory starts with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,20 +25,186 @@ pub struct Private {
     /// The branch that HEAD names, such as `pleach/7-lint`.
     pub branch: String,
 }
-/// Make it. `checkout_git_dir`: the git directory of the user's own checkout, for its sparse patterns.
+
+/// Make the private git directory at `dir`. It appears there in one step, complete; where it is there already,
+/// nothing is done.
+///
+/// `checkout_git_dir` is the git directory of the user's own checkout (`git rev-parse --absolute-git-dir`
+/// there), where sparse patterns and settings of that checkout come from; the repository's own by default.
+///
+/// # Errors
+/// Where the repository cannot be read or the directory not written.
 pub fn create(
-    _repo: &Repository,
-    _dir: &Path,
-    _private: &Private,
-    _checkout_git_dir: Option<&Path>,
+    repo: &Repository,
+    dir: &Path,
+    private: &Private,
+    checkout_git_dir: Option<&Path>,
 ) -> Result<(), GitError> {
-    todo!()
+    if fs::symlink_metadata(dir.join("HEAD")).is_ok() {
+        return Ok(());
+    }
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let draft = dir.with_file_name(name);
+    trash::delete(&draft)?;
+    fill(repo, &draft, private, checkout_git_dir.unwrap_or(repo.common_dir()))?;
+    // A directory without HEAD is no git directory, and not of our making.
+    let _ = fs::remove_dir(dir);
+    fs::rename(&draft, dir).map_err(GitError::file("create", dir))
 }
-/// Fill the worktree from HEAD.
-pub fn checkout(_private_dir: &Path, _worktree: &Path) -> Result<(), GitError> {
-    todo!()
+
+/// Fill the worktree from HEAD, with the user's filters and sparse patterns; no hook runs. Files that are there
+/// are overwritten, so that it can be repeated after a crash, before the task has started.
+///
+/// # Errors
+/// Where a file cannot be written, a required filter fails or an object is missing.
+pub fn checkout(private_dir: &Path, worktree: &Path) -> Result<(), GitError> {
+    // It is ours alone, so a lock can only be left from a crash.
+    let lock = private_dir.join("index.lock");
+    match fs::remove_file(&lock) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(GitError::file("remove", lock)(error)),
+        _ => {}
+    }
+    // As many workers as processors, where there are enough files for it.
+    let settings = ["-c", "checkout.workers=0", "-c", "submodule.recurse=false"];
+    git(private_dir, worktree).args(settings).args(["read-tree", "--reset", "-u", "HEAD"]).run()?;
+    Ok(())
 }
-/// A git command inside: only for the shim of that very attempt.
-pub fn git(_private_dir: &Path, _worktree: &Path) -> Tool {
-    todo!()
+
+/// A git command inside. Only the shim of that very attempt may use it once the task has started: what a task
+/// wrote there may run programs (filters).
+pub fn git(private_dir: &Path, worktree: &Path) -> Tool {
+    Tool::git().dir(worktree).arg("--git-dir").arg(private_dir).arg("--work-tree").arg(worktree).args([
+        "-c",
+        "core.hooksPath=/dev/null",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "gc.auto=0",
+        "-c",
+        "maintenance.auto=false",
+    ])
+}
+
+fn fill(repo: &Repository, dir: &Path, private: &Private, checkout: &Path) -> Result<(), GitError> {
+    let common = repo.common_dir();
+    for inner in ["objects/info", "objects/pack", "refs/heads", "refs/tags", "info", "logs"] {
+        let path = dir.join(inner);
+        fs::create_dir_all(&path).map_err(GitError::file("create", &path))?;
+    }
+    write(&dir.join("objects/info/alternates"), &alternates(&[&common.join("objects")]))?;
+    for name in ["shallow", "info/exclude", "info/attributes"] {
+        copy(&common.join(name), &dir.join(name))?;
+    }
+    copy(&checkout.join("info/sparse-checkout"), &dir.join("info/sparse-checkout"))?;
+    write(&dir.join("config"), &private_config::derive(repo, checkout)?)?;
+    let refs = given_refs(repo, private)?;
+    write(&dir.join("packed-refs"), &refs.packed)?;
+    write(&dir.join(REFS_AT_START), &refs.packed)?;
+    for (name, target) in refs.symbolic {
+        let path = dir.join(Path::new(std::ffi::OsStr::from_bytes(&name)));
+        let parent = path.parent().unwrap_or(dir);
+        fs::create_dir_all(parent).map_err(GitError::file("create", parent))?;
+        write(&path, &[b"ref: ", &target[..], b"\n"].concat())?;
+    }
+    write(&dir.join("HEAD"), format!("ref: refs/heads/{}\n", private.branch).as_bytes())
+}
+
+/// A path as git reads it in `objects/info/alternates`: in quotes where it holds one of the `special` bytes.
+pub(super) fn quoted(path: &Path, special: &[u8]) -> Vec<u8> {
+    let path = path.as_os_str().as_bytes();
+    if !path.iter().any(|byte| special.contains(byte)) {
+        return path.to_vec();
+    }
+    let mut text = vec![b'"'];
+    for byte in path {
+        match byte {
+            b'\n' => text.extend(b"\\n"),
+            b'"' | b'\\' => text.extend([b'\\', *byte]),
+            _ => text.push(*byte),
+        }
+    }
+    text.push(b'"');
+    text
+}
+
+/// The text of `objects/info/alternates`, which is read line by line.
+pub(super) fn alternates(objects: &[&Path]) -> Vec<u8> {
+    objects.iter().flat_map(|path| [quoted(path, b"\n\""), b"\n".to_vec()].concat()).collect()
+}
+
+struct GivenRefs {
+    packed: Vec<u8>,
+    /// Such as `refs/remotes/origin/HEAD`, and what it leads to.
+    symbolic: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// The user's branches, tags and remote branches, and the branch of the task.
+fn given_refs(repo: &Repository, private: &Private) -> Result<GivenRefs, GitError> {
+    let ask = |format: &str| {
+        let ask = repo.git().args(["for-each-ref", "--sort=refname", &format!("--format={format}")]);
+        ask.args(["refs/heads", "refs/tags", "refs/remotes"]).output()
+    };
+    // Peeling reads each object: one that is missing fails the whole answer, but not without peeling.
+    let mut header: &[u8] = b"# pack-refs with: peeled fully-peeled sorted \n";
+    let mut answer = ask("%(objectname) %(*objectname) %(symref) %(refname)")?;
+    if answer.code != Some(0) {
+        header = b"# pack-refs with: sorted \n";
+        answer = ask("%(objectname)  %(symref) %(refname)")?;
+    }
+    let own = format!("refs/heads/{}", private.branch);
+    let own_line = (own.clone().into_bytes(), private.base.to_string().into_bytes(), Vec::new());
+    let mut lines = vec![own_line];
+    let mut symbolic = Vec::new();
+    for line in answer.stdout.split(|byte| *byte == b'\n') {
+        let mut words = line.splitn(4, |byte| *byte == b' ').map(<[u8]>::to_vec);
+        let (Some(id), Some(peeled), Some(symref), Some(name)) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
+        if name.starts_with(b"refs/heads/pleach/") || clash(&name, own.as_bytes()) {
+            continue;
+        }
+        if !symref.is_empty() && name.starts_with(b"refs/remotes/") {
+            symbolic.push((name, symref));
+        } else {
+            lines.push((name, id, peeled));
+        }
+    }
+    lines.sort();
+    let mut packed = header.to_vec();
+    for (name, id, peeled) in lines {
+        packed.extend([&id[..], b" ", &name, b"\n"].concat());
+        if !peeled.is_empty() {
+            packed.extend([b"^", &peeled[..], b"\n"].concat());
+        }
+    }
+    Ok(GivenRefs { packed, symbolic })
+}
+
+/// Are they one name, or is one a directory of the other?
+fn clash(one: &[u8], other: &[u8]) -> bool {
+    let below = |long: &[u8], short: &[u8]| long.strip_prefix(short).is_some_and(|rest| rest.starts_with(b"/"));
+    one == other || below(one, other) || below(other, one)
+}
+
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    File::create(path).and_then(|mut file| file.write_all(bytes)).map_err(GitError::file("write", path))
+}
+
+/// Copy a file where there is one: never a hard link, for the copy is writable in place.
+fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
+    match fs::read(from) {
+        Ok(bytes) => write(to, &bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(GitError::file("read", from)(error)),
+    }
+}
+
+/// Where [`super::snapshot`] builds a substitute for a private directory that a task broke.
+pub(super) fn substitute_of(private_dir: &Path) -> PathBuf {
+    let mut name = private_dir.file_name().unwrap_or_default().to_owned();
+    name.push(".substitute");
+    private_dir.with_file_name(name)
 }

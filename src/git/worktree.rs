@@ -1,70 +1,372 @@
-//! The linked worktree that everybody else sees.
-use super::{GitError, Repository};
-use crate::core::id::CommitId;
+//! The linked worktree that everybody else sees: `git worktree list` shows it, locked, with a reason.
+//!
+//! A worktree of ours is three things that name each other: a directory, the file `.git` in it, and an entry
+//! below `<common>/worktrees` (git's *administrative directory*), of the same name as the directory. Whatever
+//! belongs to another worktree is never touched, and `git worktree prune` is never called: it would judge
+//! worktrees that are not ours. While a task runs, `.git` leads to its private git directory ([`lead_inside`]);
+//! the entry stays as it is, so that the user's `gc`, `fsck` and `log --all` do not notice.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Proof of holding the repository-wide lock on worktree administration.
+use super::trash;
+use super::{GitError, Repository};
+use crate::core::id::CommitId;
+use crate::core::word::Word;
+
+/// Proof of holding the repository-wide lock on worktree administration. It is free again when this is dropped,
+/// or when the process ends, however it ends.
 #[derive(Debug)]
 pub struct WorktreeLock {
-    _file: std::fs::File,
+    _file: File,
 }
-impl WorktreeLock {
-    /// Wait for the lock.
-    pub fn acquire(_repo: &Repository) -> Result<Self, GitError> {
-        todo!()
-    }
-}
+
 /// Where an attempt works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The worktree.
+    /// The worktree. Its last component is also the name of its registration.
     pub worktree: PathBuf,
-    /// The private git directory.
+    /// The private git directory, outside of the worktree.
     pub private: PathBuf,
 }
+
 /// What is there of a worktree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// Nothing.
+    /// Neither directory nor registration.
     Absent,
-    /// Some of it.
+    /// One of the two, or a part.
     HalfMade,
-    /// All of it.
+    /// Both, complete, and each names the other.
     Registered,
 }
-/// Look.
-pub fn seen(_repo: &Repository, _worktree: &Path) -> Result<Seen, GitError> {
-    todo!()
+
+impl WorktreeLock {
+    /// Wait for the lock.
+    ///
+    /// # Errors
+    /// Where the lock file cannot be made: a repository that we may not write to.
+    pub fn acquire(repo: &Repository) -> Result<Self, GitError> {
+        let dir = repo.common_dir().join("pleach");
+        fs::create_dir_all(&dir).map_err(GitError::file("create", &dir))?;
+        let path = dir.join("worktree.lock");
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(GitError::file("open", &path))?;
+        rustix::io::retry_on_intr(|| rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive))
+            .map_err(|errno| GitError::file("lock", &path)(errno.into()))?;
+        Ok(Self { _file: file })
+    }
 }
-/// Register.
+
+/// What is there of this worktree? Nothing is changed.
+///
+/// # Errors
+/// Where a registration of its name belongs to another worktree, or the files cannot be read.
+pub fn seen(repo: &Repository, worktree: &Path) -> Result<Seen, GitError> {
+    let registration = registration(repo, worktree)?;
+    Ok(match (registration, exists(worktree)?) {
+        (Registration::Absent, false) => Seen::Absent,
+        (Registration::Complete, true) if is_real_dir(worktree) => Seen::Registered,
+        _ => Seen::HalfMade,
+    })
+}
+
+/// Register a worktree at a path where nothing is, detached at `base`, without files, locked with a reason.
+/// What an earlier try left half made is cleared away first; where it is complete, nothing is done.
+///
+/// # Errors
+/// Where the path holds files that we did not make, its name belongs to another worktree, or git refuses.
 pub fn register(
-    _repo: &Repository,
+    repo: &Repository,
     _lock: &WorktreeLock,
-    _worktree: &Path,
-    _base: CommitId,
-    _reason: &str,
+    worktree: &Path,
+    base: CommitId,
+    reason: &str,
 ) -> Result<(), GitError> {
-    todo!()
+    match seen(repo, worktree)? {
+        Seen::Registered => return Ok(()),
+        Seen::HalfMade => clear_half_made(repo, worktree)?,
+        Seen::Absent => {}
+    }
+    let add = repo.git().args(["-c", "core.hooksPath=/dev/null", "-c", "worktree.useRelativePaths=false"]);
+    let add = add.args(["worktree", "add", "--quiet", "--no-checkout", "--detach", "--lock", "--reason", reason]);
+    add.arg("--").arg(worktree).arg(base.to_string()).run()?;
+    match seen(repo, worktree) {
+        Ok(Seen::Registered) => Ok(()),
+        // Somebody took the name in the same instant, and git chose another one. Ours is empty: take it back.
+        other => {
+            let file = fs::read(worktree.join(".git")).unwrap_or_default();
+            let other_name = file.strip_prefix(b"gitdir: ").unwrap_or_default().trim_ascii_end();
+            let other_name = Path::new(OsStr::from_bytes(other_name));
+            if other_name.parent() == Some(&resolved(repo.common_dir()).join("worktrees")) {
+                unregister(repo, other_name)?;
+                clear_directory(worktree)?;
+            }
+            other.and_then(|_| Err(refused("register", worktree, "its name is taken".to_owned())))
+        }
+    }
 }
-/// Lead `.git` to the private directory.
-pub fn lead_inside(_place: &Place) -> Result<(), GitError> {
-    todo!()
+
+/// Replace the worktree's `.git`, in one step, so that it leads to the private git directory.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn lead_inside(place: &Place) -> Result<(), GitError> {
+    lead(place, &place.private, |text| text.starts_with(b"gitdir: "))
 }
-/// Lead `.git` to the repository again.
-pub fn lead_outside(_repo: &Repository, _place: &Place) -> Result<(), GitError> {
-    todo!()
+
+/// Replace the worktree's `.git`, in one step, so that it leads to the user's repository again.
+///
+/// Whatever a task put there instead of our file is kept beside the worktree, as `<name>.git-<n>`; no link is
+/// followed. Where the worktree is gone, there is nothing to do.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn lead_outside(repo: &Repository, place: &Place) -> Result<(), GitError> {
+    if !is_real_dir(&place.worktree) {
+        return Ok(());
+    }
+    let admin = resolved(&admin_dir(repo, &place.worktree));
+    lead(place, &admin, |text| {
+        text == leads_to(&place.private) || text.trim_ascii_end() == leads_to(&admin).trim_ascii_end()
+    })
 }
-/// Remove; calls `at` with "remove.renamed" and "remove.unregistered".
+
+/// Remove a worktree of ours: the directory goes to `trash` (which must be on the same file system) by one
+/// rename, then the registration goes. `at` is told "remove.renamed" and "remove.unregistered". Half-way, and
+/// where the user removed one of the two, the rest is removed. The private git directory is left to the caller.
+///
+/// # Errors
+/// Where directory and registration do not name each other: then it is not known to be ours, and stays. Where
+/// the rename fails: then everything stays.
 pub fn remove(
-    _repo: &Repository,
+    repo: &Repository,
     _lock: &WorktreeLock,
-    _place: &Place,
-    _trash: &Path,
-    _at: &dyn Fn(&'static str),
+    place: &Place,
+    trash: &Path,
+    at: &dyn Fn(&'static str),
 ) -> Result<(), GitError> {
-    todo!()
+    let registration = registration(repo, &place.worktree)?;
+    if exists(&place.worktree)? {
+        if !is_ours(repo, place, registration) {
+            return Err(refused("remove", &place.worktree, "it is not known to be ours".to_owned()));
+        }
+        move_to_trash(&place.worktree, trash)?;
+    }
+    for path in asides(&place.worktree) {
+        move_to_trash(&path, trash)?;
+    }
+    let _ = fs::remove_file(lead_draft(&place.worktree));
+    at("remove.renamed");
+    if registration != Registration::Absent {
+        unregister(repo, &admin_dir(repo, &place.worktree))?;
+    }
+    at("remove.unregistered");
+    Ok(())
 }
-/// Delete all that is in the trash; what could not be deleted is answered.
-pub fn empty_trash(_trash: &Path) -> Vec<GitError> {
-    todo!()
+
+/// Delete everything in the trash. No link is followed, and directories without permissions are opened first.
+/// What could not be deleted is answered and stays; the rest is gone.
+pub fn empty_trash(trash: &Path) -> Vec<GitError> {
+    trash::empty(trash)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Registration {
+    Absent,
+    /// It names our worktree or does not yet name any.
+    HalfMade,
+    Complete,
+}
+
+fn registration(repo: &Repository, worktree: &Path) -> Result<Registration, GitError> {
+    let admin = admin_dir(repo, worktree);
+    if !exists(&admin)? {
+        return Ok(Registration::Absent);
+    }
+    let named = match fs::read(admin.join("gitdir")) {
+        Ok(bytes) => bytes,
+        // Git writes this file after it made the directory.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Registration::HalfMade),
+        Err(error) => return Err(GitError::file("read", admin.join("gitdir"))(error)),
+    };
+    let named = Path::new(OsStr::from_bytes(named.strip_suffix(b"\n").unwrap_or(&named)));
+    if named.as_os_str().is_empty() {
+        return Ok(Registration::HalfMade);
+    }
+    let top = admin.join(named).parent().map(resolved).unwrap_or_default();
+    if top != resolved(worktree) || named.file_name() != Some(OsStr::new(".git")) {
+        let words = format!("this registration belongs to another worktree, {}", Word::from(named).shown());
+        return Err(refused("use", &admin, words));
+    }
+    Ok(if has_head(repo, &admin) { Registration::Complete } else { Registration::HalfMade })
+}
+
+/// HEAD is the last that git writes.
+fn has_head(repo: &Repository, admin: &Path) -> bool {
+    let head = fs::read_to_string(admin.join("HEAD")).unwrap_or_default();
+    match head.trim_end().strip_prefix("ref: ") {
+        // With reftable this file is a decoy.
+        Some("refs/heads/.invalid") => {
+            let ask = repo.git().arg("--git-dir").arg(admin).args(["rev-parse", "--verify", "--quiet", "HEAD"]);
+            ask.succeeds().unwrap_or(false)
+        }
+        Some(_) => true,
+        None => head.trim_end().parse::<CommitId>().is_ok_and(|id| id.to_string() != id.null()),
+    }
+}
+
+fn admin_dir(repo: &Repository, worktree: &Path) -> PathBuf {
+    repo.common_dir().join("worktrees").join(worktree.file_name().unwrap_or_default())
+}
+
+fn is_ours(repo: &Repository, place: &Place, registration: Registration) -> bool {
+    if registration == Registration::Complete {
+        return is_real_dir(&place.worktree);
+    }
+    let lead = fs::read(place.worktree.join(".git")).unwrap_or_default();
+    let admin = resolved(&admin_dir(repo, &place.worktree));
+    is_real_dir(&place.worktree)
+        && (lead == leads_to(&place.private)
+            || lead.trim_ascii_end() == leads_to(&admin).trim_ascii_end()
+            || fs::read_dir(&place.worktree).is_ok_and(|mut entries| entries.next().is_none()))
+}
+
+fn clear_half_made(repo: &Repository, worktree: &Path) -> Result<(), GitError> {
+    if exists(worktree)? {
+        clear_directory(worktree)?;
+    }
+    let admin = admin_dir(repo, worktree);
+    if exists(&admin)? { unregister(repo, &admin) } else { Ok(()) }
+}
+
+/// Remove a directory that holds nothing but a file `.git`.
+fn clear_directory(worktree: &Path) -> Result<(), GitError> {
+    if is_real_dir(worktree) {
+        let entries = fs::read_dir(worktree).map_err(GitError::file("read", worktree))?;
+        if entries.flatten().any(|entry| entry.file_name() != ".git" || !entry.file_type().is_ok_and(|t| t.is_file())) {
+            return Err(refused("reuse", worktree, "it holds files, but is not registered as a worktree".to_owned()));
+        }
+        let _ = fs::remove_file(worktree.join(".git"));
+    }
+    fs::remove_dir(worktree).map_err(GitError::file("remove", worktree))
+}
+
+/// Take one registration away: in one step for everybody else, then delete what it was.
+fn unregister(repo: &Repository, admin: &Path) -> Result<(), GitError> {
+    let aside = repo.common_dir().join("pleach").join("unregistered");
+    fs::create_dir_all(&aside).map_err(GitError::file("create", &aside))?;
+    match move_to_trash(admin, &aside) {
+        Err(GitError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+        other => other?,
+    }
+    // Under the lock nobody else is at this directory; what a crash left in it goes too.
+    trash::empty(&aside).into_iter().next().map_or(Ok(()), Err)?;
+    let _ = fs::remove_dir(&aside);
+    // As git does it: no worktree, no directory of them.
+    let _ = fs::remove_dir(repo.common_dir().join("worktrees"));
+    Ok(())
+}
+
+fn move_to_trash(path: &Path, trash: &Path) -> Result<(), GitError> {
+    fs::create_dir_all(trash).map_err(GitError::file("create", trash))?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!("-{:016x}", fastrand::u64(..)));
+    rename(path, &trash.join(name))
+}
+
+/// To move a directory elsewhere, one must be allowed to write to it: a task may have taken that away.
+fn rename(from: &Path, to: &Path) -> Result<(), GitError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && is_real_dir(from) => {
+            let _ = fs::set_permissions(from, fs::Permissions::from_mode(0o700));
+            fs::rename(from, to)
+        }
+        other => other,
+    }
+    .map_err(GitError::file("rename", from))
+}
+
+fn lead(place: &Place, to: &Path, is_known: impl Fn(&[u8]) -> bool) -> Result<(), GitError> {
+    if !is_real_dir(&place.worktree) {
+        return Err(refused("use", &place.worktree, "it is not a directory".to_owned()));
+    }
+    let file = place.worktree.join(".git");
+    let wanted = leads_to(to);
+    // A task may have taken every right from its top directory.
+    let mode = fs::metadata(&place.worktree).map_or(0, |meta| meta.permissions().mode());
+    if mode & 0o700 != 0o700 {
+        let open = fs::Permissions::from_mode(mode | 0o700);
+        fs::set_permissions(&place.worktree, open).map_err(GitError::file("open", &place.worktree))?;
+    }
+    let current = match fs::symlink_metadata(&file) {
+        Ok(meta) if meta.is_file() && meta.len() < 64 << 10 => fs::read(&file).ok(),
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(leads_to(Path::new(""))),
+        Err(error) => return Err(GitError::file("read", &file)(error)),
+    };
+    match current {
+        Some(text) if text == wanted => return Ok(()),
+        Some(text) if text == leads_to(Path::new("")) || is_known(&text) => {}
+        _ => set_aside(&place.worktree, &file)?,
+    }
+    let draft = lead_draft(&place.worktree);
+    let written = File::create(&draft).and_then(|mut out| out.write_all(&wanted));
+    written.map_err(GitError::file("write", &draft))?;
+    fs::rename(&draft, &file).map_err(GitError::file("write", &file))
+}
+
+fn set_aside(worktree: &Path, file: &Path) -> Result<(), GitError> {
+    let free = asides(worktree).len() + 1;
+    rename(file, &beside(worktree, &format!(".git-{free}")))
+}
+
+/// What was set aside from this worktree, oldest first.
+fn asides(worktree: &Path) -> Vec<PathBuf> {
+    let paths = (1..).map(|n| beside(worktree, &format!(".git-{n}")));
+    paths.take_while(|path| fs::symlink_metadata(path).is_ok()).collect()
+}
+
+fn lead_draft(worktree: &Path) -> PathBuf {
+    beside(worktree, ".git-new")
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+/// The text of a `.git` file.
+fn leads_to(dir: &Path) -> Vec<u8> {
+    [b"gitdir: ", dir.as_os_str().as_bytes(), b"\n"].concat()
+}
+
+/// The path with the links of its existing part resolved, as git writes it.
+fn resolved(path: &Path) -> PathBuf {
+    match (path.canonicalize(), path.parent(), path.file_name()) {
+        (Ok(real), ..) => real,
+        (Err(_), Some(parent), Some(name)) => resolved(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, GitError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(GitError::file("look at", path)(error)),
+    }
+}
+
+fn is_real_dir(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir())
+}
+
+fn refused(what: &'static str, path: &Path, words: String) -> GitError {
+    GitError::file(what, path)(io::Error::other(words))
 }

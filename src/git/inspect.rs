@@ -1,0 +1,214 @@
+//! How large a change is, and what about it is allowed but needs somebody's word.
+//!
+//! Everything is judged from trees, never from a checkout; paths are compared as bytes, and case by Unicode's
+//! lower case. Different spellings of one composed letter (Unicode normalisation) are not found.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{GitError, Repository};
+use crate::core::change::{Flag, Size};
+use crate::core::id::CommitId;
+use crate::core::word::Word;
+use crate::process::tool::fields;
+
+/// Size and flags of `base..tip`.
+///
+/// # Errors
+/// Where git cannot read the commits.
+pub fn inspect(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size, Vec<Flag>), GitError> {
+    if base == tip {
+        return Ok((Size::default(), Vec::new()));
+    }
+    let mut flags = Vec::new();
+    if !repo.is_ancestor(base, tip)? {
+        flags.push(Flag::Diverged);
+    }
+    let range = [tip.to_string(), format!("^{base}")];
+    let commits = repo.git().args(["rev-list", "--count"]).args(&range).arg("--").line()?;
+    let (mut size, touched) = difference(repo, base, tip)?;
+    size.commits = super::repository::parse("rev-list", &commits)?;
+    for entry in touched.iter().filter(|entry| entry.mode == b"160000") {
+        flags.push(Flag::Gitlink { path: entry.path.clone() });
+    }
+    flags.extend(outside_links(repo, &touched)?);
+    let added: Vec<&Word> = touched.iter().filter(|entry| entry.is_added).map(|entry| &entry.path).collect();
+    if !added.is_empty() {
+        flags.extend(collisions(
+            &added,
+            &repo.git().args(["ls-tree", "-r", "-z", "--name-only", &tip.to_string()]).run()?,
+        ));
+    }
+    Ok((size, flags))
+}
+
+/// A path as it is in the tip.
+struct Touched {
+    path: Word,
+    mode: Vec<u8>,
+    object: String,
+    is_added: bool,
+}
+
+fn difference(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size, Vec<Touched>), GitError> {
+    let ask = |how: &[&str]| {
+        let diff = repo.git().env("GIT_NO_LAZY_FETCH", "1").args(["diff-tree", "-r", "-z", "--raw", "--no-renames"]);
+        let diff = diff.args(["--no-abbrev", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"]);
+        diff.args(how).args([base.to_string(), tip.to_string()]).arg("--").output()
+    };
+    let mut answer = ask(&["--numstat"])?;
+    if answer.code != Some(0) {
+        // In a blobless clone the blobs of the base may be missing: then lines are not counted.
+        answer.stdout = repo
+            .git()
+            .args(["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", "--ignore-submodules=none"])
+            .args([base.to_string(), tip.to_string()])
+            .arg("--")
+            .run()?;
+    }
+    let mut size = Size::default();
+    let mut touched = Vec::new();
+    let mut fields = fields(&answer.stdout);
+    while let Some(field) = fields.next() {
+        if let Some(record) = field.strip_prefix(b":") {
+            let mut words = record.split(|byte| *byte == b' ').skip(1);
+            let (mode, object, status) = (words.next(), words.nth(1), words.next());
+            let (Some(mode), Some(object), Some(status), Some(path)) = (mode, object, status, fields.next()) else {
+                break;
+            };
+            size.files += 1;
+            touched.push(Touched {
+                path: Word::from(path.to_vec()),
+                mode: mode.to_vec(),
+                object: String::from_utf8_lossy(object).into_owned(),
+                is_added: status == b"A",
+            });
+        } else {
+            // `12 3 path`, by tabs; `- - path` for what has no lines.
+            let mut counts = field.splitn(3, |byte| *byte == b'\t').map(|n| std::str::from_utf8(n).unwrap_or_default());
+            size.insertions += counts.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+            size.deletions += counts.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    Ok((size, touched))
+}
+
+fn outside_links(repo: &Repository, touched: &[Touched]) -> Result<Vec<Flag>, GitError> {
+    let links: Vec<&Touched> = touched.iter().filter(|entry| entry.mode == b"120000").collect();
+    if links.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: String = links.iter().map(|link| format!("{}\n", link.object)).collect();
+    let answer = repo.git().args(["cat-file", "--batch"]).input(names).run()?;
+    let mut rest = &answer[..];
+    let mut flags = Vec::new();
+    for link in links {
+        let target = next_object(&mut rest).ok_or_else(|| GitError::Answer {
+            command: "cat-file --batch",
+            answer: format!("nothing for {}", link.object),
+        })?;
+        if leaves(link.path.as_bytes(), target) {
+            flags.push(Flag::OutsideLink { path: link.path.clone(), leads_to: Word::from(target.to_vec()) });
+        }
+    }
+    Ok(flags)
+}
+
+/// One answer of `cat-file --batch`: `<name> <type> <size>`, a newline, the content, a newline.
+fn next_object<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let line = rest.iter().position(|byte| *byte == b'\n')?;
+    let size: usize = std::str::from_utf8(&rest[..line]).ok()?.rsplit(' ').next()?.parse().ok()?;
+    let content = rest.get(line + 1..line + 1 + size)?;
+    *rest = rest.get(line + 2 + size..)?;
+    Some(content)
+}
+
+/// Does a link at `path` lead out of the tree, or into its `.git`, by its words alone?
+fn leaves(path: &[u8], target: &[u8]) -> bool {
+    if target.starts_with(b"/") {
+        return true;
+    }
+    let mut depth = path.iter().filter(|byte| **byte == b'/').count();
+    for part in target.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if depth == 0 => return true,
+            b".." => depth -= 1,
+            name if depth == 0 && name.eq_ignore_ascii_case(b".git") => return true,
+            _ => depth += 1,
+        }
+    }
+    false
+}
+
+/// Added paths that are one with another path of the tree (`all`, by NUL) where case does not count, also where
+/// the one is a directory and the other a file.
+fn collisions(added: &[&Word], all: &[u8]) -> Vec<Flag> {
+    let mut files: HashMap<Vec<u8>, Vec<&[u8]>> = HashMap::new();
+    let mut dirs: HashMap<Vec<u8>, &[u8]> = HashMap::new();
+    for path in added {
+        let path = path.as_bytes();
+        files.entry(folded(path)).or_default().push(path);
+        dirs.extend(prefixes(path).map(|dir| (folded(dir), path)));
+    }
+    let mut pairs: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+    let mut note = |one, other| {
+        let is_told = pairs.get(other).is_some_and(|others| others.contains(one));
+        if one != other && !is_told {
+            pairs.entry(one).or_default().insert(other);
+        }
+    };
+    for path in fields(all) {
+        let name = folded(path);
+        files.get(&name).into_iter().flatten().for_each(|added| note(*added, path));
+        dirs.get(&name).into_iter().for_each(|added| note(*added, path));
+        for dir in prefixes(path) {
+            files.get(&folded(dir)).into_iter().flatten().for_each(|added| note(*added, path));
+        }
+    }
+    let word = |bytes: &[u8]| Word::from(bytes.to_vec());
+    let flags = pairs.iter().flat_map(|(path, others)| others.iter().map(move |with| (path, with)));
+    flags.map(|(path, with)| Flag::Colliding { path: word(path), with: word(with) }).collect()
+}
+
+/// The directories above a path.
+fn prefixes(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at])
+}
+
+fn folded(path: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(path) {
+        Ok(text) if !text.is_ascii() => text.to_lowercase().into_bytes(),
+        _ => path.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_leaves_by_its_words() {
+        for (path, target) in [("a", "/etc"), ("a", ".."), ("a/b", "../../x"), ("a", "x/../../y"), ("a", ".GIT/config")]
+        {
+            assert!(leaves(path.as_bytes(), target.as_bytes()), "{path} -> {target}");
+        }
+        for (path, target) in [("a", "b"), ("a/b", "../c"), ("a/b/c", "./../../d"), ("a", "x/.git"), ("a", "")] {
+            assert!(!leaves(path.as_bytes(), target.as_bytes()), "{path} -> {target}");
+        }
+    }
+
+    #[test]
+    fn collisions_are_told_once_and_only_for_added_paths() {
+        let shown = |added: &[&str], all: &[u8]| {
+            let words: Vec<Word> = added.iter().map(|path| Word::from(*path)).collect();
+            let flags = collisions(&words.iter().collect::<Vec<_>>(), all);
+            flags.iter().map(Flag::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&["README"], b"README\0readme\0OLD\0old\0").len(), 1);
+        assert_eq!(shown(&["A", "a"], b"A\0a\0").len(), 1);
+        assert_eq!(shown(&["X/y"], b"X/y\0x\0").len(), 1);
+        assert_eq!(shown(&["x"], b"X/y\0x\0").len(), 1);
+        assert_eq!(shown(&["\u{c9}"], "\u{c9}\0\u{e9}\0".as_bytes()).len(), 1);
+        assert!(shown(&["src/b"], b"src/a\0src/b\0Src\xff\0").is_empty());
+    }
+}
