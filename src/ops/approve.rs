@@ -1,0 +1,58 @@
+//! What a repository's own file wants run is run only after its user said yes to exactly that text.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::{Error, ErrorKind, Session};
+use crate::config::{self, Untrusted};
+use crate::store::{self, StoreError};
+
+/// What is asked for and not approved.
+///
+/// # Errors
+/// Where the list of approvals cannot be read.
+pub fn pending(session: &Session) -> Result<Vec<Untrusted>, Error> {
+    let wanted = session.config.needs_approval();
+    if wanted.is_empty() {
+        return Ok(wanted);
+    }
+    let approved = load()?;
+    Ok(wanted.into_iter().filter(|one| !approved.contains(&one.hash)).collect())
+}
+
+/// Approve these, for good: another text asks again.
+///
+/// # Errors
+/// Where that cannot be written down.
+pub fn approve(list: &[Untrusted]) -> Result<(), Error> {
+    let mut approved = load()?;
+    approved.extend(list.iter().map(|one| one.hash.clone()));
+    let path = file()?;
+    if let Some(dir) = path.parent() {
+        store::make_dir(dir)?;
+    }
+    let text: String = approved.into_iter().map(|hash| hash + "\n").collect();
+    Ok(store::replace(&path, text.as_bytes())?)
+}
+
+pub(super) fn require(session: &Session) -> Result<(), Error> {
+    let Some(first) = pending(session)?.into_iter().next() else { return Ok(()) };
+    Err(Error::new(
+        ErrorKind::Refused,
+        format!("{} sets {} = {:?}, which nobody has approved", first.file.display(), first.what, first.text),
+        "read it, and then approve it with `pleach approve`",
+    ))
+}
+
+fn load() -> Result<BTreeSet<String>, Error> {
+    let bytes = store::read(&file()?)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect())
+}
+
+/// The user's own file: not in the repository, where whoever writes the hook could also approve it.
+fn file() -> Result<PathBuf, Error> {
+    let home = config::env::state_dir().or_else(|| config::env::state_home().map(|home| home.join("pleach")));
+    let missing = StoreError::file("find a place for", "approved");
+    let home = home.ok_or_else(|| Error::from(missing(std::io::ErrorKind::NotFound.into())))?;
+    Ok(home.join("approved"))
+}

@@ -1,0 +1,145 @@
+//! Speaking to the coordinator, and starting it where there is none.
+#![expect(clippy::disallowed_methods, reason = "how long to wait for a coordinator is measured here")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use super::{Error, ErrorKind};
+use crate::coordinator::protocol::{Request, Response};
+use crate::process::{daemon, socket};
+use crate::shim::COORDINATOR;
+use crate::store::Layout;
+
+/// How long a coordinator may take to come up.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long before another one is started: the first may have met one that was just leaving.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// A connection that mends itself.
+#[derive(Debug)]
+pub struct Client {
+    layout: Layout,
+    common_dir: PathBuf,
+    stream: Option<BufReader<UnixStream>>,
+}
+
+impl Client {
+    /// Connect; a coordinator is started where there is none.
+    ///
+    /// # Errors
+    /// Where none comes up.
+    pub fn new(layout: Layout, common_dir: &Path) -> Result<Self, Error> {
+        let mut client = Self { layout, common_dir: common_dir.to_owned(), stream: None };
+        client.connect()?;
+        Ok(client)
+    }
+
+    fn connect(&mut self) -> Result<(), Error> {
+        let begun = Instant::now();
+        let mut started: Option<Instant> = None;
+        let mut pause = Duration::from_micros(500);
+        loop {
+            if let Ok(stream) = socket::connect(&self.layout.socket()) {
+                self.stream = Some(BufReader::new(stream));
+                return Ok(());
+            }
+            if begun.elapsed() > PATIENCE {
+                return Err(Error::new(
+                    ErrorKind::Error,
+                    "the coordinator does not come up",
+                    format!("see why in {}", self.layout.coordinator_log().display()),
+                ));
+            }
+            if started.is_none_or(|at| at.elapsed() > AGAIN) {
+                start(&self.layout, &self.common_dir)?;
+                started = Some(Instant::now());
+            }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+    }
+
+    /// Ask, and wait for the answer, however often the coordinator has to be started anew for it.
+    ///
+    /// # Errors
+    /// Where the answer is no, or none can be had.
+    pub fn ask(&mut self, request: &Request) -> Result<Response, Error> {
+        let mut line = serde_json::to_vec(request).expect("requests are structs of strings and numbers");
+        line.push(b'\n');
+        loop {
+            match self.exchange(&line) {
+                Some(Response::No(refused)) => return Err(refused.into()),
+                Some(response) => return Ok(response),
+                None => {
+                    self.stream = None;
+                    self.connect()?;
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self, line: &[u8]) -> Option<Response> {
+        let stream = self.stream.as_mut()?;
+        stream.get_mut().write_all(line).ok()?;
+        let mut answer = String::new();
+        match stream.read_line(&mut answer) {
+            Ok(1..) => serde_json::from_str(&answer).ok(),
+            _ => None,
+        }
+    }
+
+    /// Wait for one more event, of those since the first call. `false` where the connection broke.
+    pub fn watch(&mut self) -> bool {
+        let Some(stream) = self.stream.as_mut() else { return false };
+        let mut tick = String::new();
+        matches!(stream.read_line(&mut tick), Ok(1..))
+    }
+
+    /// Begin to watch.
+    ///
+    /// # Errors
+    /// Where no coordinator can be had.
+    pub fn begin_watch(&mut self) -> Result<(), Error> {
+        let line = serde_json::to_vec(&Request::Watch).expect("a unit variant is JSON");
+        self.connect()?;
+        if let Some(stream) = self.stream.as_mut() {
+            // A broken connection is noticed by the first watch.
+            let _ = stream.get_mut().write_all(&[line, b"\n".to_vec()].concat());
+        }
+        Ok(())
+    }
+
+    /// Give up waiting for an answer after this long.
+    pub fn set_patience(&mut self, patience: Option<Duration>) {
+        if let Some(stream) = &self.stream {
+            let _ = stream.get_ref().set_read_timeout(patience);
+        }
+    }
+}
+
+fn start(layout: &Layout, common_dir: &Path) -> Result<(), Error> {
+    let args = [COORDINATOR.as_ref(), common_dir.as_os_str()];
+    match daemon::start(&args, &layout.coordinator_log(), Stdio::null()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::new(
+            ErrorKind::Error,
+            format!("cannot start the coordinator: {error}"),
+            format!("is there room in {}, and may you write there?", layout.state.display()),
+        )),
+    }
+}
+
+/// Is a coordinator there?
+pub fn is_up(layout: &Layout) -> bool {
+    socket::connect(&layout.socket()).is_ok()
+}
+
+/// See to it that somebody does the work, without waiting for it.
+pub fn nudge(layout: &Layout, common_dir: &Path) {
+    if !is_up(layout) {
+        let _ = start(layout, common_dir);
+    }
+}

@@ -1,0 +1,45 @@
+//! Cancelling, retrying, pausing.
+
+use super::{Error, Session, find};
+use crate::coordinator::protocol::Request;
+use crate::core::id::{TaskHandle, TaskId};
+use crate::core::state::{State, Task};
+
+/// End these tasks; those that wait are withdrawn. It is asked when this returns, and true when they have ended
+/// ([`wait`](super::wait)).
+///
+/// # Errors
+/// Where a task is unknown, or has ended already.
+pub fn cancel(session: &mut Session, tasks: &[TaskHandle], now: bool) -> Result<Vec<TaskId>, Error> {
+    send(session, tasks, |tasks| Request::Cancel { tasks, now })
+}
+
+/// Another attempt of these.
+///
+/// # Errors
+/// Where a task is unknown, runs, or is folded.
+pub fn retry(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
+    send(session, tasks, |tasks| Request::Retry { tasks })
+}
+
+/// Start nothing more.
+///
+/// # Errors
+/// Where no coordinator can be had.
+pub fn pause(session: &mut Session, paused: bool) -> Result<(), Error> {
+    session.coordinator()?.ask(&Request::Pause { paused }).map(drop)
+}
+
+pub(super) fn send(
+    session: &mut Session,
+    handles: &[TaskHandle],
+    request: impl FnOnce(Vec<TaskId>) -> Request,
+) -> Result<Vec<TaskId>, Error> {
+    let ids = ids(&session.state()?, handles)?;
+    session.coordinator()?.ask(&request(ids.clone()))?;
+    Ok(ids)
+}
+
+pub(super) fn ids(state: &State, handles: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
+    Ok(find(state, handles)?.into_iter().map(|task: &Task| task.id).collect())
+}

@@ -1,0 +1,213 @@
+//! One file for each thing that a user can ask for. Every front end calls only these.
+//!
+//! Readers ([`look`], [`logs`], [`diff`]) replay the journal themselves and never need the coordinator. Whatever changes
+//! something goes to the coordinator as a request, which is safe to send again.
+
+pub mod approve;
+pub mod client;
+pub mod control;
+pub mod diff;
+pub mod doctor;
+pub mod events;
+pub mod fold;
+pub mod gc;
+pub mod inside;
+pub mod logs;
+pub mod look;
+pub mod submit;
+pub mod wait;
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{self, Config, ConfigError};
+use crate::coordinator::protocol::{Refused, RefusedKind};
+pub use crate::core::error_kind::ErrorKind;
+use crate::core::id::TaskHandle;
+use crate::core::state::{State, Task};
+use crate::git::repository::Discover;
+use crate::git::{Found, GitError, Repository};
+use crate::store::{Layout, StoreError, journal};
+
+/// Something could not be done. Says what, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What kind of error, for the exit code.
+    pub kind: ErrorKind,
+    /// What went wrong, without a full stop.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// An error with a next step.
+    pub fn new(kind: ErrorKind, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// An error whose message says it all.
+    pub fn plain(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let message = match &error {
+            StoreError::File { source, .. } => format!("{error}: {source}"),
+            StoreError::Damaged { .. } => error.to_string(),
+        };
+        let hint = match &error {
+            StoreError::File { source, .. } => hint_for(source.kind()),
+            StoreError::Damaged { .. } => "see what can be mended with `pleach doctor`",
+        };
+        Self::new(ErrorKind::Error, message, hint)
+    }
+}
+
+fn hint_for(kind: std::io::ErrorKind) -> &'static str {
+    use std::io::ErrorKind as K;
+    match kind {
+        K::PermissionDenied | K::ReadOnlyFilesystem => {
+            "pleach must be able to write to the git directory and to its state directory (PLEACH_STATE_DIR)"
+        }
+        K::StorageFull | K::QuotaExceeded => "make room, for instance with `pleach gc`; nothing was lost",
+        _ => "see what can be mended with `pleach doctor`",
+    }
+}
+
+impl From<GitError> for Error {
+    fn from(error: GitError) -> Self {
+        Self::new(ErrorKind::Error, error.words(), "see what can be mended with `pleach doctor`")
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::new(ErrorKind::Usage, error.to_string(), "mend that line and try again")
+    }
+}
+
+impl From<Discover> for Error {
+    fn from(error: Discover) -> Self {
+        let hint = match &error {
+            Discover::NotARepository(_) => "go into one, name one with `-C DIR`, or make one with `git init`",
+            Discover::Refused { .. } => "`git status` there says the same: mend that first",
+            Discover::Git(_) => "is git installed? pleach needs 2.41 or newer",
+        };
+        Self::new(ErrorKind::Repository, error.to_string(), hint)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused.kind {
+            RefusedKind::UnknownTask => ErrorKind::UnknownTask,
+            RefusedKind::WrongState => ErrorKind::Refused,
+            RefusedKind::Internal => ErrorKind::Error,
+        };
+        Self { kind, message: refused.message, hint: refused.hint }
+    }
+}
+
+/// A repository in which somebody asks for something.
+#[derive(Debug)]
+pub struct Session {
+    /// What was found from where they stand.
+    pub found: Found,
+    /// How things are set.
+    pub config: Config,
+    layout: Option<Layout>,
+}
+
+impl Session {
+    /// Open the repository of a directory.
+    ///
+    /// # Errors
+    /// Where there is none, or its configuration cannot be used.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let found = Repository::discover(dir)?;
+        let layout = Layout::find(found.repository.common_dir())?;
+        let config = Config::load(found.checkout.as_ref().map(|checkout| checkout.top.as_path()))?;
+        Ok(Self { found, config, layout })
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.found.repository
+    }
+
+    /// The paths of this repository, where anything was ever run in it.
+    pub fn layout(&self) -> Option<&Layout> {
+        self.layout.as_ref()
+    }
+
+    /// The paths of this repository; made now, where there are none.
+    ///
+    /// # Errors
+    /// Where they cannot be made.
+    pub fn make_layout(&mut self) -> Result<&Layout, Error> {
+        if config::env::inside().is_some() && self.repository().common_dir().join("../spec.json").exists() {
+            return Err(Error::new(
+                ErrorKind::Refused,
+                "a task cannot start tasks of its own",
+                "inside a task, use `pleach progress` and `pleach summary`",
+            ));
+        }
+        let layout = Layout::make(self.found.repository.common_dir(), &self.state_root()?)?;
+        Ok(self.layout.insert(layout))
+    }
+
+    fn state_root(&self) -> Result<PathBuf, Error> {
+        let said = config::env::state_dir().or_else(|| self.config.worktree_dir.clone());
+        said.or_else(|| config::env::state_home().map(|home| home.join("pleach"))).ok_or_else(|| {
+            Error::new(ErrorKind::Error, "there is no home directory to keep state in", "set PLEACH_STATE_DIR")
+        })
+    }
+
+    /// All tasks, as they are written down now.
+    ///
+    /// # Errors
+    /// Where the journal is damaged or cannot be read.
+    pub fn state(&self) -> Result<State, Error> {
+        Ok(self.layout.as_ref().map(journal::load).transpose()?.unwrap_or_default())
+    }
+
+    /// A connection to the coordinator, which is started if there is none.
+    ///
+    /// # Errors
+    /// Where none comes up.
+    pub fn coordinator(&mut self) -> Result<client::Client, Error> {
+        let layout = self.make_layout()?.clone();
+        client::Client::new(layout, self.found.repository.common_dir())
+    }
+
+    /// Start a coordinator where there is work and nobody does it: after a crash or a reboot any look sets things
+    /// going again. Looking must not fail for that.
+    pub fn wake(&mut self, state: &State) {
+        if state.has_work()
+            && let Some(layout) = &self.layout
+        {
+            client::nudge(layout, self.found.repository.common_dir());
+        }
+    }
+}
+
+/// The tasks that somebody means, in their order, each once.
+///
+/// # Errors
+/// Where there is no such task.
+pub fn find<'a>(state: &'a State, handles: &[TaskHandle]) -> Result<Vec<&'a Task>, Error> {
+    let mut tasks: Vec<&Task> = Vec::new();
+    for handle in handles {
+        let task = state.find(handle).ok_or_else(|| {
+            let message = format!("there is no task {handle}");
+            Error::new(ErrorKind::UnknownTask, message, "see all tasks with `pleach ls --all`")
+        })?;
+        if !tasks.iter().any(|known| known.id == task.id) {
+            tasks.push(task);
+        }
+    }
+    Ok(tasks)
+}

@@ -1,0 +1,164 @@
+//! Asking for a task.
+
+use std::collections::BTreeMap;
+
+use super::{Error, ErrorKind, Session, approve, find};
+use crate::config;
+use crate::coordinator::protocol::{Request, Response};
+use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
+use crate::core::task::{CommandLine, FoldPolicy, Priority, Strategy, TaskSpec};
+use crate::core::word::Word;
+use crate::store::environment;
+
+/// What somebody wants done. What is `None` comes from the configuration.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// What to run.
+    pub command: CommandLine,
+    /// What to call it.
+    pub name: Option<TaskName>,
+    /// Who goes first.
+    pub priority: Option<Priority>,
+    /// Seconds that it may take.
+    pub timeout: Option<u64>,
+    /// Seconds between the polite and the hard end.
+    pub grace: Option<u64>,
+    /// What it builds on.
+    pub after: Vec<TaskHandle>,
+    /// The revision that it starts from; HEAD if not said.
+    pub base: Option<String>,
+    /// The branch that its result is for; the one that is checked out if not said.
+    pub into: Option<BranchName>,
+    /// The group whose limit it shares.
+    pub group: Option<String>,
+    /// How many more attempts follow a failed one.
+    pub retries: Option<u32>,
+    /// Variables.
+    pub env: BTreeMap<String, Word>,
+    /// What becomes of its result.
+    pub fold: Option<FoldPolicy>,
+    /// How it is folded.
+    pub strategy: Option<Strategy>,
+    /// The message of its commit.
+    pub message: Option<String>,
+}
+
+impl Wish {
+    /// To run this, and nothing else said.
+    pub fn new(command: CommandLine) -> Self {
+        Self {
+            command,
+            name: None,
+            priority: None,
+            timeout: None,
+            grace: None,
+            after: Vec::new(),
+            base: None,
+            into: None,
+            group: None,
+            retries: None,
+            env: BTreeMap::new(),
+            fold: None,
+            strategy: None,
+            message: None,
+        }
+    }
+}
+
+/// Put a task into the queue. It is there for good when this returns.
+///
+/// # Errors
+/// Where the wish cannot be granted: an unknown task or revision, a hook that nobody approved.
+pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
+    approve::require(session)?;
+    let base = base(session, wish.base.as_deref())?;
+    let target = target(session, &wish)?;
+    let needs = find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect();
+    let layout = session.make_layout()?.clone();
+    let inherited = config::env::inherited(&session.config.env_pass.value);
+    let config = &session.config;
+    let checkout = session.found.checkout.as_ref();
+    let spec = TaskSpec {
+        name: wish.name,
+        command: wish.command,
+        directory: checkout.map(|checkout| checkout.prefix.as_path().into()).unwrap_or_default(),
+        checkout: checkout.map(|checkout| checkout.top.as_path().into()),
+        priority: wish.priority.unwrap_or(config.priority),
+        group: wish.group,
+        needs,
+        base,
+        target,
+        timeout: wish.timeout.or(config.timeout),
+        grace: wish.grace.unwrap_or(config.grace),
+        retries: wish.retries.unwrap_or(config.retries),
+        env: wish.env,
+        environment: Some(environment::keep(&layout, &inherited)?),
+        fold: wish.fold.unwrap_or(config.fold),
+        strategy: Some(wish.strategy.unwrap_or(config.strategy)).filter(|strategy| *strategy != Strategy::default()),
+        message: wish.message,
+        copy: config.copy.clone(),
+        setup: config.setup_hook(),
+        log_cap: config.log_cap,
+        request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
+    };
+    let limits = config.limits();
+    match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), limits })? {
+        Response::Submitted(task) => Ok(task),
+        other => Err(Error::plain(ErrorKind::Error, format!("the coordinator answered {other:?}"))),
+    }
+}
+
+fn base(session: &Session, revision: Option<&str>) -> Result<CommitId, Error> {
+    match revision {
+        None => session.found.head.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Repository,
+                "the repository has no commit yet, so there is nothing for a task to start from",
+                "make the first one: git commit --allow-empty -m 'first commit'",
+            )
+        }),
+        Some(revision) => {
+            // `HEAD` is that of the checkout somebody stands in, not that of the repository.
+            let relative = revision == "HEAD" || revision == "@";
+            let known = if relative { session.found.head } else { resolve(session, revision)? };
+            known.ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Usage,
+                    format!("{revision:?} is not a commit of this repository"),
+                    "name a branch, a tag or a commit; see `git log --oneline --all`",
+                )
+            })
+        }
+    }
+}
+
+/// Revisions such as `HEAD~2` count from the checkout that somebody stands in.
+fn resolve(session: &Session, revision: &str) -> Result<Option<CommitId>, Error> {
+    let anchored = ["HEAD", "@"].iter().find_map(|head| {
+        let rest = revision.strip_prefix(head)?;
+        rest.starts_with(['~', '^']).then(|| session.found.head.map(|head| format!("{head}{rest}")))?
+    });
+    Ok(session.repository().resolve(anchored.as_deref().unwrap_or(revision))?)
+}
+
+fn target(session: &Session, wish: &Wish) -> Result<Option<BranchName>, Error> {
+    let Some(branch) = &wish.into else {
+        let auto = wish.fold.unwrap_or(session.config.fold) == FoldPolicy::Auto;
+        if auto && session.found.branch.is_none() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "HEAD is detached, so there is no branch to fold into",
+                "name one with `--into BRANCH`",
+            ));
+        }
+        return Ok(session.found.branch.clone());
+    };
+    if session.repository().head_of(branch)?.is_none() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("there is no branch {branch} to fold into"),
+            format!("make it first: git branch {branch}"),
+        ));
+    }
+    Ok(Some(branch.clone()))
+}
