@@ -33,7 +33,7 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
         actions.extend(
             task.attempts
                 .iter()
-                .filter(|attempt| attempt.is_removable(task))
+                .filter(|attempt| attempt.is_removable())
                 .map(|attempt| Action::Remove(task.attempt_id(attempt.number))),
         );
         if let Some(due) = held_retry(task) {

@@ -62,6 +62,10 @@ pub struct Attempt {
     /// Is its worktree still there?
     #[serde(default, skip_serializing_if = "is_gone")]
     pub place: Place,
+    /// Was the task discarded after it had ended? Then its worktree goes, whatever is left in it. A retry does
+    /// not take that back: the worktree may be half gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discarded: bool,
     /// Was what was kept of it freed?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freed: bool,
@@ -318,7 +322,7 @@ impl State {
             _ => false,
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
-        let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable(task));
+        let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
         self.tasks().any(|task| has_next_step(task) || has_leftovers(task))
     }
 
@@ -414,6 +418,7 @@ impl Task {
                 }
             }
             (S::Ready { .. } | S::Refused { .. } | S::Failed | S::Empty | S::Withdrawn, Event::Discarded { .. }) => {
+                next.attempts.iter_mut().for_each(|attempt| attempt.discarded = true);
                 S::Discarded
             }
             (S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. }, Event::Restored { attempt })
@@ -537,7 +542,15 @@ impl Task {
 
 impl Attempt {
     fn started(number: u32, base: CommitId, at: Timestamp) -> Self {
-        Self { number, base: Some(base), started: at, ended: None, place: Place::Present, freed: false }
+        Self {
+            number,
+            base: Some(base),
+            started: at,
+            ended: None,
+            place: Place::Present,
+            discarded: false,
+            freed: false,
+        }
     }
 
     fn not_started(number: u32, reason: String, at: Timestamp) -> Self {
@@ -547,13 +560,13 @@ impl Attempt {
             result: Collected::Nothing,
             facts: Facts::default(),
         };
-        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, freed: false }
+        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, discarded: false, freed: false }
     }
 
     /// Has its worktree nothing left that the repository does not hold? Then it may go.
     ///
-    /// A result that was refused, or that left something out, keeps its worktree until somebody settles the task.
-    pub fn is_removable(&self, task: &Task) -> bool {
+    /// A result that was refused, or that left something out, keeps its worktree until somebody discards the task.
+    pub fn is_removable(&self) -> bool {
         use super::change::Flag;
         let Some(ended) = &self.ended else { return false };
         let complete = match &ended.result {
@@ -561,7 +574,7 @@ impl Attempt {
             Collected::Change(change) => !change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. })),
             Collected::Refused { .. } => false,
         };
-        self.place == Place::Present && (complete || task.state == TaskState::Discarded)
+        self.place == Place::Present && (complete || self.discarded)
     }
 }
 

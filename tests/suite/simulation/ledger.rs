@@ -207,7 +207,9 @@ impl World {
     ) -> Check {
         ensure!(before == Some(landing.from), "{target} was no longer at {:?} when {task} landed", landing.from);
         ensure!(self.repo.holds(landing.to, landing.from), "{target} does not move forward");
-        self.ledger.moves.push(Move { task, to: landing.to, is_recorded: false });
+        if landing.from != landing.to {
+            self.ledger.moves.push(Move { task, to: landing.to, is_recorded: false });
+        }
         Ok(())
     }
 
@@ -336,10 +338,13 @@ impl World {
 
     fn check_landed(&mut self, id: TaskId, landing: &Landing) -> Check {
         let mut pending = self.ledger.moves.iter_mut().filter(|m| m.task == id && !m.is_recorded);
-        let first = pending.next().ok_or_else(|| format!("{id} is said to have landed, and has not"))?;
-        ensure!(first.to == landing.to, "{id} landed as {:?}, and {:?} is recorded", first.to, landing.to);
+        // What the target holds already lands without a move.
+        if landing.from != landing.to {
+            let first = pending.next().ok_or_else(|| format!("{id} is said to have landed, and has not"))?;
+            ensure!(first.to == landing.to, "{id} landed as {:?}, and {:?} is recorded", first.to, landing.to);
+            first.is_recorded = true;
+        }
         ensure!(pending.next().is_none(), "{id} has landed twice");
-        first.is_recorded = true;
         let state = self.state();
         let task = state.task(id).ok_or("nobody landed")?;
         let (before, after) = (self.repo.content(landing.from), self.repo.content(landing.to));
@@ -410,8 +415,8 @@ impl World {
         let id = task.attempt_id(number);
         let attempt = task.attempt(number).ok_or("no such attempt")?;
         let ended = attempt.ended.as_ref().ok_or_else(|| format!("{id} has no end"))?;
-        let may_stay = (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result))
-            && task.state != S::Discarded;
+        let may_stay =
+            (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.discarded;
         let is_gone = attempt.place == Place::Gone;
         ensure!(is_gone || may_stay, "the worktree of {id} is left over");
         let Some(place) = self.places.get(&id) else { return Ok(()) };
