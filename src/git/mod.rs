@@ -10,6 +10,8 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
+mod extras;
+mod filters;
 mod inspect;
 pub mod pack;
 pub mod private;
