@@ -14,6 +14,8 @@ mod commit;
 mod conserve;
 pub mod diff;
 pub mod fold;
+mod extras;
+mod filters;
 mod inspect;
 pub mod merge;
 pub mod pack;

@@ -1,21 +1,340 @@
-//! Left-overs become a commit.
-use super::{GitError, Repository, worktree::Place};
+//! Left-overs become a commit: by plumbing, so that no hook, no signer and no lock of the task can stop it.
+//!
+//! Runs inside the shim of the attempt, for filters that the task configured run here. The task may have left
+//! its private directory in any state; where git cannot work with it, a substitute of our own making, which sees
+//! the objects of both, takes its place. The task's own index is only ever read.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::private::{self, Private};
+use super::worktree::Place;
+use super::{GitError, Repository, trash};
+use super::{extras, filters};
 use crate::core::id::CommitId;
-use crate::core::word::Word;
+use crate::core::word::{Word, shown};
+use crate::process::Tool;
+use crate::process::tool::{Output, fields};
 
 /// What an attempt leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The commit that holds the worktree as it is; the base, where nothing differs.
+    /// The commit that holds the worktree as it is; HEAD of the task, where nothing differs from that.
     pub tip: CommitId,
-    /// Other things it left: a name (one component of a ref name), and a commit.
+    /// Other things it left (branches, stashes, tags, staged content): a name, fit to be one component of a ref
+    /// name, and a commit. Only what neither tip nor base hold.
     pub extras: Vec<(String, CommitId)>,
-    /// Repositories inside the worktree.
+    /// Repositories inside the worktree, whose files are not in the tip.
     pub left_out: Vec<Word>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
-/// Take it.
-pub fn take(_repo: &Repository, _place: &Place, _base: CommitId, _message: &str) -> Result<Snapshot, GitError> {
-    todo!()
+
+/// Commit what the worktree holds beyond HEAD, and find what else is worth keeping. Done again after a crash, it
+/// answers the same tip where the first one got as far as moving HEAD.
+///
+/// # Errors
+/// Where not even the substitute can be made: a full disk, or a base that is gone.
+pub fn take(repo: &Repository, place: &Place, base: CommitId, message: &str) -> Result<Snapshot, GitError> {
+    let substitute = private::substitute_of(&place.private);
+    let mut notes = Vec::new();
+    if !substitute.join("HEAD").exists() {
+        match Taking::new(repo, place, &place.private, base, message).take() {
+            Ok(snapshot) => return Ok(snapshot),
+            Err(error) => notes.push(format!("the task's git directory could not be used: {}", shown(&error.words()))),
+        }
+    }
+    make_substitute(repo, place, &substitute, base)?;
+    let mut snapshot = Taking::new(repo, place, &substitute, base, message).take()?;
+    notes.append(&mut snapshot.notes);
+    Ok(Snapshot { notes, ..snapshot })
+}
+
+/// A private directory of our own making that also sees the objects of the broken one, with whatever refs of that
+/// can be read.
+fn make_substitute(repo: &Repository, place: &Place, dir: &Path, base: CommitId) -> Result<(), GitError> {
+    if dir.join("HEAD").exists() {
+        return Ok(());
+    }
+    let mut name = dir.file_name().unwrap_or_default().to_owned();
+    name.push(".draft");
+    let draft = dir.with_file_name(name);
+    trash::delete(&draft)?;
+    private::create(repo, &draft, &Private { base, branch: "pleach/substitute".to_owned() }, None)?;
+    let objects = [repo.common_dir().join("objects"), place.private.join("objects")];
+    let [ours, theirs] = objects.each_ref().map(PathBuf::as_path);
+    let seen: &[&Path] = if theirs.is_dir() { &[ours, theirs] } else { &[ours] };
+    private::write(&draft.join("objects/info/alternates"), &private::alternates(seen))?;
+    if let Some(head) = extras::head_by_hand(&place.private) {
+        // Only a commit that is whole is worth standing on.
+        let walk = private::git(&draft, &draft).args(["rev-list", "--objects", "--quiet", &head.to_string()]);
+        if walk.arg(format!("^{base}")).arg("--").succeeds()? {
+            private::write(&draft.join("HEAD"), format!("{head}\n").as_bytes())?;
+        } else {
+            private::write(&draft.join("HEAD"), format!("{base}\n").as_bytes())?;
+        }
+    }
+    let _ = fs::remove_dir(dir);
+    fs::rename(&draft, dir).map_err(GitError::file("create", dir))
+}
+
+struct Taking<'a> {
+    repo: &'a Repository,
+    worktree: &'a Path,
+    private: &'a Path,
+    base: CommitId,
+    message: &'a str,
+    /// The copy of the index that we work with.
+    index: PathBuf,
+    notes: Vec<String>,
+}
+
+/// What `git status` told.
+#[derive(Debug, Default)]
+struct Status {
+    head: Option<CommitId>,
+    /// Anything that is not a nested repository.
+    is_dirty: bool,
+    /// Something is staged that the worktree does not hold.
+    has_staged_only: bool,
+    /// Does the worktree surely differ from HEAD?
+    surely_differs: bool,
+    nested: Vec<Word>,
+}
+
+impl<'a> Taking<'a> {
+    fn new(repo: &'a Repository, place: &'a Place, private: &'a Path, base: CommitId, message: &'a str) -> Self {
+        let index = private.join("pleach-index");
+        Self { repo, worktree: &place.worktree, private, base, message, index, notes: Vec::new() }
+    }
+
+    fn take(mut self) -> Result<Snapshot, GitError> {
+        let is_there = fs::symlink_metadata(self.worktree).is_ok_and(|meta| meta.is_dir());
+        if !is_there {
+            self.notes.push("the worktree is gone".to_owned());
+            let head = self.resolve("HEAD")?.unwrap_or(self.base);
+            return self.finish(head, None, Vec::new());
+        }
+        let status = self.status()?;
+        let head = status.head.unwrap_or(self.base);
+        let staged = if status.has_staged_only { self.commit_index(head) } else { None };
+        let mut tip = head;
+        if status.is_dirty {
+            self.add(&status.nested)?;
+            let tree = self.git().args(["write-tree"]).line()?;
+            if status.surely_differs || self.tree_of(head)? != tree {
+                tip = self.commit(&tree, head, self.message)?;
+                self.move_head(tip, status.head)?;
+            }
+        }
+        self.finish(tip, staged, status.nested)
+    }
+
+    fn finish(self, tip: CommitId, staged: Option<CommitId>, left_out: Vec<Word>) -> Result<Snapshot, GitError> {
+        let extras = extras::find(self.repo, self.private, tip, self.base, staged)?;
+        let _ = fs::remove_file(&self.index);
+        Ok(Snapshot { tip, extras, left_out, notes: self.notes })
+    }
+
+    /// A git command inside, on our copy of the index.
+    fn git(&self) -> Tool {
+        let dir = if self.worktree.is_dir() { self.worktree } else { self.private };
+        private::git(self.private, dir).env("GIT_INDEX_FILE", &self.index).env("GIT_NO_LAZY_FETCH", "1").args([
+            "-c",
+            "advice.addEmbeddedRepo=false",
+            "-c",
+            "core.safecrlf=false",
+            "-c",
+            "submodule.recurse=false",
+        ])
+    }
+
+    fn status(&mut self) -> Result<Status, GitError> {
+        let _ = fs::remove_file(with_ending(&self.index, ".lock"));
+        let copied = is_file(&self.private.join("index"))
+            && fs::copy(self.private.join("index"), &self.index).is_ok_and(|bytes| bytes > 0);
+        if copied {
+            let answer = self.ask_status(&[])?;
+            if answer.code == Some(0) {
+                return Ok(parse_status(&answer.stdout, self.base));
+            }
+        }
+        // The index is missing or broken, or a filter fails.
+        let unfiltered = self.without_filters()?;
+        if copied {
+            let answer = self.ask_status(&unfiltered)?;
+            if answer.code == Some(0) {
+                return Ok(parse_status(&answer.stdout, self.base));
+            }
+        }
+        self.notes.push("the index was missing or damaged; what was staged only there is not kept".to_owned());
+        self.rebuild_index()?;
+        let answer = self.ask_status(&[])?;
+        if answer.code == Some(0) {
+            return Ok(parse_status(&answer.stdout, self.base));
+        }
+        Ok(parse_status(&expect(self.ask_status(&unfiltered)?, "status")?.stdout, self.base))
+    }
+
+    fn ask_status(&self, settings: &[String]) -> Result<Output, GitError> {
+        let status = self.git().args(settings).args(["status", "--porcelain=v2", "-z", "--branch", "--no-renames"]);
+        Ok(status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]).output()?)
+    }
+
+    /// An index as a checkout of HEAD makes it, without touching a file.
+    fn rebuild_index(&self) -> Result<(), GitError> {
+        let _ = fs::remove_file(&self.index);
+        let head = self.resolve("HEAD")?.unwrap_or(self.base);
+        self.git().args(["read-tree", &head.to_string()]).run()?;
+        let sparse = self.git().args(["config", "--type=bool", "--get", "core.sparseCheckout"]).output()?;
+        if sparse.stdout == b"true\n" {
+            let all = self.git().args(["ls-files", "-z"]).run()?;
+            let inside = self.git().args(["sparse-checkout", "check-rules", "-z"]).input(all.clone()).run()?;
+            let inside: std::collections::HashSet<&[u8]> = fields(&inside).collect();
+            let outside = fields(&all).filter(|path| !inside.contains(path) && !self.has(path));
+            let outside: Vec<u8> = outside.flat_map(|path| [path, b"\0"].concat()).collect();
+            self.git().args(["update-index", "-z", "--skip-worktree", "--stdin"]).input(outside).run()?;
+        }
+        Ok(())
+    }
+
+    fn has(&self, path: &[u8]) -> bool {
+        fs::symlink_metadata(self.worktree.join(Word::from(path.to_vec()).as_path())).is_ok()
+    }
+
+    /// `add -A`, less the nested repositories. What cannot be read is noted, the rest is added.
+    fn add(&mut self, nested: &[Word]) -> Result<(), GitError> {
+        let mut paths = b".\0".to_vec();
+        for path in nested {
+            paths.extend([b":(top,literal,exclude)", path.as_bytes(), b"\0"].concat());
+        }
+        let add = |taking: &Self, settings: &[String]| {
+            let add = taking.git().args(settings).args(["add", "-A", "--sparse", "--ignore-errors"]);
+            add.args(["--pathspec-from-file=-", "--pathspec-file-nul"]).input(paths.clone()).output()
+        };
+        let before = fs::read(&self.index).map_err(GitError::file("read", &self.index))?;
+        let output = add(self, &[])?;
+        let mut words = output.stderr;
+        // 1 is what it says when some files were left out; with more it has written nothing.
+        if !matches!(output.code, Some(0 | 1)) {
+            private::write(&self.index, &before)?;
+            let _ = fs::remove_file(with_ending(&self.index, ".lock"));
+            let unfiltered = self.without_filters()?;
+            let output = add(self, &unfiltered)?;
+            if !matches!(output.code, Some(0 | 1)) {
+                return expect(output, "add").map(|_| ());
+            }
+            self.notes.push(format!("a filter failed, its files are kept unfiltered: {}", shown(last_line(&words))));
+            filters::retry(&|| self.git(), self.worktree, &before, &self.index)?;
+            words = output.stderr;
+        }
+        self.notes.extend(words.lines().filter(|line| !line.trim().is_empty()).take(50).map(shown));
+        Ok(())
+    }
+
+    /// Settings that switch every configured filter off.
+    fn without_filters(&self) -> Result<Vec<String>, GitError> {
+        let names = self.git().args(["config", "--list", "--name-only", "-z"]).run()?;
+        let names: std::collections::BTreeSet<String> = fields(&names)
+            .filter_map(|name| std::str::from_utf8(name).ok()?.strip_prefix("filter.")?.rsplit_once('.'))
+            .map(|(driver, _)| driver.to_owned())
+            .collect();
+        let off = |driver: &String| {
+            let settings = ["clean=", "smudge=", "process=", "required=false"];
+            settings.map(|setting| ["-c".to_owned(), format!("filter.{driver}.{setting}")]).concat()
+        };
+        Ok(names.iter().flat_map(off).collect())
+    }
+
+    /// What the task had staged, as a commit; none where it cannot be one.
+    fn commit_index(&mut self, head: CommitId) -> Option<CommitId> {
+        // A conflicted index is no tree; its sides are commits already.
+        let tree = self.git().args(["write-tree"]).line().ok()?;
+        self.commit(&tree, head, "staged content").ok()
+    }
+
+    fn commit(&self, tree: &str, parent: CommitId, message: &str) -> Result<CommitId, GitError> {
+        let commit = |tool: Tool| {
+            let tool = tool.args(["-c", "i18n.commitEncoding=UTF-8", "commit-tree", tree, "-p", &parent.to_string()]);
+            tool.args(["-F", "-"]).input(message).line()
+        };
+        let answer = commit(self.git()).or_else(|_| {
+            // The task broke its identity.
+            let names = [("NAME", "pleach"), ("EMAIL", "pleach@localhost")];
+            let git = names.iter().fold(self.git(), |git, (name, value)| {
+                git.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value)
+            });
+            commit(git)
+        })?;
+        super::repository::parse("commit-tree", &answer)
+    }
+
+    /// HEAD, and the branch that it names, move to the tip. It only helps whoever looks, so a lock that the task
+    /// left does no harm.
+    fn move_head(&mut self, tip: CommitId, from: Option<CommitId>) -> Result<(), GitError> {
+        let old = from.map_or_else(|| tip.null(), |from| from.to_string());
+        let update = self.git().args(["update-ref", "-m", "pleach: left-overs", "HEAD", &tip.to_string(), &old]);
+        if update.output()?.code != Some(0) {
+            self.notes.push("the task's HEAD could not be moved".to_owned());
+        }
+        Ok(())
+    }
+
+    fn tree_of(&self, commit: CommitId) -> Result<String, GitError> {
+        Ok(self.git().args(["rev-parse", "--verify", &format!("{commit}^{{tree}}")]).line()?)
+    }
+
+    fn resolve(&self, revision: &str) -> Result<Option<CommitId>, GitError> {
+        let ask = self.git().args(["rev-parse", "--verify", "--quiet", &format!("{revision}^{{commit}}")]);
+        let output = ask.output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|_| output.code == Some(0)))
+    }
+}
+
+fn parse_status(answer: &[u8], base: CommitId) -> Status {
+    let mut status = Status { head: Some(base), ..Status::default() };
+    for line in fields(answer) {
+        if let Some(head) = line.strip_prefix(b"# branch.oid ") {
+            // "(initial)" before the first commit of a branch.
+            status.head = std::str::from_utf8(head).ok().and_then(|head| head.parse().ok());
+        } else if let Some(path) = line.strip_prefix(b"? ") {
+            match path.strip_suffix(b"/") {
+                // With all files asked for, only a repository is told as a directory.
+                Some(repository) => status.nested.push(Word::from(repository.to_vec())),
+                None => (status.is_dirty, status.surely_differs) = (true, true),
+            }
+        } else if let [b'1', b' ', staged, unstaged, ..] = line {
+            status.is_dirty = true;
+            let both = *staged != b'.' && *unstaged != b'.';
+            status.has_staged_only |= both;
+            status.surely_differs |= !both;
+        } else if line.starts_with(b"u ") {
+            status.is_dirty = true;
+        }
+    }
+    // Without a commit, the tree is compared with the base's, to which nothing that was told refers.
+    status.surely_differs &= status.head.is_some();
+    status.is_dirty |= status.head.is_none();
+    status
+}
+
+fn expect(output: Output, command: &'static str) -> Result<Output, GitError> {
+    match output.code {
+        Some(0) => Ok(output),
+        _ => Err(GitError::Answer { command, answer: output.stderr.trim().to_owned() }),
+    }
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
+}
+
+fn is_file(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }

@@ -1,0 +1,130 @@
+//! What a task left in its private repository beside its HEAD: branches, tags, stashes, staged content.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::Path;
+
+use super::{GitError, Repository, private};
+use crate::core::id::CommitId;
+use crate::core::word::Word;
+
+/// All of that, by name, less what `tip` or `base` hold. One process where there is nothing.
+///
+/// # Errors
+/// Where git cannot be asked.
+pub(super) fn find(
+    repo: &Repository,
+    private_dir: &Path,
+    tip: CommitId,
+    base: CommitId,
+    staged: Option<CommitId>,
+) -> Result<Vec<(String, CommitId)>, GitError> {
+    let git = || private::git(private_dir, private_dir);
+    let given = refs_at_start(repo, private_dir)?;
+    // A broken ref is a warning and a code; the others are told all the same.
+    let refs = git().args(["for-each-ref", "--format=%(objectname) %(refname)"]);
+    let refs = refs.args(["refs/heads", "refs/tags", "refs/stash", "refs/notes"]).output()?.stdout;
+    let known = [tip.to_string().into_bytes(), base.to_string().into_bytes()];
+    let mut found: Vec<(String, String)> = Vec::new();
+    for (name, id) in pairs(&refs) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if name == b"refs/stash" {
+            let entries = git().args(["rev-list", "--walk-reflogs", "refs/stash", "--"]).output()?;
+            let entries = if entries.code == Some(0) { text(&entries.stdout) } else { text(id) };
+            found.extend(entries.lines().enumerate().map(|(n, entry)| (format!("stash-{n}"), entry.to_owned())));
+        } else if given.get(name) != Some(&id.to_vec()) && !known.iter().any(|known| known == id) {
+            found.push((component(name), text(id)));
+        }
+    }
+    found.extend(staged.map(|commit| ("index".to_owned(), commit.to_string())));
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: String = found.iter().map(|(_, id)| format!("{id}^{{commit}}\n")).collect();
+    let commits = git().args(["cat-file", "--batch-check=%(objectname)"]).input(names).run()?;
+    let commits = String::from_utf8_lossy(&commits).into_owned();
+    let commits = found.into_iter().zip(commits.lines()).filter_map(|((name, _), id)| Some((name, id.parse().ok()?)));
+    let commits: Vec<(String, CommitId)> = commits.collect();
+    let wanted: String = commits.iter().map(|(_, id)| format!("{id}\n")).collect();
+    let walk = git().args(["rev-list", "--stdin", "--"]).input(format!("{wanted}^{tip}\n^{base}\n")).run()?;
+    let walk = String::from_utf8_lossy(&walk).into_owned();
+    let new: BTreeSet<&str> = walk.lines().collect();
+    Ok(distinct(commits.into_iter().filter(|(_, id)| new.contains(id.to_string().as_str()))))
+}
+
+/// HEAD of a git directory that git itself cannot work with.
+pub(super) fn head_by_hand(dir: &Path) -> Option<CommitId> {
+    let head = read_small(&dir.join("HEAD"))?;
+    let Some(name) = head.trim_end().strip_prefix("ref: ") else {
+        return head.trim_end().parse().ok();
+    };
+    if name.split('/').any(|part| part == ".." || part.is_empty()) {
+        return None;
+    }
+    if let Some(loose) = read_small(&dir.join(name)) {
+        return loose.trim_end().parse().ok();
+    }
+    let packed = fs::read(dir.join("packed-refs")).ok()?;
+    let found = pairs(&packed).find(|(packed, _)| *packed == name.as_bytes())?;
+    std::str::from_utf8(found.1).ok()?.parse().ok()
+}
+
+fn read_small(path: &Path) -> Option<String> {
+    let meta = fs::symlink_metadata(path).ok()?;
+    if meta.is_file() && meta.len() < 4096 { fs::read_to_string(path).ok() } else { None }
+}
+
+fn refs_at_start(repo: &Repository, private_dir: &Path) -> Result<HashMap<Vec<u8>, Vec<u8>>, GitError> {
+    if let Ok(packed) = fs::read(private_dir.join(private::REFS_AT_START)) {
+        return Ok(pairs(&packed).map(|(name, id)| (name.to_vec(), id.to_vec())).collect());
+    }
+    let refs = repo.refs_below("refs/")?;
+    Ok(refs.into_iter().map(|(name, id)| (name.into_bytes(), id.to_string().into_bytes())).collect())
+}
+
+/// The lines `<id> <name>`, as name and id.
+fn pairs(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    lines.split(|byte| *byte == b'\n').filter(|line| !line.starts_with(b"#") && !line.starts_with(b"^")).filter_map(
+        |line| {
+            let space = line.iter().position(|byte| *byte == b' ')?;
+            Some((&line[space + 1..], &line[..space]))
+        },
+    )
+}
+
+/// A ref name as one component of another: `refs/heads/a/b` becomes `branch-a-b`.
+fn component(name: &[u8]) -> String {
+    let name = Word::from(name.to_vec()).as_os_str().to_string_lossy().into_owned();
+    let kinds = [("refs/heads/", "branch-"), ("refs/tags/", "tag-"), ("refs/", "")];
+    let (kind, rest) =
+        kinds.iter().find_map(|(prefix, kind)| Some((*kind, name.strip_prefix(prefix)?))).unwrap_or(("", &name));
+    let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };
+    let text: String = kind.chars().chain(rest.chars().map(clean)).take(100).collect();
+    // Ref names are compared as files by some; a dot is only kept where it cannot make `.lock` or `..`.
+    text.trim_matches('-').to_owned()
+}
+
+/// The same, each name once.
+fn distinct(extras: impl Iterator<Item = (String, CommitId)>) -> Vec<(String, CommitId)> {
+    let mut taken = BTreeSet::new();
+    let mut name_it = |name: String| {
+        let mut names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
+        names.find(|name| taken.insert(name.to_lowercase())).expect("there are more numbers than names")
+    };
+    extras.map(|(name, id)| (name_it(name), id)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_fit_for_a_component() {
+        assert_eq!(component(b"refs/heads/a/b.lock"), "branch-a-b-lock");
+        assert_eq!(component(b"refs/tags/v1.0"), "tag-v1-0");
+        assert_eq!(component(b"refs/heads/\xff\xc3\xa9"), "branch");
+        let id: CommitId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+        let names = distinct(["a", "A", "a", "b"].iter().map(|name| ((*name).to_owned(), id)));
+        assert_eq!(names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a", "A-2", "a-3", "b"]);
+    }
+}
