@@ -10,6 +10,7 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
+mod checkout;
 mod commit;
 mod conserve;
 pub mod diff;
@@ -17,6 +18,7 @@ pub mod fold;
 pub mod merge;
 pub mod refs;
 pub mod repository;
+mod resume;
 
 pub use repository::{Found, Repository};
 
