@@ -10,6 +10,7 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
+mod checkout;
 mod commit;
 mod conserve;
 pub mod diff;
@@ -26,6 +27,7 @@ pub mod repository;
 pub mod snapshot;
 mod trash;
 pub mod worktree;
+mod resume;
 
 pub use repository::{Found, Repository};
 

@@ -1,0 +1,276 @@
+//! The user's checkout of a target: where it is, what is under way in it, and what in it a landing would touch.
+//!
+//! Nothing here writes a file of the user. (The index may be refreshed: same entries, newer times.)
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::fold::read_if_there;
+use super::{GitError, Repository};
+use crate::core::change::Hold;
+use crate::core::id::{BranchName, CommitId};
+use crate::core::word::Word;
+use crate::process::Tool;
+use crate::process::tool::fields;
+
+/// A checkout of a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckoutOf {
+    /// Its top directory.
+    pub top: PathBuf,
+    /// Its own git directory: the common one, or one below its `worktrees`.
+    pub git_dir: PathBuf,
+}
+
+impl CheckoutOf {
+    /// A `git` command in it. The git directory is named, so no file of the checkout decides which one it is.
+    pub fn git(&self) -> Tool {
+        let tool = Tool::git().dir(&self.top).arg("--git-dir").arg(&self.git_dir).arg("--work-tree").arg(&self.top);
+        tool.args(["-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false"])
+    }
+
+    /// Does its HEAD name this branch now?
+    pub(super) fn is_on(&self, branch: &BranchName) -> Result<bool, GitError> {
+        let answer = self.git().args(["symbolic-ref", "--quiet", "HEAD"]).output()?;
+        Ok(String::from_utf8_lossy(&answer.stdout).trim() == branch.full())
+    }
+}
+
+/// All checkouts of a branch whose directories are there.
+///
+/// # Errors
+/// Where git cannot be asked.
+pub fn checkouts_of(repo: &Repository, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
+    let mut found = Vec::new();
+    for (place, listed) in repo.worktrees()?.into_iter().enumerate() {
+        if listed.branch.as_ref() != Some(target) || listed.is_bare {
+            continue;
+        }
+        let checkout =
+            if place == 0 { main_checkout(repo, listed.path)? } else { linked_checkout(repo, &listed.path)? };
+        found.extend(checkout.filter(|checkout| checkout.top.is_dir()));
+    }
+    Ok(found)
+}
+
+/// Git lists the main one by the place of its git directory; `core.worktree` may say otherwise (submodules).
+fn main_checkout(repo: &Repository, listed: PathBuf) -> Result<Option<CheckoutOf>, GitError> {
+    let common = repo.common_dir();
+    let asked = repo.git().args(["config", "--type=path", "--get", "core.worktree"]).output()?;
+    let named = asked.stdout.strip_suffix(b"\n").filter(|_| asked.code == Some(0));
+    let top = match named {
+        Some(path) => common.join(Word::from(path.to_vec()).as_path()),
+        // Listed without files of its own: a git directory that is not called `.git` and names no work tree.
+        None if listed == common => return Ok(None),
+        None => listed,
+    };
+    let top = top.canonicalize().unwrap_or(top);
+    Ok(Some(CheckoutOf { top, git_dir: common.to_owned() }))
+}
+
+fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, GitError> {
+    let wanted = top.join(".git");
+    for git_dir in linked_git_dirs(repo)? {
+        let Some(text) = read_if_there(&git_dir.join("gitdir"))? else { continue };
+        let named = git_dir.join(Word::from(text.trim_ascii_end().to_vec()).as_path());
+        let same =
+            named == wanted || named.canonicalize().ok().is_some_and(|path| Some(path) == wanted.canonicalize().ok());
+        if same {
+            return Ok(Some(CheckoutOf { top: top.to_owned(), git_dir }));
+        }
+    }
+    Ok(None)
+}
+
+fn linked_git_dirs(repo: &Repository) -> Result<Vec<PathBuf>, GitError> {
+    let dir = repo.common_dir().join("worktrees");
+    match fs::read_dir(&dir) {
+        Ok(entries) => Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(GitError::file("list", dir)(error)),
+    }
+}
+
+/// Is somebody in the middle of something there, or rebasing this branch elsewhere?
+pub(super) fn unfinished(
+    repo: &Repository,
+    target: &BranchName,
+    checkouts: &[CheckoutOf],
+) -> Result<Option<Hold>, GitError> {
+    for checkout in checkouts {
+        if let Some(operation) = under_way(&checkout.git_dir) {
+            let operation = operation.to_owned();
+            return Ok(Some(Hold::Unfinished { checkout: checkout.top.as_path().into(), operation }));
+        }
+    }
+    // A rebase detaches HEAD, and sets its branch at the end, wherever that branch is by then.
+    let name = target.full();
+    for git_dir in linked_git_dirs(repo)?.into_iter().chain([repo.common_dir().to_owned()]) {
+        for file in ["rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs"] {
+            let text = read_if_there(&git_dir.join(file))?.unwrap_or_default();
+            if text.split(|byte| *byte == b'\n').any(|line| line == name.as_bytes()) {
+                return Ok(Some(Hold::Unfinished { checkout: place_of(&git_dir)?, operation: "rebase".to_owned() }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The top directory that belongs to a git directory.
+fn place_of(git_dir: &Path) -> Result<Word, GitError> {
+    let named = read_if_there(&git_dir.join("gitdir"))?;
+    let path = named.map(|text| git_dir.join(Word::from(text.trim_ascii_end().to_vec()).as_path()));
+    let path = path.unwrap_or_else(|| git_dir.to_owned());
+    let is_dot_git = path.file_name().is_some_and(|name| name == ".git");
+    Ok(if is_dot_git { path.parent().unwrap_or(&path).into() } else { path.as_path().into() })
+}
+
+fn under_way(git_dir: &Path) -> Option<&'static str> {
+    const SIGNS: &[(&str, &str)] = &[
+        ("rebase-merge", "rebase"),
+        ("rebase-apply", "rebase"),
+        ("MERGE_HEAD", "merge"),
+        ("CHERRY_PICK_HEAD", "cherry-pick"),
+        ("REVERT_HEAD", "revert"),
+        ("sequencer", "cherry-pick"),
+        ("BISECT_LOG", "bisect"),
+    ];
+    SIGNS.iter().find(|(sign, _)| git_dir.join(sign).exists()).map(|(_, operation)| *operation)
+}
+
+/// A path of a tree or an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) mode: u32,
+    pub(super) object: String,
+}
+
+impl Entry {
+    pub(super) fn is_gitlink(&self) -> bool {
+        self.mode == 0o160_000
+    }
+}
+
+/// What a landing changes: each path with its old and its new entry.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct TreeChange {
+    pub(super) entries: BTreeMap<Word, (Option<Entry>, Option<Entry>)>,
+}
+
+impl TreeChange {
+    pub(super) fn between(repo: &Repository, from: CommitId, to: CommitId) -> Result<Self, GitError> {
+        let asked = repo.git().args(["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames"]);
+        let answer = asked.args([from.to_string(), to.to_string()]).run()?;
+        let strange =
+            |head: &[u8]| GitError::Answer { command: "diff-tree", answer: String::from_utf8_lossy(head).into_owned() };
+        let mut words = fields(&answer);
+        let mut entries = BTreeMap::new();
+        while let (Some(head), Some(path)) = (words.next(), words.next()) {
+            let text = std::str::from_utf8(head).map_err(|_| strange(head))?;
+            let parts: Vec<&str> = text.trim_start_matches(':').split(' ').collect();
+            let [old_mode, new_mode, old, new, _status] = parts[..] else { return Err(strange(head)) };
+            let entry = |mode: &str, object: &str| {
+                let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode != 0)?;
+                Some(Entry { mode, object: object.to_owned() })
+            };
+            entries.insert(Word::from(path.to_vec()), (entry(old_mode, old), entry(new_mode, new)));
+        }
+        Ok(Self { entries })
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Word> {
+        self.entries.keys()
+    }
+
+    fn added(&self) -> impl Iterator<Item = &Word> {
+        self.entries.iter().filter(|(_, (old, _))| old.is_none()).map(|(path, _)| path)
+    }
+
+    /// Is it a file of the old tree that this change takes away?
+    fn takes_away(&self, path: &Word) -> bool {
+        matches!(self.entries.get(path), Some((Some(_), None)))
+    }
+
+    /// Is some changed path below this one?
+    fn reaches_below(&self, path: &Word) -> bool {
+        let below = Word::from([path.as_bytes(), b"/"].concat());
+        let next = self.entries.range(below.clone()..).next();
+        next.is_some_and(|(path, _)| path.as_bytes().starts_with(below.as_bytes()))
+    }
+}
+
+/// The paths that a landing would touch and that hold something of the user: edited, staged, untracked or ignored.
+pub(super) fn in_the_way(checkout: &CheckoutOf, change: &TreeChange) -> Result<Vec<Word>, GitError> {
+    let mut found: BTreeSet<Word> = BTreeSet::new();
+    for path in edited_or_staged(checkout)? {
+        let is_above = parents(&path).any(|above| matches!(change.entries.get(&above), Some((None, Some(_)))));
+        if change.entries.contains_key(&path) || is_above || change.reaches_below(&path) {
+            found.insert(path);
+        }
+    }
+    for path in change.added() {
+        // The nearest thing that is there decides: a file or a link above is as much in the way as one at the path.
+        let above = parents(path)
+            .find(|above| fs::symlink_metadata(checkout.top.join(above.as_path())).is_ok_and(|seen| !seen.is_dir()));
+        if let Some(above) = above {
+            found.extend((!change.takes_away(&above)).then_some(above));
+            continue;
+        }
+        let place = checkout.top.join(path.as_path());
+        match fs::symlink_metadata(&place) {
+            Ok(seen) if seen.is_dir() && change.entries[path].1.as_ref().is_some_and(Entry::is_gitlink) => {}
+            Ok(seen) if seen.is_dir() => {
+                files_below(&checkout.top, path, &mut |file| {
+                    if !change.takes_away(&file) {
+                        found.insert(file);
+                    }
+                })?;
+            }
+            Ok(_) => {
+                found.insert(path.clone());
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// All tracked paths that differ between HEAD and the index, or the index and the files. The index is refreshed, so
+/// that a file that was only touched is not in `read-tree`'s way.
+fn edited_or_staged(checkout: &CheckoutOf) -> Result<Vec<Word>, GitError> {
+    let asked = checkout.git().env("GIT_OPTIONAL_LOCKS", "1").args(["status", "--porcelain=v2", "-z"]);
+    let answer = asked.args(["--untracked-files=no", "--no-renames", "--ignore-submodules=dirty"]).run()?;
+    let path = |line: &[u8]| {
+        let skipped = match line.first()? {
+            b'1' => 8,
+            b'u' => 10,
+            _ => return None,
+        };
+        line.splitn(skipped + 1, |byte| *byte == b' ').nth(skipped).map(|path| Word::from(path.to_vec()))
+    };
+    Ok(fields(&answer).filter_map(path).collect())
+}
+
+/// Every directory above a path, the nearest to the top first.
+pub(super) fn parents(path: &Word) -> impl Iterator<Item = Word> + '_ {
+    let bytes = path.as_bytes();
+    let slashes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.map(|(at, _)| Word::from(bytes[..at].to_vec()))
+}
+
+/// Everything below a directory that is not a directory; no link is followed.
+pub(super) fn files_below(top: &Path, dir: &Word, each: &mut dyn FnMut(Word)) -> Result<(), GitError> {
+    let place = top.join(dir.as_path());
+    for entry in fs::read_dir(&place).map_err(GitError::file("list", &place))? {
+        let entry = entry.map_err(GitError::file("list", &place))?;
+        let name = Word::from(entry.file_name());
+        let path = Word::from([dir.as_bytes(), name.as_bytes()].join(&b'/'));
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files_below(top, &path, each)?;
+        } else {
+            each(path);
+        }
+    }
+    Ok(())
+}
