@@ -119,15 +119,46 @@ fn a_repository_cannot_choose_where_worktrees_go_and_prefixes_are_fit_for_branch
 
 #[test]
 fn errors_name_the_place_and_what_is_allowed() {
-    check_refused("[run]\nretrys = 2\n", expect![[""]]);
-    check_refused("[ruin]\n", expect![[""]]);
-    check_refused("[run]\ntimeout = \"soon\"\n", expect![[""]]);
-    check_refused("[run]\ntimeout = -1\n", expect![[""]]);
-    check_refused("[run]\ntimeout = true\n", expect![[""]]);
-    check_refused("[run]\nconcurrency = 0\n", expect![[""]]);
-    check_refused("[run]\npriority = \"urgent\"\n", expect![[""]]);
-    check_refused("[limits]\ndisk_floor = \"1 apple\"\n", expect![[""]]);
-    check_refused("[fold]\npolicy = \"review\"\nstrategy = 1\n", expect![[""]]);
-    check_refused("[worktree]\n\ncopy = [1]\n", expect![[""]]);
-    check_refused("[run\n", expect![[""]]);
+    check_refused(
+        "[run]\nretrys = 2\n",
+        expect![
+            "/r/.pleach.toml:2:1: unknown field `retrys`, expected one of `concurrency`, `timeout`, `grace`, `retries`, `log_cap`, `priority`, `env_pass`"
+        ],
+    );
+    check_refused(
+        "[ruin]\n",
+        expect![
+            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `branch`, `limits`"
+        ],
+    );
+    check_refused(
+        "[run]\ntimeout = \"soon\"\n",
+        expect![[r#"/r/.pleach.toml:2:11: "soon" is not a duration, such as 90s, 10m, 1h30m or 14d"#]],
+    );
+    check_refused(
+        "[run]\ntimeout = -1\n",
+        expect![[r#"/r/.pleach.toml:2:11: -1 is not a duration, such as "90s" or "10m""#]],
+    );
+    check_refused(
+        "[run]\ntimeout = true\n",
+        expect![[r#"/r/.pleach.toml:2:11: invalid type: boolean `true`, expected a duration, such as "90s" or "10m""#]],
+    );
+    check_refused("[run]\nconcurrency = 0\n", expect!["/r/.pleach.toml:2:15: 0 is not a number above 0"]);
+    check_refused(
+        "[run]\npriority = \"urgent\"\n",
+        expect![[r#"/r/.pleach.toml:2:12: "urgent" is not a priority (low, normal, high or critical)"#]],
+    );
+    check_refused(
+        "[limits]\ndisk_floor = \"1 apple\"\n",
+        expect![[r#"/r/.pleach.toml:2:14: "1 apple" is not a size, such as 500 MB, 64 MiB or 1 GiB"#]],
+    );
+    check_refused(
+        "[fold]\npolicy = \"review\"\nstrategy = 1\n",
+        expect!["/r/.pleach.toml:3:12: invalid type: integer `1`, expected a string"],
+    );
+    check_refused(
+        "[worktree]\n\ncopy = [1]\n",
+        expect!["/r/.pleach.toml:3:9: invalid type: integer `1`, expected a string"],
+    );
+    check_refused("[run\n", expect!["/r/.pleach.toml:1:5: unclosed table, expected `]`"]);
 }

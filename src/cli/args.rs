@@ -1,0 +1,597 @@
+//! What can be typed. Help, completions and man pages come from this one table.
+//!
+//! The hidden verbs of the coordinator and of the shim are dispatched before this is looked at.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::TypedValueParser as _;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
+
+use crate::config::units;
+use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
+use crate::core::task::{FoldPolicy, Priority, Strategy};
+use crate::core::word::Word;
+
+/// `Examples:` and one line each, indented.
+macro_rules! example {
+    ($($line:expr),+) => { concat!("Examples:", $("\n  ", $line),+) };
+}
+
+/// The command line.
+#[derive(Debug, Clone, PartialEq, Parser)]
+#[command(
+    name = "pleach",
+    version,
+    about = "Run many tasks at once on one git repository, each in a worktree of its own, and fold the good results back",
+    after_help = "Start here:\n  pleach demo                            see all of it in a repository made for that\n  \
+                  pleach run -- npx eslint --fix src     run one task and follow it\n  \
+                  pleach ls                              see what runs, waits and is ready\n\n\
+                  `pleach help VERB` has more, with examples.",
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = false
+)]
+pub struct Cli {
+    /// Work as if started in this directory
+    #[arg(short = 'C', value_name = "DIR", global = true, value_hint = ValueHint::DirPath, help_heading = "Everywhere")]
+    pub directory: Option<PathBuf>,
+    /// Say when to use colour
+    #[arg(
+        long,
+        value_name = "WHEN",
+        global = true,
+        default_value = "auto",
+        hide_default_value = true,
+        help_heading = "Everywhere"
+    )]
+    pub color: Color,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Also in a pipe
+    Always,
+    /// Not even on a terminal
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum Verb {
+    /// Run a task in the background; print its id at once
+    #[command(after_help = ADD_EXAMPLES)]
+    Add(TaskArgs),
+    /// Run a task and follow it; exit with its code
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// Show the board: what runs, what waits and why, what is ready
+    #[command(visible_alias = "list", after_help = example!("pleach ls --all", "pleach ls --json | jq '.tasks[].state'"))]
+    Ls(LsArgs),
+    /// Show one task in full; without a task, the board
+    #[command(after_help = example!("pleach status 7", "pleach status lint --json"))]
+    Status(StatusArgs),
+    /// Show what a task wrote
+    #[command(visible_alias = "log", after_help = example!("pleach logs -f 7", "pleach logs --tail 20 lint", "pleach logs 7.1          # of its first attempt"))]
+    Logs(LogsArgs),
+    /// Wait until tasks have ended
+    #[command(after_help = example!("pleach wait 7 8", "pleach wait --any 7 8", "pleach wait --timeout 10m"))]
+    Wait(WaitArgs),
+    /// End tasks: politely, and after their grace not politely
+    #[command(visible_alias = "kill", after_help = example!("pleach cancel 7", "pleach cancel --now 7 8"))]
+    Cancel(CancelArgs),
+    /// Run tasks again; what earlier attempts left is kept
+    #[command(visible_alias = "restart", after_help = example!("pleach retry 7", "pleach retry lint test"))]
+    Retry(TasksArgs),
+    /// Start no more tasks until `resume`; what runs goes on
+    #[command(after_help = example!("pleach pause"))]
+    Pause(Answer),
+    /// Start tasks again after `pause`
+    #[command(after_help = example!("pleach resume"))]
+    Resume(Answer),
+    /// Show everything that happened, in order
+    #[command(after_help = example!("pleach events -f --json | jq 'select(.event == \"ended\")'"))]
+    Events(EventsArgs),
+    /// Inside a task: say how far it is
+    #[command(after_help = example!("pleach progress 47/89 \"checking src/app.ts\"", "pleach progress \"linking\""))]
+    Progress(ProgressArgs),
+    /// Inside a task: say what came of it
+    #[command(after_help = example!("pleach summary \"fixed 12 files, 3 left\"", "make report | pleach summary -"))]
+    Summary(SummaryArgs),
+    /// Show what a task changed; of a running task, what it changed so far
+    #[command(after_help = example!("pleach diff 7", "pleach diff --stat 7", "pleach diff 7 -- src/app.ts", "pleach diff 7 | git apply"))]
+    Diff(DiffArgs),
+    /// Fold results into their branch
+    #[command(after_help = example!("pleach merge 7 8", "pleach merge --squash -m \"fix lints\" 7", "pleach merge --dry-run 7", "pleach merge --into release 7"))]
+    Merge(MergeArgs),
+    /// Throw results away; they are kept until `gc` frees them
+    #[command(after_help = example!("pleach discard 8", "pleach restore 8          # take that back"))]
+    Discard(TasksArgs),
+    /// Put a discarded, failed or cancelled result up for review
+    #[command(after_help = example!("pleach restore 8", "pleach restore 8.1        # what its first attempt left"))]
+    Restore(RestoreArgs),
+    /// Take back the last fold, or the fold of one task
+    #[command(after_help = example!("pleach undo", "pleach undo 7", "pleach undo --into release"))]
+    Undo(UndoArgs),
+    /// Free worktrees, kept results and logs of old tasks
+    #[command(after_help = example!("pleach gc                          # say what could be freed", "pleach gc --older-than 14d --yes", "pleach gc --keep-bytes '5 GiB' --yes"))]
+    Gc(GcArgs),
+    /// Look for what is broken or left over, and mend it
+    #[command(after_help = example!("pleach doctor", "pleach doctor --dry-run"))]
+    Doctor(DoctorArgs),
+    /// Show all of it in a small repository made for that
+    #[command(after_help = example!("pleach demo", "pleach demo /tmp/garden"))]
+    Demo(DemoArgs),
+    /// Allow what this repository's own file would run
+    #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
+    Approve(ApproveArgs),
+    /// Print the completions of a shell
+    #[command(after_help = example!("pleach completions zsh > ~/.zfunc/_pleach", "source <(pleach completions bash)"))]
+    Completions(CompletionsArgs),
+    /// Write the man pages into a directory, or one to standard output
+    #[command(after_help = example!("pleach man ~/.local/share/man/man1", "pleach man | man -l -"))]
+    Man(ManArgs),
+}
+
+const ADD_EXAMPLES: &str = example!(
+    "pleach add -- npx eslint --fix src",
+    "pleach add --name lint --timeout 10m 'cargo clippy --fix && cargo fmt'",
+    "pleach add --after lint --fold auto -- cargo test"
+);
+const RUN_EXAMPLES: &str = example!(
+    "pleach run -- npx eslint --fix src",
+    "pleach run 'make test | tee report.txt'",
+    "pleach run --detach -- cargo test            # the same as `pleach add`"
+);
+
+/// What to run, and how.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct TaskArgs {
+    /// Give it a name that every verb takes in place of its id
+    #[arg(short, long, value_name = "NAME")]
+    pub name: Option<TaskName>,
+    /// Say who goes first: low, normal, high or critical
+    #[arg(short, long, value_name = "PRIORITY", value_parser = words(Priority::ALL))]
+    pub priority: Option<Priority>,
+    /// End it after this much wall time
+    #[arg(short, long, value_name = "DURATION", value_parser = units::parse_duration)]
+    pub timeout: Option<u64>,
+    /// Leave it this long between the polite end and the other
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    pub grace: Option<u64>,
+    /// Start it after these tasks, on top of their results
+    #[arg(short, long, value_name = "TASK", value_delimiter = ',')]
+    pub after: Vec<TaskHandle>,
+    /// Start it from this revision instead of HEAD
+    #[arg(short, long, value_name = "REV")]
+    pub base: Option<String>,
+    /// Fold its result into this branch instead of the one that is checked out
+    #[arg(short, long, value_name = "BRANCH", value_parser = branch)]
+    pub into: Option<BranchName>,
+    /// Count it in this group, whose limit is in the configuration
+    #[arg(short, long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Run it again by itself this many times where it fails
+    #[arg(short, long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// Set a variable for it; NAME alone passes yours on
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = clap::builder::OsStringValueParser::new().try_map(variable))]
+    pub env: Vec<Variable>,
+    /// Say what becomes of a good result: review, auto or never
+    #[arg(short, long, value_name = "POLICY", value_parser = words(FoldPolicy::ALL))]
+    pub fold: Option<FoldPolicy>,
+    /// Say how it is folded: merge, squash, rebase or ff
+    #[arg(short, long, value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
+    pub strategy: Option<Strategy>,
+    /// Commit what it leaves uncommitted, and fold it, with this message
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Bring these ignored files along (a pattern as in .gitignore)
+    #[arg(long, value_name = "PATTERN")]
+    pub copy: Vec<String>,
+    /// Keep this much of its output, half from the start and half from the end
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub log_cap: Option<u64>,
+    /// Leave out the setup of the worktree that is configured
+    #[arg(long)]
+    pub no_setup: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// What to run: one word is a line for `sh -c`, several are a program and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+}
+
+/// `run`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct RunArgs {
+    /// Do not follow it: print its id at once, as `add` does
+    #[arg(short, long)]
+    pub detach: bool,
+    /// What to run.
+    #[command(flatten)]
+    pub task: TaskArgs,
+}
+
+/// `ls`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct LsArgs {
+    /// Show every task, not only what is open and the last ten that are settled
+    #[arg(short, long)]
+    pub all: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `status`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct StatusArgs {
+    /// Which: id or name
+    #[arg(value_name = "TASK")]
+    pub task: Option<TaskHandle>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `logs`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct LogsArgs {
+    /// Follow it until it ends
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Show only this many of the last lines
+    #[arg(short = 'n', long, value_name = "N")]
+    pub tail: Option<usize>,
+    /// Which: id, name, or one attempt such as 7.2
+    #[arg(value_name = "TASK")]
+    pub task: Which,
+}
+
+/// `wait`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct WaitArgs {
+    /// Wait until any of them has ended
+    #[arg(long, conflicts_with = "all")]
+    pub any: bool,
+    /// Wait until all of them have ended (this is what happens anyway)
+    #[arg(long)]
+    pub all: bool,
+    /// Give up after this long, with exit code 124
+    #[arg(short, long, value_name = "DURATION", value_parser = units::parse_duration)]
+    pub timeout: Option<u64>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: ids or names; without any, all that run or wait
+    #[arg(value_name = "TASK")]
+    pub tasks: Vec<TaskHandle>,
+}
+
+/// `cancel`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct CancelArgs {
+    /// Leave them no time to end by themselves
+    #[arg(long)]
+    pub now: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: ids or names
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskHandle>,
+}
+
+/// A verb on tasks without more to say.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct TasksArgs {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: ids or names
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskHandle>,
+}
+
+/// A verb without anything more to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct Answer {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `events`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct EventsArgs {
+    /// Go on with what happens from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Start with the last N
+    #[arg(short = 'n', long, value_name = "N")]
+    pub tail: Option<usize>,
+    /// Answer in JSON, one event a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `progress`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ProgressArgs {
+    /// How far (`47/89`, `47`), what it is doing, or both
+    #[arg(value_name = "DONE[/TOTAL] | TEXT", required = true, num_args = 1..=2)]
+    pub words: Vec<String>,
+}
+
+/// `summary`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct SummaryArgs {
+    /// What came of it; `-` reads standard input
+    #[arg(value_name = "TEXT | -")]
+    pub text: String,
+}
+
+/// `diff`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct DiffArgs {
+    /// Show only how many lines of which files
+    #[arg(long, conflicts_with_all = ["name_only", "json"])]
+    pub stat: bool,
+    /// Show only the paths
+    #[arg(long, conflicts_with = "json")]
+    pub name_only: bool,
+    /// Show this many lines around each change
+    #[arg(short = 'U', long, value_name = "N", default_value_t = 3)]
+    pub unified: usize,
+    /// Do not page
+    #[arg(long)]
+    pub no_pager: bool,
+    /// Answer in JSON: the files and commits, without their content
+    #[arg(long)]
+    pub json: bool,
+    /// Which: id, name, or one attempt such as 7.2
+    #[arg(value_name = "TASK")]
+    pub task: Which,
+    /// Only these files and directories
+    #[arg(value_name = "PATH", last = true, value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+}
+
+/// `merge`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct MergeArgs {
+    /// Make one commit of it
+    #[arg(long, group = "how")]
+    pub squash: bool,
+    /// Put its commits one by one on top of the branch
+    #[arg(long, group = "how")]
+    pub rebase: bool,
+    /// Move the branch to it, or do nothing
+    #[arg(long, group = "how")]
+    pub ff: bool,
+    /// Say how by name: merge, squash, rebase or ff
+    #[arg(long, group = "how", value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
+    pub strategy: Option<Strategy>,
+    /// Fold into this branch instead of the one that the task was meant for
+    #[arg(short, long, value_name = "BRANCH", value_parser = branch)]
+    pub into: Option<BranchName>,
+    /// Say what would happen, and do nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Use this message for the commit that is made
+    #[arg(short, long, value_name = "TEXT")]
+    pub message: Option<String>,
+    /// Fold although the result is flagged (`status` says why)
+    #[arg(long)]
+    pub accept_flags: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: ids or names, folded in this order
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskHandle>,
+}
+
+impl MergeArgs {
+    /// How, where that was said.
+    pub fn strategy(&self) -> Option<Strategy> {
+        let said = [(self.squash, Strategy::Squash), (self.rebase, Strategy::Rebase), (self.ff, Strategy::FastForward)];
+        said.into_iter().find_map(|(is_said, strategy)| is_said.then_some(strategy)).or(self.strategy)
+    }
+}
+
+/// `restore`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct RestoreArgs {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: ids, names, or single attempts such as 7.1
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<Which>,
+}
+
+/// `undo`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct UndoArgs {
+    /// Take back the last fold into this branch
+    #[arg(short, long, value_name = "BRANCH", value_parser = branch, conflicts_with = "task")]
+    pub into: Option<BranchName>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Whose fold: id or name; without it, the last one
+    #[arg(value_name = "TASK")]
+    pub task: Option<TaskHandle>,
+}
+
+/// `gc`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct GcArgs {
+    /// Free only what was settled this long ago
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    pub older_than: Option<u64>,
+    /// Free the oldest first, and only until this much is left
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub keep_bytes: Option<u64>,
+    /// Say what would be freed, and do nothing (this is what happens anyway)
+    #[arg(short = 'n', long, conflicts_with = "yes")]
+    pub dry_run: bool,
+    /// Free it
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `doctor`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct DoctorArgs {
+    /// Say what is wrong, and mend nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `demo`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct DemoArgs {
+    /// Where to make the repository: a directory that does not exist yet
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+/// `approve`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ApproveArgs {
+    /// Allow it without being asked
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `completions`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct CompletionsArgs {
+    /// Of which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// `man`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ManArgs {
+    /// Where to write all of them; without it, the first one goes to standard output
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+/// A task, or one attempt of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// `7`, `lint`
+    Task(TaskHandle),
+    /// `7.2`
+    Attempt(AttemptId),
+}
+
+impl FromStr for Which {
+    type Err = ParseId;
+
+    fn from_str(text: &str) -> Result<Self, ParseId> {
+        if let Ok(attempt) = text.strip_prefix('#').unwrap_or(text).parse() {
+            return Ok(Self::Attempt(attempt));
+        }
+        let refused = |_| ParseId { text: text.to_owned(), expected: "a task id, a task name, or an attempt (7.2)" };
+        text.parse().map(Self::Task).map_err(refused)
+    }
+}
+
+impl std::fmt::Display for Which {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Task(handle) => handle.fmt(f),
+            Self::Attempt(attempt) => attempt.fmt(f),
+        }
+    }
+}
+
+/// A variable that was named on purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Variable {
+    /// `NAME=VALUE`
+    Set(String, Word),
+    /// `NAME`: the caller's own value.
+    Pass(String),
+}
+
+fn variable(text: OsString) -> Result<Variable, String> {
+    let word = Word::from(text);
+    let (name, value) = match word.as_bytes().iter().position(|byte| *byte == b'=') {
+        Some(at) => (&word.as_bytes()[..at], Some(&word.as_bytes()[at + 1..])),
+        None => (word.as_bytes(), None),
+    };
+    let good = |name: &&str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        name.chars().all(allowed) && name.starts_with(|c: char| !c.is_ascii_digit())
+    };
+    let Some(name) = std::str::from_utf8(name).ok().filter(good).map(str::to_owned) else {
+        return Err("a variable is NAME=VALUE, or NAME alone to pass yours on".to_owned());
+    };
+    if name.starts_with("GIT_") || name.starts_with("PLEACH_") {
+        return Err(format!("{name} cannot be set: the worktree of a task has its own git and its own place"));
+    }
+    Ok(match value {
+        Some(value) => Variable::Set(name, Word::from(value.to_vec())),
+        None => Variable::Pass(name),
+    })
+}
+
+/// The short name of a branch, also where its full ref name was given.
+fn branch(text: &str) -> Result<BranchName, String> {
+    let name = text.strip_prefix("refs/heads/").unwrap_or(text);
+    let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
+    if name.is_empty() || name.starts_with('-') || name.contains(bad) || name.contains("..") || name.ends_with(".lock")
+    {
+        return Err(format!("{text:?} is not the name of a branch"));
+    }
+    Ok(BranchName(name.to_owned()))
+}
+
+/// Accept exactly the words of a small set, which completions then know too.
+fn words<T: Copy + Send + Sync + 'static>(
+    all: &'static [(&'static str, T)],
+) -> impl clap::builder::TypedValueParser<Value = T> + Clone
+where
+    T: Clone,
+{
+    clap::builder::PossibleValuesParser::new(all.iter().map(|(word, _)| *word)).map(move |text: String| {
+        let found = all.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| *value).expect("the parser lets only these words pass")
+    })
+}
+
+/// The table of it all, for completions and man pages.
+pub fn table() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+use clap::error::ErrorKind;
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn parse(line: &str) -> Result<Verb, clap::Error> {
+    let words = shell_words::split(line).unwrap();
+    Cli::try_parse_from(std::iter::once("pleach".to_owned()).chain(words)).map(|cli| cli.verb)
+}
+
+fn check_refused(line: &str, expected: Expect) {
+    let error = parse(line).expect_err(line).to_string();
+    expected.assert_eq(error.split("\n\nUsage").next().unwrap_or_default().trim_end());
+}
+
+#[test]
+fn the_table_is_sound() {
+    table().debug_assert();
+}
+
+#[test]
+fn every_line_of_the_issue_is_understood() {
+    let lines = "\
+        add --name lint --priority high --timeout 10m --after 3 --after fmt --base HEAD~2 --into main --group db \
+            --retries 2 --env A=b --env HOME --fold auto --message 'a b' -- npx eslint --fix
+        add 'make | tee x'
+        add --after 3,4 true
+        run -- npx eslint --fix src
+        run -d make -j4
+        ls
+        list --all --json
+        status
+        status lint --json
+        logs -f 7
+        log --tail 20 7.2
+        wait 7 8
+        wait --any 7 8 --timeout 90
+        wait --all
+        cancel --now 7
+        kill 7
+        retry 7
+        restart 7 8
+        pause
+        resume
+        events -f --json
+        progress 47/89 text
+        summary -
+        diff 7
+        diff --stat 7 -- src 'a b'
+        diff 7 --name-only
+        merge 7 8 --squash
+        merge 7 --rebase --into release
+        merge --ff 7 --dry-run --message x
+        discard 8
+        restore 8.1
+        undo
+        undo 7
+        gc --older-than 14d --keep-bytes '5 GiB' --dry-run
+        gc --yes
+        doctor
+        demo /tmp/x
+        approve --yes
+        completions fish
+        man";
+    for line in lines.replace("            --retries", "--retries").lines() {
+        if let Err(error) = parse(line.trim()) {
+            panic!("{line}: {error}");
+        }
+    }
+}
+
+#[test]
+fn words_after_the_command_are_its_own() {
+    let Verb::Add(task) = parse("add --name a prog --json -C /x --name b -- c").unwrap() else { panic!() };
+    assert_eq!(task.command, ["prog", "--json", "-C", "/x", "--name", "b", "--", "c"]);
+    assert!(!task.json);
+    let Verb::Run(run) = parse("run -- -x").unwrap() else { panic!() };
+    assert_eq!(run.task.command, ["-x"]);
+}
+
+#[test]
+fn variables_are_set_or_passed_on() {
+    let Verb::Add(task) = parse("add -e A=b=c -e EMPTY= -e HOME -- true").unwrap() else { panic!() };
+    let set = |name: &str, value: &str| Variable::Set(name.into(), value.into());
+    assert_eq!(task.env, [set("A", "b=c"), set("EMPTY", ""), Variable::Pass("HOME".into())]);
+}
+
+#[test]
+fn a_strategy_has_one_name_and_three_short_forms() {
+    let strategy = |line: &str| match parse(line) {
+        Ok(Verb::Merge(merge)) => merge.strategy(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(strategy("merge 1"), None);
+    assert_eq!(strategy("merge --squash 1"), Some(Strategy::Squash));
+    assert_eq!(strategy("merge --strategy ff 1"), Some(Strategy::FastForward));
+    assert_eq!(parse("merge --squash --ff 1").unwrap_err().kind(), ErrorKind::ArgumentConflict);
+}
+
+#[test]
+fn refusals_say_what_would_be_right() {
+    check_refused("add --timeout soon -- true", expect![[r#"
+        error: invalid value 'soon' for '--timeout <DURATION>': "soon" is not a duration, such as 90s, 10m, 1h30m or 14d
+
+        For more information, try '--help'."#]]);
+    check_refused("add --priority urgent -- true", expect![[r#"
+        error: invalid value 'urgent' for '--priority <PRIORITY>'
+          [possible values: low, normal, high, critical]
+
+        For more information, try '--help'."#]]);
+    check_refused("add --name 7 -- true", expect![[r#"
+        error: invalid value '7' for '--name <NAME>': "7" is not a task name (letters, digits, `.`, `_` and `-`, at most 64, not a number)
+
+        For more information, try '--help'."#]]);
+    check_refused("add --env 1x=2 -- true", expect![[r#"
+        error: invalid value '1x=2' for '--env <NAME[=VALUE]>': a variable is NAME=VALUE, or NAME alone to pass yours on
+
+        For more information, try '--help'."#]]);
+    check_refused("add --env GIT_DIR=x -- true", expect![[r#"
+        error: invalid value 'GIT_DIR=x' for '--env <NAME[=VALUE]>': GIT_DIR cannot be set: the worktree of a task has its own git and its own place
+
+        For more information, try '--help'."#]]);
+    check_refused("add --into 'a b' -- true", expect![[r#"
+        error: invalid value 'a b' for '--into <BRANCH>': "a b" is not the name of a branch
+
+        For more information, try '--help'."#]]);
+    check_refused("gc --keep-bytes lots", expect![[r#"
+        error: invalid value 'lots' for '--keep-bytes <SIZE>': "lots" is not a size, such as 500 MB, 64 MiB or 1 GiB
+
+        For more information, try '--help'."#]]);
+    check_refused("logs 7.x/1", expect![[r#"
+        error: invalid value '7.x/1' for '<TASK>': "7.x/1" is not a task id, a task name, or an attempt (7.2)
+
+        For more information, try '--help'."#]]);
+    check_refused("merg 7", expect![[r#"
+        error: unrecognized subcommand 'merg'
+
+          tip: a similar subcommand exists: 'merge'"#]]);
+    check_refused("add", expect![[r#"
+        error: the following required arguments were not provided:
+          <COMMAND>..."#]]);
+}
+
+#[test]
+fn help_is_imperative_and_without_full_stop_and_each_verb_has_an_example() {
+    for verb in table().get_subcommands() {
+        let name = verb.get_name();
+        let about = verb.get_about().unwrap_or_else(|| panic!("{name} says nothing of itself")).to_string();
+        assert!(!about.ends_with('.') && about.starts_with(char::is_uppercase), "{name}: {about}");
+        let examples = verb.get_after_help().unwrap_or_else(|| panic!("{name} has no example")).to_string();
+        assert!(examples.contains(&format!("pleach {name}")), "{name}: {examples}");
+        for arg in verb.get_arguments() {
+            let help = arg.get_help().unwrap_or_else(|| panic!("{name} {}: no help", arg.get_id())).to_string();
+            assert!(!help.ends_with('.') && help.starts_with(char::is_uppercase), "{name} {}: {help}", arg.get_id());
+        }
+    }
+}
+
+#[test]
+fn the_first_page() {
+    expect![[r#"
+        Run many tasks at once on one git repository, each in a worktree of its own, and fold the good
+        results back
+
+        Usage: pleach [OPTIONS] <COMMAND>
+
+        Commands:
+          add          Run a task in the background; print its id at once
+          run          Run a task and follow it; exit with its code
+          ls           Show the board: what runs, what waits and why, what is ready [alias: list]
+          status       Show one task in full; without a task, the board
+          logs         Show what a task wrote [alias: log]
+          wait         Wait until tasks have ended
+          cancel       End tasks: politely, and after their grace not politely [alias: kill]
+          retry        Run tasks again; what earlier attempts left is kept [alias: restart]
+          pause        Start no more tasks until `resume`; what runs goes on
+          resume       Start tasks again after `pause`
+          events       Show everything that happened, in order
+          progress     Inside a task: say how far it is
+          summary      Inside a task: say what came of it
+          diff         Show what a task changed; of a running task, what it changed so far
+          merge        Fold results into their branch
+          discard      Throw results away; they are kept until `gc` frees them
+          restore      Put a discarded, failed or cancelled result up for review
+          undo         Take back the last fold, or the fold of one task
+          gc           Free worktrees, kept results and logs of old tasks
+          doctor       Look for what is broken or left over, and mend it
+          demo         Show all of it in a small repository made for that
+          approve      Allow what this repository's own file would run
+          completions  Print the completions of a shell
+          man          Write the man pages into a directory, or one to standard output
+          help         Print this message or the help of the given subcommand(s)
+
+        Options:
+          -h, --help     Print help (see more with '--help')
+          -V, --version  Print version
+
+        Everywhere:
+          -C <DIR>            Work as if started in this directory
+              --color <WHEN>  Say when to use colour [possible values: auto, always, never]
+
+        Start here:
+          pleach demo                            see all of it in a repository made for that
+          pleach run -- npx eslint --fix src     run one task and follow it
+          pleach ls                              see what runs, waits and is ready
+
+        `pleach help VERB` has more, with examples.
+    "#]].assert_eq(&table().term_width(100).render_help().to_string());
+}

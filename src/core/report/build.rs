@@ -1,0 +1,392 @@
+//! From the state of the world to a report of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{AttemptReport, Board, Hint, Known, LandedReport, Live, NeedReport, Row, SCHEMA, Standing, TaskReport};
+use crate::core::change::{Collected, Hold, Refusal, Size, list};
+use crate::core::id::{AttemptId, BranchName, TaskId};
+use crate::core::outcome::Outcome;
+use crate::core::state::{Attempt, State, Task, TaskState, Waiting};
+use crate::core::task::FoldPolicy;
+use crate::core::word::shown;
+
+/// How much of the past a board shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Show {
+    /// What is not settled, and the last ten that are.
+    #[default]
+    Open,
+    /// Everything.
+    All,
+}
+
+/// Settled tasks that an open board still shows.
+const RECENT: usize = 10;
+
+/// The board. `live` is what is seen of running attempts.
+pub fn board(state: &State, live: &BTreeMap<AttemptId, Live>, now: Timestamp, show: Show) -> Board {
+    let queue = Queue::of(state);
+    let recent = recently_settled(state, show);
+    let is_shown = |task: &&Task| show == Show::All || !task.is_settled() || recent.contains(&task.id);
+    let tasks: Vec<Row> = state.tasks().filter(is_shown).map(|task| queue.row(task, live, now)).collect();
+    let count = |wanted: fn(Standing) -> bool| tasks.iter().filter(|row| wanted(row.state)).count();
+    Board {
+        schema: SCHEMA,
+        at: now,
+        hidden: state.tasks().count() - tasks.len(),
+        running: count(|state| matches!(state, Standing::Running | Standing::Cancelling)),
+        waiting: count(|state| matches!(state, Standing::Waiting | Standing::Blocked)),
+        attention: count(Standing::wants_attention),
+        paused: state.is_paused(),
+        coordinator: None,
+        tasks,
+    }
+}
+
+/// One line of the board. For many, [`board`] looks at the queue only once.
+pub fn row(state: &State, task: &Task, live: &BTreeMap<AttemptId, Live>, now: Timestamp) -> Row {
+    Queue::of(state).row(task, live, now)
+}
+
+/// One task in full. `known` is what only adapters know.
+pub fn task(
+    state: &State,
+    task: &Task,
+    live: &BTreeMap<AttemptId, Live>,
+    mut known: Known,
+    now: Timestamp,
+) -> TaskReport {
+    let row = row(state, task, live, now);
+    let attempts = task.attempts.iter().map(|attempt| {
+        let places = known.places.remove(&attempt.number).unwrap_or_default();
+        AttemptReport { places, ..attempt_report(task, attempt, now) }
+    });
+    let need = |id: &TaskId| NeedReport {
+        id: *id,
+        name: state.task(*id).and_then(|need| need.spec.name.clone()),
+        state: state.task(*id).map(|need| standing(state, need)),
+    };
+    TaskReport {
+        schema: SCHEMA,
+        at: now,
+        fold: task.spec.fold,
+        strategy: task.spec.strategy,
+        timeout: task.spec.timeout,
+        base: task.spec.base,
+        message: task.spec.message.clone(),
+        attempts: attempts.collect(),
+        result: task.result_attempt().filter(|a| task.change(a.number).is_some()).map(|attempt| attempt.number),
+        need_states: task.spec.needs.iter().map(need).collect(),
+        needed_by: state.tasks().filter(|other| other.spec.needs.contains(&task.id)).map(|other| other.id).collect(),
+        file_list: known.files,
+        commit_list: known.commits,
+        refusal: refusal(task).cloned(),
+        landed: landed(task),
+        undone: task.undone,
+        hints: hints(&row, task),
+        row,
+    }
+}
+
+fn recently_settled(state: &State, show: Show) -> BTreeSet<TaskId> {
+    if show == Show::All {
+        return BTreeSet::new();
+    }
+    let mut settled: Vec<_> =
+        state.tasks().filter(|task| task.is_settled()).map(|task| (task.updated, task.id)).collect();
+    if settled.len() > RECENT {
+        let oldest_shown = settled.len() - RECENT;
+        settled.select_nth_unstable(oldest_shown);
+        settled.drain(..oldest_shown);
+    }
+    settled.into_iter().map(|(_, id)| id).collect()
+}
+
+/// Where a task stands, in one word.
+fn standing(state: &State, task: &Task) -> Standing {
+    match &task.state {
+        TaskState::Pending => match state.waiting(task) {
+            Some(Waiting::Blocked(_)) => Standing::Blocked,
+            _ => Standing::Waiting,
+        },
+        TaskState::Running { cancel: None } => Standing::Running,
+        TaskState::Running { cancel: Some(_) } => Standing::Cancelling,
+        TaskState::Withdrawn => Standing::Withdrawn,
+        TaskState::Failed => Standing::Failed,
+        TaskState::Empty => Standing::Empty,
+        TaskState::Ready { .. } => Standing::Ready,
+        TaskState::Queued { .. } => Standing::Queued,
+        TaskState::Landing { .. } => Standing::Landing,
+        TaskState::Refused { refusal: Refusal::Conflict(_), .. } => Standing::Conflict,
+        TaskState::Refused { refusal: Refusal::Held(_), .. } => Standing::Held,
+        TaskState::Folded(_) => Standing::Folded,
+        TaskState::Discarded => Standing::Discarded,
+    }
+}
+
+/// What must be counted over all tasks to tell one of them its place.
+struct Queue<'a> {
+    state: &'a State,
+    /// The places of those that stand in the line of each target.
+    lines: BTreeMap<&'a BranchName, BTreeSet<u64>>,
+    /// Those that wait for their turn: priority first, then age, roughly as the scheduler sees them.
+    turns: BTreeMap<TaskId, usize>,
+}
+
+impl<'a> Queue<'a> {
+    fn of(state: &'a State) -> Self {
+        let mut lines: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
+        let mut turns = Vec::new();
+        for task in state.tasks() {
+            match &task.state {
+                TaskState::Queued { request, place, .. } | TaskState::Landing { request, place, .. } => {
+                    lines.entry(&request.target).or_default().insert(*place);
+                }
+                TaskState::Pending if matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused)) => {
+                    turns.push((std::cmp::Reverse(task.spec.priority), task.id));
+                }
+                _ => {}
+            }
+        }
+        turns.sort_unstable();
+        let turns = turns.into_iter().zip(1..).map(|((_, id), turn)| (id, turn)).collect();
+        Self { state, lines, turns }
+    }
+
+    fn row(&self, task: &Task, live: &BTreeMap<AttemptId, Live>, now: Timestamp) -> Row {
+        let last = task.attempts.last();
+        let standing = standing(self.state, task);
+        let change = task.result_attempt().and_then(|attempt| task.change(attempt.number));
+        let size = change.map_or(Size::default(), |change| change.size);
+        let ended = task.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref());
+        let is_under_way = matches!(task.state, TaskState::Running { .. });
+        let seen = task.last_attempt().filter(|_| is_under_way).and_then(|attempt| live.get(&attempt));
+        let said = ended.filter(|_| !is_under_way).and_then(|ended| ended.facts.summary.as_deref());
+        let line = seen.and_then(|live| live.last_line.as_deref()).or(said).unwrap_or_default();
+        Row {
+            id: task.id,
+            name: task.spec.name.clone(),
+            command: task.spec.command.shown(),
+            state: standing,
+            why: self.why(task),
+            outcome: ended.map(|ended| ended.outcome.clone()),
+            progress: seen.and_then(|live| live.progress.clone()),
+            line: shown(line.lines().next().unwrap_or_default()),
+            attempt: last.map_or(0, |attempt| attempt.number),
+            submitted: task.submitted,
+            started: last.map(|attempt| attempt.started),
+            duration_ms: last.map(|attempt| duration_ms(attempt, now)),
+            files: size.files,
+            insertions: size.insertions,
+            deletions: size.deletions,
+            commits: size.commits,
+            branch: change.and_then(|change| change.branch.clone()).filter(|_| task.shows_branch()),
+            target: target(task).cloned(),
+            priority: task.spec.priority,
+            group: task.spec.group.clone(),
+            needs: task.spec.needs.clone(),
+        }
+    }
+
+    fn why(&self, task: &Task) -> String {
+        match &task.state {
+            TaskState::Pending => self.why_waiting(task),
+            TaskState::Running { cancel: Some(true) } => "without grace".to_owned(),
+            TaskState::Failed => match task.attempts.last().and_then(|attempt| attempt.ended.as_ref()) {
+                Some(ended) => match &ended.result {
+                    Collected::Refused { reason } if ended.outcome.is_success() => {
+                        format!("result not taken over: {reason}")
+                    }
+                    _ => ended.outcome.to_string(),
+                },
+                None => String::new(),
+            },
+            TaskState::Queued { request, place, undoes, .. } => {
+                let ahead = self.lines.get(&request.target).map_or(0, |line| line.range(..place).count());
+                let what = if undoes.is_some() { "undo in" } else { "for" };
+                format!("turn {} {what} {}", ahead + 1, request.target)
+            }
+            TaskState::Landing { request, undoes, .. } => {
+                let what = if undoes.is_some() { "undo in" } else { "into" };
+                format!("{what} {}", request.target)
+            }
+            TaskState::Refused { refusal, .. } => match refusal {
+                Refusal::Conflict(conflict) => format!("in {}", list(conflict.paths.iter().map(|p| p.path.shown()))),
+                Refusal::Held(hold) => hold.to_string(),
+            },
+            TaskState::Ready { .. } if task.undone => "its fold was undone".to_owned(),
+            TaskState::Folded(folded) => format!("into {}", folded.target),
+            _ => String::new(),
+        }
+    }
+
+    fn why_waiting(&self, task: &Task) -> String {
+        match self.state.waiting(task) {
+            Some(Waiting::Needs(ids)) => format!("needs {}", list(ids.iter().map(TaskId::to_string))),
+            Some(Waiting::Blocked(ids)) => format!("by {}", list(ids.iter().map(|id| self.blocker(*id)))),
+            Some(Waiting::Paused) => "paused".to_owned(),
+            Some(Waiting::Turn) => self.turns.get(&task.id).map_or_else(String::new, |turn| format!("turn {turn}")),
+            None => String::new(),
+        }
+    }
+
+    /// `3 (exit 1)`
+    fn blocker(&self, id: TaskId) -> String {
+        let task = self.state.task(id);
+        let ended = task.and_then(|task| task.attempts.last()).and_then(|attempt| attempt.ended.as_ref());
+        match (task.map(|task| &task.state), ended) {
+            (Some(TaskState::Failed), Some(ended)) => format!("{id} ({})", ended.outcome),
+            (Some(TaskState::Withdrawn), _) => format!("{id} (withdrawn)"),
+            (Some(TaskState::Discarded), _) => format!("{id} (discarded)"),
+            _ => id.to_string(),
+        }
+    }
+}
+
+fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptReport {
+    let ended = attempt.ended.as_ref();
+    let facts = ended.map(|ended| ended.facts.clone()).unwrap_or_default();
+    let change = task.change(attempt.number);
+    AttemptReport {
+        id: task.attempt_id(attempt.number),
+        outcome: ended.map(|ended| ended.outcome.clone()),
+        base: attempt.base,
+        tip: change.map(|change| change.tip),
+        started: attempt.started,
+        ended: ended.map(|ended| facts.ended.unwrap_or(ended.at)),
+        duration_ms: duration_ms(attempt, now),
+        cpu_ms: facts.cpu_ms,
+        max_rss_kb: facts.max_rss_kb,
+        log_bytes: facts.log_bytes,
+        log_dropped: facts.log_dropped,
+        leaked: facts.leaked,
+        size: change.map_or(Size::default(), |change| change.size),
+        summary: facts.summary,
+        notes: facts.notes,
+        flags: change.map(|change| change.flags.clone()).unwrap_or_default(),
+        extras: change.map(|change| change.extras.clone()).unwrap_or_default(),
+        uncollected: match ended.map(|ended| &ended.result) {
+            Some(Collected::Refused { reason }) => Some(reason.clone()),
+            _ => None,
+        },
+        places: super::Places::default(),
+        freed: attempt.freed,
+    }
+}
+
+fn duration_ms(attempt: &Attempt, now: Timestamp) -> u64 {
+    let end = attempt.ended.as_ref().map_or(now, |ended| ended.facts.ended.unwrap_or(ended.at));
+    // A clock that was set back must not give a task a negative age.
+    u64::try_from(end.as_millisecond() - attempt.started.as_millisecond()).unwrap_or(0)
+}
+
+fn target(task: &Task) -> Option<&BranchName> {
+    match &task.state {
+        TaskState::Queued { request, .. } | TaskState::Landing { request, .. } | TaskState::Refused { request, .. } => {
+            Some(&request.target)
+        }
+        TaskState::Folded(folded) => Some(&folded.target),
+        _ => task.spec.target.as_ref(),
+    }
+}
+
+fn refusal(task: &Task) -> Option<&Refusal> {
+    match &task.state {
+        TaskState::Refused { refusal, .. } => Some(refusal),
+        _ => None,
+    }
+}
+
+fn landed(task: &Task) -> Option<LandedReport> {
+    let TaskState::Folded(folded) = &task.state else { return None };
+    Some(LandedReport {
+        attempt: folded.attempt,
+        target: folded.target.clone(),
+        from: folded.landing.from,
+        to: folded.landing.to,
+    })
+}
+
+/// What one could do next about it.
+fn hints(row: &Row, task: &Task) -> Vec<Hint> {
+    let id = task.id;
+    let hint = |to: &str, command: String| Hint { to: to.to_owned(), command };
+    let changed = task.result_attempt().is_some_and(|attempt| task.change(attempt.number).is_some());
+    match row.state {
+        Standing::Running | Standing::Cancelling => vec![
+            hint("follow its output", format!("pleach logs -f {id}")),
+            hint("see what it changed so far", format!("pleach diff {id}")),
+        ],
+        Standing::Blocked => vec![hint("run again what it needs", retry_blockers(task))],
+        Standing::Failed => {
+            let mut hints = vec![hint("see what it said", format!("pleach logs {id}"))];
+            if changed {
+                hints.push(hint("see what it left", format!("pleach diff {id}")));
+                hints.push(hint("put that up for review", format!("pleach restore {id}")));
+            }
+            if !matches!(row.outcome, Some(Outcome::Cancelled)) {
+                hints.push(hint("run it again", format!("pleach retry {id}")));
+            }
+            hints
+        }
+        Standing::Ready => ready_hints(task),
+        Standing::Conflict => vec![
+            hint("see its change", format!("pleach diff {id}")),
+            hint("run it again on the target as it is now", format!("pleach retry {id}")),
+        ],
+        Standing::Held => held_hints(task),
+        Standing::Folded => vec![hint("take it back", format!("pleach undo {id}"))],
+        Standing::Discarded if changed => vec![hint("get it back", format!("pleach restore {id}"))],
+        Standing::Withdrawn => vec![hint("run it after all", format!("pleach retry {id}"))],
+        _ => Vec::new(),
+    }
+}
+
+fn retry_blockers(task: &Task) -> String {
+    let needs: Vec<_> = task.spec.needs.iter().map(TaskId::to_string).collect();
+    format!("pleach retry {}", needs.join(" "))
+}
+
+fn ready_hints(task: &Task) -> Vec<Hint> {
+    let id = task.id;
+    let mut hints = vec![Hint { to: "see its change".to_owned(), command: format!("pleach diff {id}") }];
+    if task.spec.fold != FoldPolicy::Never {
+        hints.push(Hint { to: "fold it".to_owned(), command: format!("pleach merge {id}") });
+    }
+    hints.push(Hint { to: "throw it away".to_owned(), command: format!("pleach discard {id}") });
+    hints
+}
+
+fn held_hints(task: &Task) -> Vec<Hint> {
+    let id = task.id;
+    let again = |to: &str| vec![Hint { to: to.to_owned(), command: format!("pleach merge {id}") }];
+    match refusal(task) {
+        Some(Refusal::Held(Hold::Overlap { .. })) => again("fold it, once those edits are committed or moved away"),
+        Some(Refusal::Held(Hold::Unfinished { operation, .. })) => {
+            again(&format!("fold it, once the {operation} is finished or aborted"))
+        }
+        Some(Refusal::Held(Hold::Flagged { .. })) => vec![Hint {
+            to: "fold it all the same, after a look at it".to_owned(),
+            command: format!("pleach merge --accept-flags {id}"),
+        }],
+        Some(Refusal::Held(Hold::Needs { needs })) => {
+            let needs: Vec<_> = needs.iter().map(TaskId::to_string).collect();
+            let command = format!("pleach merge {} {id}", needs.join(" "));
+            vec![Hint { to: "fold it with what it builds on".to_owned(), command }]
+        }
+        Some(Refusal::Held(Hold::NotFastForward)) => vec![Hint {
+            to: "fold it with a merge commit".to_owned(),
+            command: format!("pleach merge --strategy merge {id}"),
+        }],
+        Some(Refusal::Held(Hold::NoTarget { .. })) => vec![Hint {
+            to: "fold it into another branch".to_owned(),
+            command: format!("pleach merge --into BRANCH {id}"),
+        }],
+        _ => again("try again"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
