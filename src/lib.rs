@@ -5,6 +5,7 @@ pub mod config;
 pub mod coordinator;
 pub mod core;
 pub mod git;
+pub mod ops;
 pub mod process;
 pub mod shim;
 pub mod store;

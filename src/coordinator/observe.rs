@@ -3,10 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::io::unix::AsyncFd;
-
 use crate::core::inventory::Shim;
+use crate::process::pidfd::Hold;
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Run};
 use crate::store::{StoreError, election};
@@ -33,13 +31,11 @@ pub(super) fn shim(dir: &AttemptDir) -> Result<Shim, StoreError> {
 /// Come back when the shim is gone. The process id only wakes us; what counts is the lock.
 pub(super) async fn until_gone(dir: AttemptDir) {
     let run: Option<Run> = record::load(&dir.run()).ok().flatten();
-    let pid = run.and_then(|run| Pid::from_raw(run.shim as i32));
-    if let Some(Ok(pidfd)) = pid.map(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK))
+    // The lock is looked at once more, with the hold in hand: the number alone could be somebody else's by now.
+    if let Some(hold) = run.and_then(|run| Hold::of(run.shim))
         && matches!(shim(&dir), Ok(Shim::Alive))
-        && let Ok(door) = AsyncFd::new(pidfd)
     {
-        let _ = door.readable().await;
-        return;
+        return hold.ended().await;
     }
     // No such descriptor on this system: look now and then.
     while matches!(shim(&dir), Ok(Shim::Alive)) {

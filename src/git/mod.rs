@@ -14,9 +14,9 @@ mod checkout;
 mod commit;
 mod conserve;
 pub mod diff;
-pub mod fold;
 mod extras;
 mod filters;
+pub mod fold;
 mod inspect;
 pub mod merge;
 pub mod pack;
@@ -24,10 +24,10 @@ pub mod private;
 mod private_config;
 pub mod refs;
 pub mod repository;
+mod resume;
 pub mod snapshot;
 mod trash;
 pub mod worktree;
-mod resume;
 
 pub use repository::{Found, Repository};
 

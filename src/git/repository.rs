@@ -176,6 +176,22 @@ impl Repository {
         Ok(self.git().args(["merge-base", "--is-ancestor", &old, &new]).succeeds()?)
     }
 
+    /// The commits of `base..tip` with the first line of their messages, newest first, at most `most`.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn subjects(&self, base: CommitId, tip: CommitId, most: usize) -> Result<Vec<(CommitId, String)>, GitError> {
+        let asked = self.git().args(["log", "-z", "--no-show-signature", "--format=%H %s"]);
+        let asked = asked.arg(format!("--max-count={most}")).arg(format!("{base}..{tip}")).arg("--");
+        let lines = asked.run()?;
+        let pairs = fields(&lines).map(|line| {
+            let line = String::from_utf8_lossy(line).into_owned();
+            let (id, subject) = line.split_once(' ').unwrap_or((&line, ""));
+            Ok((parse("log", id)?, subject.to_owned()))
+        });
+        pairs.collect()
+    }
+
     /// All worktrees, as `git worktree list` tells them; the main one first.
     ///
     /// # Errors

@@ -7,6 +7,9 @@ use super::{Error, ErrorKind, Session};
 use crate::config::{self, Untrusted};
 use crate::store::{self, StoreError};
 
+/// The key of the setup hook.
+const SETUP: &str = "worktree.setup";
+
 /// What is asked for and not approved.
 ///
 /// # Errors
@@ -35,8 +38,10 @@ pub fn approve(list: &[Untrusted]) -> Result<(), Error> {
     Ok(store::replace(&path, text.as_bytes())?)
 }
 
-pub(super) fn require(session: &Session) -> Result<(), Error> {
-    let Some(first) = pending(session)?.into_iter().next() else { return Ok(()) };
+/// Fail where something is not approved. A setup hook that is left out needs no approval.
+pub(super) fn require(session: &Session, setup: bool) -> Result<(), Error> {
+    let open = pending(session)?.into_iter().find(|one| setup || one.what != SETUP);
+    let Some(first) = open else { return Ok(()) };
     Err(Error::new(
         ErrorKind::Refused,
         format!("{} sets {} = {:?}, which nobody has approved", first.file.display(), first.what, first.text),

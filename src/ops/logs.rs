@@ -52,8 +52,8 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
 /// Where the journal cannot be read.
 pub fn is_over(session: &Session, attempt: AttemptId) -> Result<bool, Error> {
     let state = session.state()?;
-    let running = state.task(attempt.task).is_some_and(|task| {
-        matches!(task.state, TaskState::Running { .. }) && task.last_attempt() == Some(attempt)
-    });
+    let running = state
+        .task(attempt.task)
+        .is_some_and(|task| matches!(task.state, TaskState::Running { .. }) && task.last_attempt() == Some(attempt));
     Ok(!running)
 }

@@ -41,6 +41,12 @@ pub struct Wish {
     pub strategy: Option<Strategy>,
     /// The message of its commit.
     pub message: Option<String>,
+    /// Ignored files to bring along, beside those of the configuration.
+    pub copy: Vec<String>,
+    /// Bytes of output to keep.
+    pub log_cap: Option<u64>,
+    /// Run the setup hook of the configuration first?
+    pub setup: bool,
 }
 
 impl Wish {
@@ -61,6 +67,9 @@ impl Wish {
             fold: None,
             strategy: None,
             message: None,
+            copy: Vec::new(),
+            log_cap: None,
+            setup: true,
         }
     }
 }
@@ -70,7 +79,7 @@ impl Wish {
 /// # Errors
 /// Where the wish cannot be granted: an unknown task or revision, a hook that nobody approved.
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
-    approve::require(session)?;
+    approve::require(session, wish.setup)?;
     let base = base(session, wish.base.as_deref())?;
     let target = target(session, &wish)?;
     let needs = find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect();
@@ -96,9 +105,9 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         fold: wish.fold.unwrap_or(config.fold),
         strategy: Some(wish.strategy.unwrap_or(config.strategy)).filter(|strategy| *strategy != Strategy::default()),
         message: wish.message,
-        copy: config.copy.clone(),
-        setup: config.setup_hook(),
-        log_cap: config.log_cap,
+        copy: config.copy.iter().chain(&wish.copy).cloned().collect(),
+        setup: config.setup_hook().filter(|_| wish.setup),
+        log_cap: wish.log_cap.unwrap_or(config.log_cap),
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
     };
     let limits = config.limits();

@@ -114,3 +114,10 @@ fn marked(mark: &str, dir: &Path) -> Vec<u32> {
     };
     pids.filter(|pid| *pid != own).filter(is_marked).collect()
 }
+
+/// Has any process that we may look at this file open?
+pub fn is_open(path: &Path) -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return false };
+    let descriptors = entries.flatten().filter_map(|entry| fs::read_dir(entry.path().join("fd")).ok());
+    descriptors.flatten().flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|open| open == path))
+}

@@ -1,0 +1,251 @@
+//! Looking for what is broken or left over, and mending it. What it cannot mend it says, with the next step.
+//!
+//! The rule for everything here: what is not provably ours, or provably dead, is left alone and told.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Error, Session, client};
+use crate::coordinator::{kept_prefix, trash};
+use crate::core::id::AttemptId;
+use crate::core::state::{Place, State};
+use crate::git::refs::RefChange;
+use crate::git::worktree::{self, WorktreeLock};
+use crate::process::{Tool, tree};
+use crate::store::Layout;
+
+/// The oldest git that has all we need (`merge-tree --write-tree --merge-base`, `--attr-source`).
+const OLDEST_GIT: (u32, u32) = (2, 41);
+/// A lock of git that is younger may belong to somebody who is just busy.
+const STALE: Duration = Duration::from_secs(60);
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was found, in words.
+    pub what: String,
+    /// How it is.
+    pub health: Health,
+    /// What somebody has to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_step: Option<String>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// As it should be.
+    Good,
+    /// It was not, and is now.
+    Mended,
+    /// It is not, and would be mended without `--dry-run`.
+    Mendable,
+    /// It is not, and somebody has to see to it.
+    Bad,
+}
+
+/// Mend, or only look?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Mend what can be mended.
+    Mend,
+    /// Change nothing.
+    Look,
+}
+
+/// Look at everything.
+///
+/// # Errors
+/// Never for what is found; only where looking itself is impossible.
+pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error> {
+    let mut doctor = Doctor { mode, findings: Vec::new() };
+    doctor.git();
+    doctor.shared_config(session);
+    doctor.locks(session);
+    match session.layout().cloned() {
+        None => doctor.good("no task was ever run here, so nothing of ours can be broken"),
+        Some(layout) => match session.state() {
+            Err(error) => doctor.bad(
+                error.message,
+                format!(
+                    "what can be read is kept: save a copy of {}, then cut the file off before that line",
+                    layout.home.display()
+                ),
+            ),
+            Ok(state) => {
+                doctor.good(format!("the journal is sound: {} events", state.events()));
+                doctor.orphans(session, &layout, &state)?;
+                doctor.kept_refs(session, &state)?;
+                doctor.work(session, &layout, &state);
+            }
+        },
+    }
+    Ok(doctor.findings)
+}
+
+struct Doctor {
+    mode: Mode,
+    findings: Vec<Finding>,
+}
+
+impl Doctor {
+    fn good(&mut self, what: impl Into<String>) {
+        self.findings.push(Finding { what: what.into(), health: Health::Good, next_step: None });
+    }
+
+    fn bad(&mut self, what: impl Into<String>, next_step: impl Into<String>) {
+        let next_step = Some(next_step.into());
+        self.findings.push(Finding { what: what.into(), health: Health::Bad, next_step });
+    }
+
+    /// Mend it, where that is wanted.
+    fn mend(&mut self, what: impl Into<String>, act: impl FnOnce() -> Result<(), Error>) {
+        let what = what.into();
+        if self.mode == Mode::Look {
+            self.findings.push(Finding { what, health: Health::Mendable, next_step: Some("pleach doctor".to_owned()) });
+            return;
+        }
+        match act() {
+            Ok(()) => self.findings.push(Finding { what, health: Health::Mended, next_step: None }),
+            Err(error) => self.bad(what, format!("mending it failed: {error}")),
+        }
+    }
+
+    fn git(&mut self) {
+        let version = Tool::git().arg("version").line().unwrap_or_default();
+        let number = version.split_whitespace().nth(2).unwrap_or_default().to_owned();
+        let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        let found = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        if found >= OLDEST_GIT {
+            self.good(format!("git {number}"));
+        } else {
+            self.bad(format!("git {number} is too old"), format!("install {}.{} or newer", OLDEST_GIT.0, OLDEST_GIT.1));
+        }
+    }
+
+    /// A stray `git init` with `GIT_DIR` set makes a repository with a checkout bare: git then refuses to work in it.
+    fn shared_config(&mut self, session: &Session) {
+        let common = session.repository().common_dir();
+        let config = common.join("config");
+        let ask = |key: &str| Tool::git().args(["config", "--file"]).arg(&config).args(["--get", key]).line();
+        let has_checkout = common.file_name().is_some_and(|name| name == ".git") && common.join("index").exists();
+        if has_checkout && ask("core.bare").is_ok_and(|bare| bare == "true") {
+            let set = Tool::git().args(["config", "--file"]).arg(&config).args(["core.bare", "false"]);
+            self.mend("core.bare was set in a repository that has a checkout", || {
+                set.run().map(drop).map_err(|error| crate::git::GitError::from(error).into())
+            });
+        }
+        if let Ok(top) = ask("core.worktree") {
+            let next = format!("if you did not set it: git config --file {} --unset core.worktree", config.display());
+            self.bad(format!("core.worktree is set to {top:?}"), next);
+        }
+    }
+
+    fn locks(&mut self, session: &Session) {
+        let common = session.repository().common_dir().to_owned();
+        for lock in stale_locks(&common) {
+            let bin = common.join("pleach/trash");
+            let shown = lock.strip_prefix(&common).unwrap_or(&lock).display().to_string();
+            self.mend(format!("a lock of a git that is dead: {shown}"), || {
+                crate::store::make_dir(&bin)?;
+                Ok(trash::throw(&lock, &bin)?)
+            });
+        }
+    }
+
+    fn orphans(&mut self, session: &Session, layout: &Layout, state: &State) -> Result<(), Error> {
+        let mut found = false;
+        for attempt in on_disk(layout, session.repository().common_dir()) {
+            let known = state.task(attempt.task).and_then(|task| task.attempt(attempt.number));
+            let place = worktree::Place { worktree: layout.worktree(attempt), private: layout.attempt(attempt).git() };
+            match known.map(|known| (known.place, known.ended.is_some())) {
+                Some((Place::Present, _)) => {}
+                Some((Place::Gone, _)) => {
+                    found = true;
+                    self.mend(format!("a worktree of attempt {attempt} was left although it was removed"), || {
+                        let lock = WorktreeLock::acquire(session.repository())?;
+                        Ok(worktree::remove(session.repository(), &lock, &place, &layout.trash(), &|_| ())?)
+                    });
+                }
+                None => {
+                    found = true;
+                    let what = format!("{} belongs to no task that the journal knows", place.worktree.display());
+                    self.bad(what, "look into it, and remove it by hand if nothing in it is wanted");
+                }
+            }
+        }
+        if !found {
+            self.good("each worktree belongs to a task");
+        }
+        Ok(())
+    }
+
+    fn kept_refs(&mut self, session: &Session, state: &State) -> Result<(), Error> {
+        let there = session.repository().refs_below("refs/pleach/kept/")?;
+        let mut count = 0;
+        for task in state.tasks() {
+            for attempt in task.attempts.iter().filter(|attempt| !attempt.freed) {
+                let Some(change) = task.change(attempt.number) else { continue };
+                count += 1;
+                let id = task.attempt_id(attempt.number);
+                let name = format!("{}tip", kept_prefix(id));
+                if there.get(&name) == Some(&change.tip) || attempt.base == Some(change.tip) {
+                    continue;
+                }
+                if session.repository().tree_of(change.tip).is_err() {
+                    self.bad(
+                        format!("the result of attempt {id} is gone from the repository"),
+                        "was it removed by a gc?",
+                    );
+                    continue;
+                }
+                self.mend(format!("the ref that keeps the result of attempt {id} was gone"), || {
+                    let set = RefChange::Set(name, change.tip);
+                    Ok(session.repository().update_refs(&[set], "pleach: doctor").map(drop)?)
+                });
+            }
+        }
+        self.good(format!("{count} results are kept"));
+        Ok(())
+    }
+
+    fn work(&mut self, session: &Session, layout: &Layout, state: &State) {
+        let up = client::is_up(layout);
+        if state.has_work() && !up {
+            let common = session.repository().common_dir().to_owned();
+            self.mend("there is work and no coordinator", || {
+                client::nudge(layout, &common);
+                Ok(())
+            });
+        } else {
+            self.good(if up { "a coordinator is there" } else { "no coordinator is needed" });
+        }
+    }
+}
+
+/// The attempts of which a worktree or a registration is there.
+fn on_disk(layout: &Layout, common_dir: &Path) -> BTreeSet<AttemptId> {
+    let homes = [layout.state.join("worktrees"), common_dir.join("worktrees")];
+    let entries = homes.iter().filter_map(|home| fs::read_dir(home).ok()).flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter_map(|name| name.strip_prefix("pleach-")?.parse().ok()).collect()
+}
+
+/// Locks of git in a common directory that nobody can still hold: old enough, and no process has them open.
+fn stale_locks(common_dir: &Path) -> Vec<PathBuf> {
+    let walk = walkdir::WalkDir::new(common_dir).follow_links(false).into_iter();
+    let own = common_dir.join("pleach");
+    let walk = walk.filter_entry(|entry| entry.path() != own && entry.file_name() != "objects");
+    let is_lock = |path: &Path| path.extension().is_some_and(|extension| extension == "lock");
+    let is_old = |path: &Path| {
+        let age = fs::metadata(path).and_then(|data| data.modified()).ok().and_then(|at| at.elapsed().ok());
+        age.is_some_and(|age| age > STALE)
+    };
+    let locks = walk.flatten().filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
+    locks.filter(|path| is_lock(path) && is_old(path) && !tree::is_open(path)).collect()
+}

@@ -1,0 +1,213 @@
+//! Folding results, dropping them, bringing them back, and taking folds back.
+
+use super::wait::{Patience, until};
+use super::{Error, ErrorKind, Session, control, find};
+use crate::coordinator::protocol::{Request, Until};
+use crate::core::change::{Direction, FoldRequest, Refusal};
+use crate::core::id::{AttemptId, BranchName, TaskHandle, TaskId};
+use crate::core::state::{Folded, State, Task, TaskState};
+use crate::core::task::Strategy;
+use crate::git::merge::{self, Identity, Wanted};
+use crate::process::clock;
+
+/// How to fold.
+#[derive(Debug, Clone, Default)]
+pub struct How {
+    /// How it becomes part of the target; what the task says if not said.
+    pub strategy: Option<Strategy>,
+    /// The branch; the one that the task was meant for if not said.
+    pub into: Option<BranchName>,
+    /// The message of the commit that is made.
+    pub message: Option<String>,
+    /// The flags of the results were seen and accepted.
+    pub accept_flags: bool,
+}
+
+/// What became of one task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Which.
+    pub task: TaskId,
+    /// What.
+    pub fate: Fate,
+}
+
+/// What became of a fold.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fate {
+    /// It is in.
+    Folded(Folded),
+    /// There was nothing to fold.
+    Nothing,
+    /// The fold was taken back.
+    Undone {
+        /// Of which branch.
+        target: BranchName,
+    },
+    /// It does not go in; the target is as it was.
+    Refused(BranchName, Refusal),
+    /// Something else happened to it meanwhile.
+    Elsewhere(&'static str),
+    /// It would go in (a dry run).
+    Would(BranchName),
+}
+
+/// Fold these, in this order, and wait for it.
+///
+/// # Errors
+/// Where a task is unknown, has no result, or has no target. A conflict is no error of this function: see [`Fate`].
+pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result<Vec<Told>, Error> {
+    let state = session.state()?;
+    let tasks = find(&state, handles)?;
+    let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let folds =
+        tasks.iter().map(|task| Ok((task.id, request(session, task, how)?))).collect::<Result<Vec<_>, Error>>()?;
+    session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
+    until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
+    let state = session.state()?;
+    Ok(ids.into_iter().map(|id| Told { task: id, fate: fate(&state, id) }).collect())
+}
+
+fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Error> {
+    let target = how.into.clone().or_else(|| task.spec.target.clone()).or_else(|| session.found.branch.clone());
+    let target = target.ok_or_else(|| {
+        let message = format!("task {} was started from a detached HEAD, so it has no branch to go into", task.id);
+        Error::new(ErrorKind::Usage, message, "name one with `--into BRANCH`")
+    })?;
+    Ok(FoldRequest {
+        direction: Direction::Fold,
+        target,
+        strategy: how.strategy.or(task.spec.strategy).unwrap_or(session.config.strategy),
+        message: how.message.clone(),
+        accept_flags: how.accept_flags,
+    })
+}
+
+fn fate(state: &State, id: TaskId) -> Fate {
+    match state.task(id).map(|task| (&task.state, task.undone)) {
+        Some((TaskState::Folded(folded), _)) => Fate::Folded(folded.clone()),
+        Some((TaskState::Refused { request, refusal, .. }, _)) => {
+            Fate::Refused(request.target.clone(), refusal.clone())
+        }
+        Some((TaskState::Empty, _)) => Fate::Nothing,
+        Some((TaskState::Ready { .. }, _)) => Fate::Elsewhere("it is up for review again"),
+        Some((TaskState::Discarded, _)) => Fate::Elsewhere("it was discarded meanwhile"),
+        _ => Fate::Elsewhere("it was taken up again meanwhile"),
+    }
+}
+
+/// Say what folding these one after the other would do; nothing is changed, and nobody is asked.
+///
+/// # Errors
+/// As [`merge`].
+pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result<Vec<Told>, Error> {
+    let state = session.state()?;
+    let repository = session.repository();
+    let who = Identity::of(repository, clock::now())?;
+    let mut heads = std::collections::BTreeMap::new();
+    let mut told = Vec::new();
+    for task in find(&state, handles)? {
+        let FoldRequest { target, strategy, .. } = request(session, task, how)?;
+        let attempt = task.result_attempt().filter(|_| task.shows_branch());
+        let sides = attempt.and_then(|attempt| Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip)));
+        let Some((base, tip)) = sides else {
+            told.push(Told { task: task.id, fate: fate(&state, task.id) });
+            continue;
+        };
+        let head = match heads.get(&target) {
+            Some(head) => Some(*head),
+            None => repository.head_of(&target)?,
+        };
+        let Some(head) = head else {
+            let hold = crate::core::change::Hold::NoTarget { target: target.clone() };
+            told.push(Told { task: task.id, fate: Fate::Refused(target, Refusal::Held(hold)) });
+            continue;
+        };
+        let wanted = Wanted { head, base, tip, strategy, message: "pleach: dry run", replay: task.undone };
+        let fate = match merge::plan(repository, &wanted, &who)? {
+            merge::Plan::Land(to) => {
+                heads.insert(target.clone(), to);
+                Fate::Would(target)
+            }
+            merge::Plan::Already => Fate::Nothing,
+            merge::Plan::Refused(refusal) => Fate::Refused(target, refusal),
+        };
+        told.push(Told { task: task.id, fate });
+    }
+    Ok(told)
+}
+
+/// Take a fold back: of this task, or the last one (into this branch).
+///
+/// # Errors
+/// Where nothing was folded, or it cannot be taken back: the target is then as it was.
+pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&BranchName>) -> Result<Told, Error> {
+    let state = session.state()?;
+    let found = match task {
+        Some(handle) => Some(find(&state, std::slice::from_ref(handle))?[0]),
+        None => state.last_fold(into),
+    };
+    let task =
+        found.ok_or_else(|| Error::plain(ErrorKind::Refused, "nothing was folded, so there is nothing to undo"))?;
+    let TaskState::Folded(folded) = &task.state else {
+        let message = format!("task {} is not folded", task.id);
+        return Err(Error::new(ErrorKind::Refused, message, "see what is with `pleach ls --all`"));
+    };
+    let (id, target, before) = (task.id, folded.target.clone(), state.events());
+    let request = FoldRequest {
+        direction: Direction::Undo,
+        target: target.clone(),
+        strategy: Strategy::Merge,
+        message: None,
+        accept_flags: true,
+    };
+    session.coordinator()?.ask(&Request::Fold { folds: vec![(id, request)] })?;
+    until(session, &[id], Until::Landed, Patience { any: false, timeout: None })?;
+    let state = session.state()?;
+    let fate = match fate(&state, id) {
+        Fate::Folded(folded) => match last_refusal(session, id, before)? {
+            Some(refusal) => Fate::Refused(target, refusal),
+            None => Fate::Folded(folded),
+        },
+        _ => Fate::Undone { target },
+    };
+    Ok(Told { task: id, fate })
+}
+
+/// Why the landing of a task was refused, of what was written down after an event.
+fn last_refusal(session: &Session, task: TaskId, after: u64) -> Result<Option<Refusal>, Error> {
+    use crate::core::event::Event;
+    let Some(layout) = session.layout() else { return Ok(None) };
+    let lines = crate::store::journal::lines(layout, after + 1)?;
+    Ok(lines.into_iter().rev().find_map(|line| match line.record.event {
+        Event::LandingRefused { task: of, refusal } if of == task => Some(refusal),
+        _ => None,
+    }))
+}
+
+/// Drop these results. They are kept under their refs until `gc` frees them.
+///
+/// # Errors
+/// Where a task is unknown, runs, waits, or is folded.
+pub fn discard(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
+    control::send(session, tasks, |tasks| Request::Discard { tasks })
+}
+
+/// Put what an attempt left up for review: of each task its newest with a change, or the attempt that is named.
+///
+/// # Errors
+/// Where there is nothing that is kept.
+pub fn restore(session: &mut Session, wanted: &[(TaskHandle, Option<u32>)]) -> Result<Vec<AttemptId>, Error> {
+    let state = session.state()?;
+    let mut attempts = Vec::new();
+    for (handle, number) in wanted {
+        let task = find(&state, std::slice::from_ref(handle))?[0];
+        let number = number.or_else(|| task.result_attempt().map(|attempt| attempt.number)).ok_or_else(|| {
+            let message = format!("task {} left no change", task.id);
+            Error::new(ErrorKind::Refused, message, "run it again with `pleach retry`")
+        })?;
+        attempts.push(task.attempt_id(number));
+    }
+    session.coordinator()?.ask(&Request::Restore { attempts: attempts.clone() })?;
+    Ok(attempts)
+}

@@ -1,0 +1,84 @@
+//! The board, and one task in full.
+
+use std::collections::BTreeMap;
+
+use super::{Error, Session, client, diff, find};
+use crate::coordinator::kept_prefix;
+use crate::core::id::{AttemptId, TaskHandle};
+use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Show, TaskReport};
+use crate::core::state::{Attempt, Place, State, Task, TaskState};
+use crate::core::word::Word;
+use crate::process::clock;
+use crate::store::{Layout, log, record};
+
+/// The longest line that the board takes from an output.
+const LONGEST_LINE: usize = 200;
+
+/// All tasks at a glance.
+///
+/// # Errors
+/// Where the journal is damaged or cannot be read.
+pub fn board(session: &mut Session, show: Show) -> Result<Board, Error> {
+    let state = session.state()?;
+    session.wake(&state);
+    let live = session.layout().map(|layout| live(layout, &state)).unwrap_or_default();
+    let mut board = report::board(&state, &live, clock::now(), show);
+    board.coordinator = session.layout().map(client::is_up);
+    Ok(board)
+}
+
+/// One task in full.
+///
+/// # Errors
+/// Where the task is unknown, or the journal cannot be read.
+pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Error> {
+    let state = session.state()?;
+    session.wake(&state);
+    let task = find(&state, std::slice::from_ref(handle))?[0];
+    let live = session.layout().map(|layout| live(layout, &state)).unwrap_or_default();
+    let known = known(session, task);
+    Ok(report::task(&state, task, &live, known, clock::now()))
+}
+
+/// What running attempts say of themselves.
+pub fn live(layout: &Layout, state: &State) -> BTreeMap<AttemptId, Live> {
+    let running = state.tasks().filter(|task| matches!(task.state, TaskState::Running { .. }));
+    running.filter_map(Task::last_attempt).map(|attempt| (attempt, live_attempt(layout, attempt))).collect()
+}
+
+fn live_attempt(layout: &Layout, attempt: AttemptId) -> Live {
+    let dir = layout.attempt(attempt);
+    // What cannot be read now is only not shown.
+    let said: record::Progress = record::load(&dir.progress()).ok().flatten().unwrap_or_default();
+    let has_progress = said.done.is_some() || said.text.is_some();
+    let progress = has_progress.then(|| Progress {
+        done: said.done.unwrap_or(0),
+        total: said.total,
+        text: said.text.unwrap_or_default(),
+    });
+    Live { progress, last_line: log::last_line(&dir.log(), LONGEST_LINE).ok().flatten() }
+}
+
+fn known(session: &Session, task: &Task) -> Known {
+    let places = task.attempts.iter().map(|attempt| (attempt.number, places(session, task, attempt))).collect();
+    let change = task.result_attempt().and_then(|attempt| {
+        let change = attempt.ended.as_ref()?.result.change()?;
+        Some((attempt.base?, change.tip))
+    });
+    // A result whose objects are gone is still a task that can be looked at.
+    let files = change.and_then(|(base, tip)| diff::files(session.repository(), base, tip).ok());
+    let commits = change.and_then(|(base, tip)| session.repository().subjects(base, tip, 100).ok());
+    let commits = commits.unwrap_or_default().into_iter().map(|(id, subject)| CommitLine { id, subject }).collect();
+    Known { places, files: files.unwrap_or_default(), commits }
+}
+
+fn places(session: &Session, task: &Task, attempt: &Attempt) -> Places {
+    let id = task.attempt_id(attempt.number);
+    let Some(layout) = session.layout().filter(|_| !attempt.freed) else { return Places::default() };
+    let change = task.change(attempt.number);
+    Places {
+        log: Some(layout.attempt(id).log()).filter(|log| log.exists()).map(Word::from),
+        worktree: (attempt.place == Place::Present).then(|| layout.worktree(id).into()),
+        kept: change.map(|_| format!("{}tip", kept_prefix(id))),
+    }
+}
