@@ -4,10 +4,11 @@
 //! that nothing starves); then the longer chain of dependents; then age.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::action::Subject;
 use super::id::{AttemptId, TaskId};
 use super::inventory::Inventory;
 use super::policy::Limits;
@@ -22,22 +23,30 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
         return Vec::new();
     }
     let mut room = Room::new(state, limits);
-    // A task that is being given its base has its slot already, although no event says so yet.
-    let starting = |task: &Task| seen.busy.contains(&super::action::Subject::Attempt(task.next_attempt()));
-    let mut ready: Vec<&Task> = Vec::new();
-    for task in state.tasks().filter(|task| task.state == TaskState::Pending) {
-        if starting(task) {
-            room.take(task);
-        } else if state.waiting(task) == Some(Waiting::Turn) {
-            ready.push(task);
-        }
+    // A task that is being given its base has its slot already, although no event says so yet; also one that was
+    // withdrawn meanwhile, for a retry may come before the start does.
+    let starting: BTreeSet<TaskId> = starting(state, seen).collect();
+    for task in starting.iter().filter_map(|id| state.task(*id)) {
+        room.take(task);
     }
+    let is_ready = |task: &&Task| state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id);
+    let mut ready: Vec<&Task> = state.tasks().filter(is_ready).collect();
     if room.tasks == 0 || ready.is_empty() {
         return Vec::new();
     }
     let chains = Chains::of(state);
     ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
     ready.into_iter().filter(|task| room.take(task)).map(Task::next_attempt).collect()
+}
+
+/// The tasks whose next attempt is being given its base.
+fn starting(state: &State, seen: &Inventory) -> impl Iterator<Item = TaskId> {
+    seen.busy.iter().filter_map(|subject| match subject {
+        Subject::Attempt(attempt) => {
+            state.task(attempt.task).filter(|task| task.next_attempt() == *attempt).map(|task| task.id)
+        }
+        Subject::Target(_) | Subject::Task(_) => None,
+    })
 }
 
 /// Is there too little room on the disk to start anything?

@@ -395,6 +395,7 @@ impl World {
             Strategy::FastForward if !self.repo.holds(own.tip, head) => {
                 return Ok(Err(Refusal::Held(Hold::NotFastForward)));
             }
+            Strategy::FastForward => Ok(own.after),
             // The commits of an undone fold are in the history, so for a merge there would be nothing to do.
             Strategy::Merge if !task.undone => self.repo.merge(head, own.tip),
             _ => self.repo.three_way(own.before, ours, own.after),

@@ -113,7 +113,7 @@ impl World {
         let doing = &self.coordinator.as_ref().expect("it decided").doing;
         let is_starting =
             |task: &Task| doing.iter().any(|d| d.action.subject() == Subject::Attempt(task.next_attempt()));
-        let holds_slot = |t: &&Task| matches!(t.state, S::Running { .. }) || t.state == S::Pending && is_starting(t);
+        let holds_slot = |t: &&Task| matches!(t.state, S::Running { .. }) || is_starting(t);
         let limits = &self.shape.limits;
         let used = state.tasks().filter(holds_slot).count();
         ensure!(used < limits.tasks, "{attempt} starts, and all {} slots are taken", limits.tasks);
