@@ -1,3 +1,7 @@
 //! The `pleach` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pleach::cli::main(std::env::args_os().collect())
+}

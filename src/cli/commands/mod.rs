@@ -1,0 +1,154 @@
+//! One function for each verb: arguments become a call of one op, and its answer becomes words or JSON.
+
+mod fold;
+mod house;
+mod look;
+mod run;
+mod wait;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::args::{Cli, Color, Verb, Which};
+use super::style::{Paint, Style};
+use super::{exit, pager};
+use crate::core::id::TaskHandle;
+use crate::ops::{Error, ErrorKind, Session};
+
+/// What every verb needs to know beside its own arguments.
+struct Context {
+    directory: PathBuf,
+    color: Color,
+}
+
+/// Do what was asked.
+pub(super) fn dispatch(cli: Cli) -> ExitCode {
+    let directory = match cli.directory.map_or_else(std::env::current_dir, Ok) {
+        Ok(directory) => directory,
+        Err(error) => {
+            let error = Error::new(ErrorKind::Usage, format!("there is no current directory: {error}"), "go to one");
+            return fail(cli.color, false, &error);
+        }
+    };
+    let context = Context { directory, color: cli.color };
+    let json = wants_json(&cli.verb);
+    match act(&context, cli.verb) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(context.color, json, &error),
+    }
+}
+
+fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
+    match verb {
+        Verb::Add(task) => run::add(context, task),
+        Verb::Run(run) => run::run(context, run),
+        Verb::Ls(args) => look::ls(context, &args),
+        Verb::Status(args) => look::status(context, &args),
+        Verb::Logs(args) => look::logs(context, &args),
+        Verb::Events(args) => look::events(context, &args),
+        Verb::Diff(args) => look::diff(context, &args),
+        Verb::Wait(args) => wait::wait(context, &args),
+        Verb::Cancel(args) => wait::cancel(context, &args),
+        Verb::Retry(args) => wait::retry(context, &args),
+        Verb::Pause(answer) => wait::pause(context, answer, true),
+        Verb::Resume(answer) => wait::pause(context, answer, false),
+        Verb::Progress(args) => run::progress(&args),
+        Verb::Summary(args) => run::summary(&args),
+        Verb::Merge(args) => fold::merge(context, &args),
+        Verb::Discard(args) => fold::discard(context, &args),
+        Verb::Restore(args) => fold::restore(context, &args),
+        Verb::Undo(args) => fold::undo(context, &args),
+        Verb::Gc(args) => house::gc(context, &args),
+        Verb::Doctor(args) => house::doctor(context, &args),
+        Verb::Demo(args) => super::demo::demo(context.color, args.dir),
+        Verb::Approve(args) => house::approve(context, &args),
+        Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
+        Verb::Man(args) => house::man(args.dir.as_deref()),
+    }
+}
+
+fn wants_json(verb: &Verb) -> bool {
+    match verb {
+        Verb::Add(task) => task.json,
+        Verb::Run(run) => run.task.json,
+        Verb::Ls(args) => args.json,
+        Verb::Status(args) => args.json,
+        Verb::Events(args) => args.json,
+        Verb::Diff(args) => args.json,
+        Verb::Wait(args) => args.json,
+        Verb::Cancel(args) => args.json,
+        Verb::Retry(args) | Verb::Discard(args) => args.json,
+        Verb::Pause(answer) | Verb::Resume(answer) => answer.json,
+        Verb::Merge(args) => args.json,
+        Verb::Restore(args) => args.json,
+        Verb::Undo(args) => args.json,
+        Verb::Gc(args) => args.json,
+        Verb::Doctor(args) => args.json,
+        Verb::Approve(args) => args.json,
+        Verb::Logs(_) | Verb::Progress(_) | Verb::Summary(_) => false,
+        Verb::Demo(_) | Verb::Completions(_) | Verb::Man(_) => false,
+    }
+}
+
+impl Context {
+    fn session(&self) -> Result<Session, Error> {
+        Session::open(&self.directory)
+    }
+
+    fn style(&self) -> Style {
+        Style::of_stdout(self.color)
+    }
+}
+
+/// Say what went wrong, and give the code for it.
+fn fail(color: Color, json: bool, error: &Error) -> ExitCode {
+    #[derive(Serialize)]
+    struct Failure<'a> {
+        error: &'a str,
+        kind: ErrorKind,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<&'a str>,
+    }
+    if json {
+        let failure = Failure { error: &error.message, kind: error.kind, hint: error.hint.as_deref() };
+        let _ = answer(|out| print_json(out, &failure));
+    } else {
+        let style = Style::of_stderr(color);
+        tell(&format!("{} {}", style.paint(Paint::Bad, "error:"), error.message));
+        if let Some(hint) = &error.hint {
+            tell(&format!("{} {hint}", style.paint(Paint::Strong, "hint:")));
+        }
+    }
+    ExitCode::from(exit::of(error.kind))
+}
+
+/// Write the answer to standard output. Who stops reading has had enough: that is no failure.
+fn answer(draw: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<u8, Error> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let written = draw(&mut out).and_then(|()| out.flush());
+    match pager::unless_closed(written) {
+        Ok(()) => Ok(0),
+        Err(error) => Err(Error::plain(ErrorKind::Error, format!("cannot write the answer: {error}"))),
+    }
+}
+
+fn print_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out)
+}
+
+/// One line beside the answer.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The task, and the attempt where one was named.
+fn parts(which: &Which) -> (TaskHandle, Option<u32>) {
+    match which {
+        Which::Task(handle) => (handle.clone(), None),
+        Which::Attempt(attempt) => (TaskHandle::Id(attempt.task), Some(attempt.number)),
+    }
+}

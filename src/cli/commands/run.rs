@@ -1,0 +1,271 @@
+//! `add`, `run`, and what a task says from inside.
+#![expect(clippy::disallowed_methods, reason = "how long to wait for a second Ctrl-C is measured here")]
+
+use std::io::{self, IsTerminal as _, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::{Context, answer, print_json, tell};
+use crate::cli::args::{ProgressArgs, RunArgs, SummaryArgs, TaskArgs, Variable};
+use crate::cli::style::{Paint, Style};
+use crate::cli::{ask, board, exit, time};
+use crate::config;
+use crate::coordinator::protocol::Until;
+use crate::core::id::{TaskHandle, TaskId};
+use crate::core::report::{Standing, TaskReport};
+use crate::core::task::CommandLine;
+use crate::core::word::{Word, shown};
+use crate::ops::inside;
+use crate::ops::logs::{self, Log};
+use crate::ops::submit::{self, Wish};
+use crate::ops::{Error, ErrorKind, Session, approve, control, look, wait};
+use crate::shim::watch::Message;
+use crate::store::log::Piece;
+
+/// How often a growing log is looked at.
+const LOOK: Duration = Duration::from_millis(30);
+/// How long after the first Ctrl-C a second one cancels.
+const SECOND: Duration = Duration::from_millis(1500);
+
+/// A task that was taken.
+#[derive(Serialize)]
+struct Added {
+    id: TaskId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
+    let json = task.json;
+    let name = task.name.as_ref().map(ToString::to_string);
+    let mut session = context.session()?;
+    let id = submit(context, &mut session, task)?;
+    answer(|out| if json { print_json(out, &Added { id, name }) } else { writeln!(out, "{id}") })
+}
+
+fn submit(context: &Context, session: &mut Session, task: TaskArgs) -> Result<TaskId, Error> {
+    let wish = wish(task)?;
+    let open = approve::pending(session)?;
+    if wish.setup && !open.is_empty() && ask::yes(context.color, &open)? {
+        approve::approve(&open)?;
+    }
+    submit::submit(session, wish)
+}
+
+fn wish(task: TaskArgs) -> Result<Wish, Error> {
+    let words = task.command.into_iter().map(Word::from).collect();
+    let command = CommandLine::from_words(words).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "there is nothing to run", "say what: pleach run -- npx eslint --fix src")
+    })?;
+    let variables = task.env.into_iter().filter_map(|variable| match variable {
+        Variable::Set(name, value) => Some((name, value)),
+        Variable::Pass(name) => config::env::named(&name).map(|value| (name, value)),
+    });
+    Ok(Wish {
+        command,
+        name: task.name,
+        priority: task.priority,
+        timeout: task.timeout,
+        grace: task.grace,
+        after: task.after,
+        base: task.base,
+        into: task.into,
+        group: task.group,
+        retries: task.retries,
+        env: variables.collect(),
+        fold: task.fold,
+        strategy: task.strategy,
+        message: task.message,
+        copy: task.copy,
+        log_cap: task.log_cap,
+        setup: !task.no_setup,
+    })
+}
+
+pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
+    if args.detach {
+        return add(context, args.task);
+    }
+    let json = args.task.json;
+    let mut session = context.session()?;
+    let pressed = Arc::new(AtomicUsize::new(0));
+    listen_for_interrupts(&pressed)?;
+    let id = submit(context, &mut session, args.task)?;
+    let style = Style::of_stderr(context.color);
+    let line = format!("task {id} runs in a worktree of its own; Ctrl-C leaves it in the background");
+    tell(&style.paint(Paint::Faint, line));
+    let end = follow(context, &mut session, id, &pressed, !json)?;
+    if end == End::Detached {
+        return Ok(exit::of(ErrorKind::Interrupted));
+    }
+    let report = look::task(&mut session, &TaskHandle::Id(id))?;
+    if json {
+        answer(|out| print_json(out, &report))?;
+    } else {
+        conclude(&style, &report);
+    }
+    Ok(code(&report))
+}
+
+/// The task's own code.
+fn code(report: &TaskReport) -> u8 {
+    let outcome = report.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
+    match outcome {
+        Some(outcome) => exit::of_tasks([outcome]),
+        None if report.row.state == Standing::Cancelled => exit::of(ErrorKind::Interrupted),
+        None => exit::of(ErrorKind::NotRun),
+    }
+}
+
+/// In a few words how it ended, and what to do next.
+fn conclude(style: &Style, report: &TaskReport) {
+    let row = &report.row;
+    let outcome = report.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
+    let good = outcome.is_some_and(|outcome| outcome.is_success());
+    let ended = outcome.map_or_else(|| row.state.as_str().to_owned(), |outcome| shown(&outcome.to_string()));
+    let mut words = vec![style.paint(if good { Paint::Good } else { Paint::Bad }, ended).into_owned()];
+    if let Some(duration) = row.duration_ms {
+        words.push(format!("in {}", time::span(duration)));
+    }
+    if row.files > 0 {
+        words.push(format!("· {}", board::change(row.files, row.insertions, row.deletions)));
+    } else if good {
+        words.push("· nothing changed".to_owned());
+    }
+    tell(&format!("task {}: {}", row.id, words.join(" ")));
+    for hint in &report.hints {
+        tell(&style.paint(Paint::Faint, format!("  {:<28} {}", hint.command, hint.to)));
+    }
+}
+
+fn listen_for_interrupts(pressed: &Arc<AtomicUsize>) -> Result<(), Error> {
+    let counter = pressed.clone();
+    let thread = move || -> io::Result<()> {
+        let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])?;
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        Ok(())
+    };
+    thread().map_err(|error| Error::plain(ErrorKind::Error, format!("cannot listen for Ctrl-C: {error}")))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The task has ended, and its result has got where it goes by itself.
+    Ended,
+    /// Somebody left.
+    Detached,
+}
+
+/// Show the output of a task until it has ended.
+fn follow(
+    context: &Context,
+    session: &mut Session,
+    id: TaskId,
+    pressed: &AtomicUsize,
+    show: bool,
+) -> Result<End, Error> {
+    let (told, heard) = std::sync::mpsc::channel();
+    let mut waiting = context.session()?;
+    std::thread::spawn(move || {
+        let patience = wait::Patience { any: false, timeout: None };
+        let _ = told.send(wait::until(&mut waiting, &[id], Until::Landed, patience));
+    });
+    let mut log: Option<Log> = None;
+    let mut first_press: Option<Instant> = None;
+    let mut cancelled = false;
+    loop {
+        let ended = heard.recv_timeout(LOOK);
+        if show {
+            copy_log(session, id, &mut log)?;
+        }
+        match ended {
+            Ok(result) => return result.map(|()| End::Ended),
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(End::Ended),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        match pressed.load(Ordering::Relaxed) {
+            0 => {}
+            1 if first_press.is_none() => {
+                first_press = Some(Instant::now());
+                tell(&format!(
+                    "\ntask {id} goes on in the background: `pleach logs -f {id}` comes back to it; \
+                     Ctrl-C once more cancels it"
+                ));
+            }
+            1 if first_press.is_some_and(|at| at.elapsed() > SECOND) => return Ok(End::Detached),
+            1 => {}
+            _ if !cancelled => {
+                cancelled = true;
+                tell(&format!("\ncancelling task {id}"));
+                // It may have ended just now: then there is nothing to cancel, and its end is told below.
+                let _ = control::cancel(session, &[TaskHandle::Id(id)], false);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Copy what is new in the log of the newest attempt to standard output.
+fn copy_log(session: &Session, id: TaskId, log: &mut Option<Log>) -> Result<(), Error> {
+    let newest = session.state()?.task(id).and_then(|task| task.last_attempt());
+    if log.as_ref().map(|log| log.attempt) != newest {
+        if let Some(old) = log.as_mut() {
+            copy(old)?;
+        }
+        *log = newest.and_then(|attempt| logs::open(session, &TaskHandle::Id(id), Some(attempt.number), None).ok());
+    }
+    log.as_mut().map_or(Ok(()), copy)
+}
+
+/// Copy all that is there now.
+pub(super) fn copy(log: &mut Log) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    let cannot = |error: io::Error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::plain(ErrorKind::Interrupted, "nobody reads any more"),
+        _ => Error::plain(ErrorKind::Error, format!("cannot copy the output: {error}")),
+    };
+    while let Some(piece) = log.reader.next().map_err(cannot)? {
+        match piece {
+            Piece::Bytes(bytes) => out.write_all(&bytes).map_err(cannot)?,
+            Piece::Dropped(count) => writeln!(out, "\n[… {count} bytes were not kept …]").map_err(cannot)?,
+        }
+    }
+    out.flush().map_err(cannot)
+}
+
+pub(super) fn progress(args: &ProgressArgs) -> Result<u8, Error> {
+    let (first, rest) = args.words.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let numbers = match first.split_once('/') {
+        Some((done, total)) => done.parse().ok().zip(total.parse().ok()).map(|(done, total)| (done, Some(total))),
+        None => first.parse().ok().map(|done| (done, None)),
+    };
+    let (done, total, text) = match numbers {
+        Some((done, total)) => (Some(done), total, rest.first().cloned()),
+        None => (None, None, Some(args.words.join(" "))),
+    };
+    inside::tell(&Message::Progress { done, total, text })?;
+    Ok(0)
+}
+
+pub(super) fn summary(args: &SummaryArgs) -> Result<u8, Error> {
+    let text = if args.text == "-" {
+        if io::stdin().is_terminal() {
+            tell("reading the summary from the terminal; end it with Ctrl-D");
+        }
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|error| Error::plain(ErrorKind::Error, format!("cannot read the summary: {error}")))?;
+        String::from_utf8_lossy(&bytes).trim_end().to_owned()
+    } else {
+        args.text.clone()
+    };
+    inside::tell(&Message::Summary(text))?;
+    Ok(0)
+}
