@@ -99,46 +99,76 @@ fn a_strategy_has_one_name_and_three_short_forms() {
 
 #[test]
 fn refusals_say_what_would_be_right() {
-    check_refused("add --timeout soon -- true", expect![[r#"
+    check_refused(
+        "add --timeout soon -- true",
+        expect![[r#"
         error: invalid value 'soon' for '--timeout <DURATION>': "soon" is not a duration, such as 90s, 10m, 1h30m or 14d
 
-        For more information, try '--help'."#]]);
-    check_refused("add --priority urgent -- true", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "add --priority urgent -- true",
+        expect![[r#"
         error: invalid value 'urgent' for '--priority <PRIORITY>'
           [possible values: low, normal, high, critical]
 
-        For more information, try '--help'."#]]);
-    check_refused("add --name 7 -- true", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "add --name 7 -- true",
+        expect![[r#"
         error: invalid value '7' for '--name <NAME>': "7" is not a task name (letters, digits, `.`, `_` and `-`, at most 64, not a number)
 
-        For more information, try '--help'."#]]);
-    check_refused("add --env 1x=2 -- true", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "add --env 1x=2 -- true",
+        expect![[r#"
         error: invalid value '1x=2' for '--env <NAME[=VALUE]>': a variable is NAME=VALUE, or NAME alone to pass yours on
 
-        For more information, try '--help'."#]]);
-    check_refused("add --env GIT_DIR=x -- true", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "add --env GIT_DIR=x -- true",
+        expect![[r#"
         error: invalid value 'GIT_DIR=x' for '--env <NAME[=VALUE]>': GIT_DIR cannot be set: the worktree of a task has its own git and its own place
 
-        For more information, try '--help'."#]]);
-    check_refused("add --into 'a b' -- true", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "add --into 'a b' -- true",
+        expect![[r#"
         error: invalid value 'a b' for '--into <BRANCH>': "a b" is not the name of a branch
 
-        For more information, try '--help'."#]]);
-    check_refused("gc --keep-bytes lots", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "gc --keep-bytes lots",
+        expect![[r#"
         error: invalid value 'lots' for '--keep-bytes <SIZE>': "lots" is not a size, such as 500 MB, 64 MiB or 1 GiB
 
-        For more information, try '--help'."#]]);
-    check_refused("logs 7.x/1", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "logs 7.x/1",
+        expect![[r#"
         error: invalid value '7.x/1' for '<TASK>': "7.x/1" is not a task id, a task name, or an attempt (7.2)
 
-        For more information, try '--help'."#]]);
-    check_refused("merg 7", expect![[r#"
+        For more information, try '--help'."#]],
+    );
+    check_refused(
+        "merg 7",
+        expect![[r#"
         error: unrecognized subcommand 'merg'
 
-          tip: a similar subcommand exists: 'merge'"#]]);
-    check_refused("add", expect![[r#"
+          tip: a similar subcommand exists: 'merge'"#]],
+    );
+    check_refused(
+        "add",
+        expect![[r#"
         error: the following required arguments were not provided:
-          <COMMAND>..."#]]);
+          <COMMAND>..."#]],
+    );
 }
 
 #[test]
@@ -205,5 +235,6 @@ fn the_first_page() {
           pleach ls                              see what runs, waits and is ready
 
         `pleach help VERB` has more, with examples.
-    "#]].assert_eq(&table().term_width(100).render_help().to_string());
+    "#]]
+    .assert_eq(&table().term_width(100).render_help().to_string());
 }
