@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::board::{change, note, paint_of};
 use super::diff_view::stat;
-use super::style::{Paint, Style, count, pad};
+use super::style::{Paint, Style, pad};
 use super::time::{ago, clock, span};
 use crate::config::units::Bytes;
 use crate::core::change::{Conflict, Refusal};
@@ -37,8 +37,13 @@ fn head(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<()>
     };
     let state = style.paint(paint_of(row.state), row.state.as_str());
     let note = note(row);
-    let space = if note.is_empty() { "" } else { " " };
-    writeln!(out, "{}: {state}{space}{note}", style.paint(Paint::Strong, title))
+    // "conflict in a.rs" is a sentence; "failed" and "exit 1" are two things to know.
+    let between = match note.split(' ').next() {
+        None | Some("") => "",
+        Some("in" | "into" | "by") => " ",
+        Some(_) => ", ",
+    };
+    writeln!(out, "{}: {state}{between}{note}", style.paint(Paint::Strong, title))
 }
 
 fn asked(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<()> {
@@ -96,11 +101,7 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
         field(out, "summary", &shown(line))?;
     }
     if attempt.leaked > 0 {
-        field(
-            out,
-            "leaked",
-            &format!("{} left running, killed", count(attempt.leaked, "process").replace("ss", "sses")),
-        )?;
+        field(out, "leaked", &leaked(attempt.leaked))?;
     }
     field(out, "refused", &attempt.uncollected.as_deref().map(shown).unwrap_or_default())?;
     for flag in &attempt.flags {
@@ -126,9 +127,17 @@ fn used(attempt: &AttemptReport) -> String {
     parts.join(", ")
 }
 
+fn leaked(number: u64) -> String {
+    let noun = if number == 1 { "process" } else { "processes" };
+    format!("{number} {noun} left running, and killed")
+}
+
 fn log(attempt: &AttemptReport) -> String {
     let path = attempt.places.log.as_ref().map(Word::shown).unwrap_or_default();
     if attempt.outcome.is_none() {
+        return path;
+    }
+    if path.is_empty() && attempt.log_bytes == 0 {
         return path;
     }
     let size = Bytes(attempt.log_bytes);

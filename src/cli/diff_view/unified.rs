@@ -30,6 +30,8 @@ impl Options {
     }
 }
 
+/// The bits of a mode that say what kind of thing it is.
+const KIND: u32 = 0o170_000;
 /// How long the lines of one file may be compared before the answer gets coarser.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -46,7 +48,14 @@ const RESET: &str = "\x1b[m";
 /// # Errors
 /// Where `out` cannot be written to.
 pub fn unified(out: &mut dyn Write, files: &[FileDiff], options: Options) -> io::Result<()> {
-    files.iter().try_for_each(|file| draw(out, file, options))
+    files.iter().try_for_each(|file| match (&file.old, &file.new) {
+        // A file that became a link (or the other way round) is one that went and one that came.
+        (Some(old), Some(new)) if old.mode & KIND != new.mode & KIND => {
+            draw(out, &FileDiff { new: None, ..file.clone() }, options)?;
+            draw(out, &FileDiff { old: None, ..file.clone() }, options)
+        }
+        _ => draw(out, file, options),
+    })
 }
 
 /// Lines added and removed.
@@ -60,7 +69,11 @@ pub(super) fn counts(file: &FileDiff) -> (u64, u64) {
 
 /// Lines as git has them: up to and with the line feed; a carriage return alone ends nothing.
 fn lines(side: Option<&Side>) -> Vec<&[u8]> {
-    side.map(|side| side.bytes.split_inclusive(|byte| *byte == b'\n').collect()).unwrap_or_default()
+    content(side).split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+fn content(side: Option<&Side>) -> &[u8] {
+    side.map_or(&[], |side| &side.bytes)
 }
 
 fn compare<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> TextDiff<'a, 'a, [u8]> {
@@ -69,8 +82,7 @@ fn compare<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> TextDiff<'a, 'a, [u8]> {
 
 fn draw(out: &mut dyn Write, file: &FileDiff, options: Options) -> io::Result<()> {
     header(out, file, options)?;
-    let content = |side: &Option<Side>| side.as_ref().map_or(&[][..], |side| &side.bytes).to_owned();
-    if content(&file.old) == content(&file.new) {
+    if content(file.old.as_ref()) == content(file.new.as_ref()) {
         return Ok(());
     }
     let (from, to) = (name(b"a/", file.old.as_ref()), name(b"b/", file.new.as_ref()));
