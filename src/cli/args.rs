@@ -578,10 +578,7 @@ fn branch(text: &str) -> Result<BranchName, String> {
 /// Accept exactly the words of a small set, which completions then know too.
 fn words<T: Copy + Send + Sync + 'static>(
     all: &'static [(&'static str, T)],
-) -> impl clap::builder::TypedValueParser<Value = T> + Clone
-where
-    T: Clone,
-{
+) -> impl clap::builder::TypedValueParser<Value = T> {
     clap::builder::PossibleValuesParser::new(all.iter().map(|(word, _)| *word)).map(move |text: String| {
         let found = all.iter().find(|(word, _)| *word == text);
         found.map(|(_, value)| *value).expect("the parser lets only these words pass")

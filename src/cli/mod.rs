@@ -1,4 +1,51 @@
 //! Words in, words out: what somebody types becomes a call of one op, and its answer becomes text or JSON.
+//!
+//! - [`args`]: everything that can be typed. [`generate`]: completions and man pages of it. [`exit`]: exit codes.
+//! - [`board`], [`status`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
+//! - [`pager`]: long output on a terminal.
+//!
+//! Drawing knows nothing but what it is given, and draws to any writer.
 
 pub mod args;
+mod ask;
+pub mod board;
+mod commands;
+pub mod demo;
+pub mod diff_view;
 pub mod exit;
+pub mod generate;
+pub mod pager;
+pub mod status;
+pub mod style;
+pub mod time;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::process::crash;
+use crate::{config, coordinator, shim};
+
+/// Run the command line. `words` begins with the name of the program.
+pub fn main(words: Vec<OsString>) -> ExitCode {
+    if let Some(dir) = config::env::crash_points() {
+        crash::arm(dir);
+    }
+    // The hidden verbs first: a shim must not pay for a command line that it does not have.
+    if let Some((verb, rest)) = words.get(1).and_then(|verb| Some((verb.to_str()?, &words[2..]))) {
+        match verb {
+            shim::SHIM => return shim::main(rest, false),
+            shim::SALVAGE => return shim::main(rest, true),
+            shim::COORDINATOR => return coordinator::main(rest),
+            _ => {}
+        }
+    }
+    match args::Cli::try_parse_from(words) {
+        Ok(cli) => commands::dispatch(cli),
+        Err(error) => {
+            let _ = error.print();
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
+}

@@ -252,6 +252,11 @@ const REFUSED_PREFIXES: &[&str] = &["LD_", "DYLD_", "GIT_"];
 
 const SECRET_PARTS: &[&str] = &["KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL"];
 
+/// The caller's own value of a variable that was named on purpose.
+pub fn named(name: &str) -> Option<Word> {
+    std::env::var_os(name).map(Word::from)
+}
+
 fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

@@ -5,6 +5,8 @@
 //! and its result stand now.
 
 mod build;
+#[cfg(test)]
+pub(crate) mod sample;
 
 use std::collections::BTreeMap;
 

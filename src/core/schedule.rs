@@ -49,6 +49,15 @@ fn starting(state: &State, seen: &Inventory) -> impl Iterator<Item = TaskId> {
     })
 }
 
+/// Those that wait for nothing but their turn, in the order in which they would start.
+pub fn order(state: &State, now: Timestamp) -> Vec<TaskId> {
+    let waits = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused));
+    let mut ready: Vec<&Task> = state.tasks().filter(waits).collect();
+    let chains = Chains::of(state);
+    ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
+    ready.into_iter().map(|task| task.id).collect()
+}
+
 /// Is there too little room on the disk to start anything?
 pub fn is_disk_short(seen: &Inventory, limits: &Limits) -> bool {
     seen.free_disk.is_some_and(|free| free < limits.disk_floor)

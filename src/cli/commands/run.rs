@@ -115,7 +115,7 @@ fn code(report: &TaskReport) -> u8 {
     let outcome = report.attempts.last().and_then(|attempt| attempt.outcome.as_ref());
     match outcome {
         Some(outcome) => exit::of_tasks([outcome]),
-        None if report.row.state == Standing::Cancelled => exit::of(ErrorKind::Interrupted),
+        None if report.row.state == Standing::Withdrawn => exit::of(ErrorKind::Interrupted),
         None => exit::of(ErrorKind::NotRun),
     }
 }

@@ -8,6 +8,7 @@ use super::{AttemptReport, Board, Hint, Known, LandedReport, Live, NeedReport, R
 use crate::core::change::{Collected, Hold, Refusal, Size, list};
 use crate::core::id::{AttemptId, BranchName, TaskId};
 use crate::core::outcome::Outcome;
+use crate::core::schedule;
 use crate::core::state::{Attempt, State, Task, TaskState, Waiting};
 use crate::core::task::FoldPolicy;
 use crate::core::word::shown;
@@ -27,7 +28,7 @@ const RECENT: usize = 10;
 
 /// The board. `live` is what is seen of running attempts.
 pub fn board(state: &State, live: &BTreeMap<AttemptId, Live>, now: Timestamp, show: Show) -> Board {
-    let queue = Queue::of(state);
+    let queue = Queue::of(state, now);
     let recent = recently_settled(state, show);
     let is_shown = |task: &&Task| show == Show::All || !task.is_settled() || recent.contains(&task.id);
     let tasks: Vec<Row> = state.tasks().filter(is_shown).map(|task| queue.row(task, live, now)).collect();
@@ -47,7 +48,7 @@ pub fn board(state: &State, live: &BTreeMap<AttemptId, Live>, now: Timestamp, sh
 
 /// One line of the board. For many, [`board`] looks at the queue only once.
 pub fn row(state: &State, task: &Task, live: &BTreeMap<AttemptId, Live>, now: Timestamp) -> Row {
-    Queue::of(state).row(task, live, now)
+    Queue::of(state, now).row(task, live, now)
 }
 
 /// One task in full. `known` is what only adapters know.
@@ -85,7 +86,7 @@ pub fn task(
         refusal: refusal(task).cloned(),
         landed: landed(task),
         undone: task.undone,
-        hints: hints(&row, task),
+        hints: hints(state, &row, task),
         row,
     }
 }
@@ -131,27 +132,19 @@ struct Queue<'a> {
     state: &'a State,
     /// The places of those that stand in the line of each target.
     lines: BTreeMap<&'a BranchName, BTreeSet<u64>>,
-    /// Those that wait for their turn: priority first, then age, roughly as the scheduler sees them.
+    /// Those that wait for their turn.
     turns: BTreeMap<TaskId, usize>,
 }
 
 impl<'a> Queue<'a> {
-    fn of(state: &'a State) -> Self {
+    fn of(state: &'a State, now: Timestamp) -> Self {
         let mut lines: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
-        let mut turns = Vec::new();
         for task in state.tasks() {
-            match &task.state {
-                TaskState::Queued { request, place, .. } | TaskState::Landing { request, place, .. } => {
-                    lines.entry(&request.target).or_default().insert(*place);
-                }
-                TaskState::Pending if matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused)) => {
-                    turns.push((std::cmp::Reverse(task.spec.priority), task.id));
-                }
-                _ => {}
+            if let TaskState::Queued { request, place, .. } | TaskState::Landing { request, place, .. } = &task.state {
+                lines.entry(&request.target).or_default().insert(*place);
             }
         }
-        turns.sort_unstable();
-        let turns = turns.into_iter().zip(1..).map(|((_, id), turn)| (id, turn)).collect();
+        let turns = schedule::order(state, now).into_iter().zip(1..).collect();
         Self { state, lines, turns }
     }
 
@@ -310,7 +303,7 @@ fn landed(task: &Task) -> Option<LandedReport> {
 }
 
 /// What one could do next about it.
-fn hints(row: &Row, task: &Task) -> Vec<Hint> {
+fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
     let id = task.id;
     let hint = |to: &str, command: String| Hint { to: to.to_owned(), command };
     let changed = task.result_attempt().is_some_and(|attempt| task.change(attempt.number).is_some());
@@ -319,9 +312,12 @@ fn hints(row: &Row, task: &Task) -> Vec<Hint> {
             hint("follow its output", format!("pleach logs -f {id}")),
             hint("see what it changed so far", format!("pleach diff {id}")),
         ],
-        Standing::Blocked => vec![hint("run again what it needs", retry_blockers(task))],
+        Standing::Blocked => vec![hint("run again what it needs", retry_blockers(state, task))],
         Standing::Failed => {
-            let mut hints = vec![hint("see what it said", format!("pleach logs {id}"))];
+            let mut hints = Vec::new();
+            if !matches!(row.outcome, Some(Outcome::CouldNotStart { .. })) {
+                hints.push(hint("see what it said", format!("pleach logs {id}")));
+            }
             if changed {
                 hints.push(hint("see what it left", format!("pleach diff {id}")));
                 hints.push(hint("put that up for review", format!("pleach restore {id}")));
@@ -344,8 +340,9 @@ fn hints(row: &Row, task: &Task) -> Vec<Hint> {
     }
 }
 
-fn retry_blockers(task: &Task) -> String {
-    let needs: Vec<_> = task.spec.needs.iter().map(TaskId::to_string).collect();
+fn retry_blockers(state: &State, task: &Task) -> String {
+    let Some(Waiting::Blocked(needs)) = state.waiting(task) else { return String::new() };
+    let needs: Vec<_> = needs.iter().map(TaskId::to_string).collect();
     format!("pleach retry {}", needs.join(" "))
 }
 

@@ -1,0 +1,162 @@
+//! `merge`, `discard`, `restore`, `undo`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::{Context, answer, parts, print_json};
+use crate::cli::args::{MergeArgs, RestoreArgs, TasksArgs, UndoArgs};
+use crate::cli::exit;
+use crate::cli::style::{Paint, Style};
+use crate::core::change::{Conflict, Hold, Refusal};
+use crate::core::id::{BranchName, CommitId, TaskId};
+use crate::ops::fold::{self, Fate, How, Told};
+use crate::ops::{Error, ErrorKind};
+
+/// What became of one task, as JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    task: TaskId,
+    result: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'a BranchName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commit: Option<CommitId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a Refusal>,
+}
+
+pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let how = How {
+        strategy: args.strategy(),
+        into: args.into.clone(),
+        message: args.message.clone(),
+        accept_flags: args.accept_flags,
+    };
+    let told = match args.dry_run {
+        true => fold::try_merge(&session, &args.tasks, &how)?,
+        false => fold::merge(&mut session, &args.tasks, &how)?,
+    };
+    tell_all(context, &told, args.json)
+}
+
+pub(super) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let told = fold::undo(&mut session, args.task.as_ref(), args.into.as_ref())?;
+    tell_all(context, &[told], args.json)
+}
+
+fn tell_all(context: &Context, told: &[Told], json: bool) -> Result<u8, Error> {
+    let style = context.style();
+    if json {
+        let answers: Vec<Answer<'_>> = told.iter().map(|told| as_json(told)).collect();
+        answer(|out| print_json(out, &answers))?;
+    } else {
+        answer(|out| told.iter().try_for_each(|told| say(out, told, &style)))?;
+    }
+    // The worst of them decides: a conflict before a hold before all else.
+    Ok(told.iter().map(|told| code(&told.fate)).filter(|code| *code != 0).min().unwrap_or(0))
+}
+
+fn code(fate: &Fate) -> u8 {
+    match fate {
+        Fate::Folded(_) | Fate::Nothing | Fate::Undone { .. } | Fate::Would(_) => 0,
+        Fate::Refused(_, Refusal::Conflict(_)) => exit::of(ErrorKind::Conflict),
+        Fate::Refused(_, Refusal::Held(_)) => exit::of(ErrorKind::Held),
+        Fate::Elsewhere(_) => exit::of(ErrorKind::Refused),
+    }
+}
+
+fn as_json(told: &Told) -> Answer<'_> {
+    let plain = Answer { task: told.task, result: "", target: None, commit: None, refusal: None };
+    match &told.fate {
+        Fate::Folded(folded) => {
+            Answer { result: "folded", target: Some(&folded.target), commit: Some(folded.landing.to), ..plain }
+        }
+        Fate::Nothing => Answer { result: "nothing_to_fold", ..plain },
+        Fate::Undone { target } => Answer { result: "undone", target: Some(target), ..plain },
+        Fate::Would(target) => Answer { result: "would_fold", target: Some(target), ..plain },
+        Fate::Elsewhere(_) => Answer { result: "elsewhere", ..plain },
+        Fate::Refused(target, refusal) => {
+            let result = if matches!(refusal, Refusal::Conflict(_)) { "conflict" } else { "held" };
+            Answer { result, target: Some(target), refusal: Some(refusal), ..plain }
+        }
+    }
+}
+
+fn say(out: &mut dyn Write, told: &Told, style: &Style) -> io::Result<()> {
+    let task = told.task;
+    match &told.fate {
+        Fate::Folded(folded) => {
+            let words = format!("folded into {}", folded.target);
+            writeln!(out, "task {task}: {} ({:.8})", style.paint(Paint::Good, words), folded.landing.to)
+        }
+        Fate::Nothing => writeln!(out, "task {task}: nothing to fold"),
+        Fate::Undone { target } => {
+            let words = format!("taken back from {target}");
+            writeln!(out, "task {task}: {}; its result is up for review again", style.paint(Paint::Good, words))
+        }
+        Fate::Would(target) => writeln!(out, "task {task}: would go into {target}"),
+        Fate::Elsewhere(what) => writeln!(out, "task {task}: {what}"),
+        Fate::Refused(target, Refusal::Conflict(conflict)) => {
+            let words = format!("conflict with {target}");
+            writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Bad, words))?;
+            say_conflict(out, task, conflict, target)
+        }
+        Fate::Refused(target, Refusal::Held(hold)) => {
+            writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Look, "held"))?;
+            writeln!(out, "  {hold}")?;
+            writeln!(out, "  {}", next_step(task, hold, target))
+        }
+    }
+}
+
+fn say_conflict(out: &mut dyn Write, task: TaskId, conflict: &Conflict, target: &BranchName) -> io::Result<()> {
+    for path in &conflict.paths {
+        let side = |commit: Option<CommitId>| commit.map_or("-".to_owned(), |commit| format!("{commit:.8}"));
+        writeln!(out, "  {}  {target} {}  task {}", path.path.shown(), side(path.ours), side(path.theirs))?;
+    }
+    writeln!(out, "  see it with `pleach diff {task}`; run it again on the new {target} with a new `pleach add`,")?;
+    writeln!(out, "  or merge its branch by hand: `git merge pleach/{task}`")
+}
+
+fn next_step(task: TaskId, hold: &Hold, target: &BranchName) -> String {
+    match hold {
+        Hold::Overlap { .. } => format!("commit or put away those edits, then `pleach merge {task}` again"),
+        Hold::Unfinished { operation, .. } => format!("finish the {operation}, then `pleach merge {task}` again"),
+        Hold::SeveralCheckouts { .. } => "leave the branch in all of them but one".to_owned(),
+        Hold::NoTarget { .. } => format!("make it with `git branch {target}`, or name another with `--into`"),
+        Hold::Needs { needs } => {
+            let needs: Vec<String> = needs.iter().map(ToString::to_string).collect();
+            format!("fold them first: `pleach merge {} {task}`", needs.join(" "))
+        }
+        Hold::Flagged { .. } => format!("look at it with `pleach diff {task}`, then `pleach merge --accept-flags {task}`"),
+        Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
+        Hold::NotConserved { .. } => "this is a bug of pleach or a very odd history: merge it by hand".to_owned(),
+        Hold::Refused { .. } => format!("mend that, then `pleach merge {task}` again"),
+    }
+}
+
+pub(super) fn discard(context: &Context, args: &TasksArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let ids = fold::discard(&mut session, &args.tasks)?;
+    if args.json {
+        return answer(|out| print_json(out, &serde_json::json!({ "discarded": ids })));
+    }
+    answer(|out| ids.iter().try_for_each(|id| writeln!(out, "task {id} discarded; `pleach restore {id}` takes that back")))
+}
+
+pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let wanted: Vec<_> = args.tasks.iter().map(parts).collect();
+    let attempts = fold::restore(&mut session, &wanted)?;
+    if args.json {
+        return answer(|out| print_json(out, &serde_json::json!({ "restored": attempts })));
+    }
+    answer(|out| {
+        attempts.iter().try_for_each(|attempt| {
+            writeln!(out, "task {} is up for review with what attempt {} left", attempt.task, attempt.number)
+        })
+    })
+}

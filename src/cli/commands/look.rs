@@ -1,0 +1,183 @@
+//! `ls`, `status`, `logs`, `events`, `diff`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Context, answer, parts, print_json, run, tell};
+use crate::cli::args::{DiffArgs, EventsArgs, LogsArgs, LsArgs, StatusArgs, Which};
+use crate::cli::diff_view::{self, FileDiff, Options, Side};
+use crate::cli::style::Style;
+use crate::cli::{board, pager, status as status_view, time};
+use crate::config;
+use crate::core::id::TaskHandle;
+use crate::core::report::Show;
+use crate::core::word::{Word, shown};
+use crate::git::diff as git_diff;
+use crate::ops::events::Events;
+use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look};
+use crate::store::journal::Line;
+
+/// How often a growing log is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let board = look::board(&mut session, if args.all { Show::All } else { Show::Open })?;
+    answer(|out| if args.json { print_json(out, &board) } else { board::draw(out, &board, &context.style()) })
+}
+
+pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<u8, Error> {
+    let Some(task) = &args.task else { return ls(context, &LsArgs { all: false, json: args.json }) };
+    let mut session = context.session()?;
+    let report = look::task(&mut session, task)?;
+    answer(|out| if args.json { print_json(out, &report) } else { status_view::draw(out, &report, &context.style()) })
+}
+
+pub(super) fn logs(context: &Context, args: &LogsArgs) -> Result<u8, Error> {
+    let session = context.session()?;
+    let (handle, attempt) = parts(&args.task);
+    let mut log = open_log(&session, &handle, attempt, args)?;
+    loop {
+        // Whether it is over is asked before the last look, so that nothing written in between is missed.
+        let over = !args.follow || log_op::is_over(&session, log.attempt)?;
+        match run::copy(&mut log) {
+            Err(error) if error.kind == ErrorKind::Interrupted => return Ok(0),
+            copied => copied?,
+        }
+        if over {
+            return Ok(0);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The log; to follow a task that still waits, wait for it too.
+fn open_log(
+    session: &Session,
+    handle: &TaskHandle,
+    attempt: Option<u32>,
+    args: &LogsArgs,
+) -> Result<log_op::Log, Error> {
+    let mut told = false;
+    loop {
+        match log_op::open(session, handle, attempt, args.tail) {
+            Err(error) if args.follow && error.kind == ErrorKind::Refused && is_ahead(session, handle)? => {
+                if !std::mem::replace(&mut told, true) {
+                    tell(&format!("task {handle} has not started yet; waiting for it"));
+                }
+                std::thread::sleep(LOOK);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn is_ahead(session: &Session, handle: &TaskHandle) -> Result<bool, Error> {
+    Ok(session.state()?.find(handle).is_some_and(|task| task.has_work_ahead()))
+}
+
+pub(super) fn events(context: &Context, args: &EventsArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let first = match args.tail {
+        Some(count) => session.state()?.events().saturating_sub(count as u64) + 1,
+        None => 1,
+    };
+    let mut events = Events::from(first);
+    loop {
+        // Watching begins before the look, so that nothing falls between the two.
+        let mut watch = None;
+        if args.follow {
+            let mut client = session.coordinator()?;
+            client.begin_watch()?;
+            watch = Some(client);
+        }
+        loop {
+            let lines = events.take(&session)?;
+            answer(|out| lines.iter().try_for_each(|line| show_event(out, line, args.json, &context.style())))?;
+            let Some(client) = &mut watch else { return Ok(0) };
+            if !client.watch() {
+                break;
+            }
+        }
+    }
+}
+
+fn show_event(out: &mut dyn Write, line: &Line, json: bool, style: &Style) -> std::io::Result<()> {
+    if json {
+        return print_json(out, line);
+    }
+    let value = serde_json::to_value(&line.record.event).unwrap_or_default();
+    let name = value.get("event").and_then(|name| name.as_str()).unwrap_or_default().replace('_', " ");
+    let task = line.record.event.task().map(|task| format!("task {task}")).unwrap_or_default();
+    let detail = match &line.record.event {
+        crate::core::event::Event::Submitted { spec, .. } => spec.command.shown(),
+        crate::core::event::Event::Ended { outcome, .. } => shown(&outcome.to_string()),
+        crate::core::event::Event::LandingRefused { refusal, .. } => refusal.to_string(),
+        crate::core::event::Event::Landed { landing, .. } => format!("{:.8} → {:.8}", landing.from, landing.to),
+        _ => String::new(),
+    };
+    let at = time::clock(line.record.at, &style.zone);
+    writeln!(out, "{}", format!("{at}  {task:<9} {name:<16} {detail}").trim_end())
+}
+
+pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
+    let session = context.session()?;
+    let (handle, attempt) = parts(&args.task);
+    let difference = diff_op::of(&session, &handle, attempt)?;
+    let paths: Vec<Word> = args.paths.iter().map(|path| in_tree(&session, path)).collect();
+    let style = context.style();
+    if args.json {
+        let lines = difference.lines(&paths)?;
+        return answer(|out| print_json(out, &serde_json::json!({ "task": Which::to_string(&args.task), "files": lines })));
+    }
+    if args.stat || args.name_only {
+        let lines = difference.lines(&paths)?;
+        return answer(|out| match args.stat {
+            true => diff_view::stat(out, &lines, &style),
+            false => diff_view::name_only(out, &lines),
+        });
+    }
+    let files: Vec<FileDiff> = difference.files(&paths)?.into_iter().map(drawable).collect();
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let pager = pager::choose(&config::env::paging(), || pager::configured(&context.directory), terminal && !args.no_pager);
+    let draws = pager.as_ref().is_some_and(|pager| pager.draws_diffs);
+    let options = Options { context: args.unified, color: style.color, words: style.color && !draws, escape: terminal && !draws };
+    let shown = pager::show(pager.as_ref().filter(|_| !files.is_empty()), |out| diff_view::unified(out, &files, options));
+    match shown {
+        Ok(()) => Ok(0),
+        Err(error) => Err(Error::new(ErrorKind::Error, error.to_string(), "try again with `--no-pager`")),
+    }
+}
+
+/// Paths count from where somebody stands, as with git.
+fn in_tree(session: &Session, path: &std::path::Path) -> Word {
+    let checkout = session.found.checkout.as_ref();
+    let full = match (checkout, path.is_absolute()) {
+        (Some(checkout), true) => path.strip_prefix(&checkout.top).unwrap_or(path).to_owned(),
+        (Some(checkout), false) => checkout.prefix.join(path),
+        (None, _) => path.to_owned(),
+    };
+    let mut plain = PathBuf::new();
+    for part in full.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                plain.pop();
+            }
+            std::path::Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain.into()
+}
+
+fn drawable(file: git_diff::FileDiff) -> FileDiff {
+    let side = |path: Option<Word>, mode: Option<u32>, bytes: Option<Vec<u8>>| {
+        path.zip(mode).map(|(path, mode)| Side { path, mode, bytes: bytes.unwrap_or_default() })
+    };
+    FileDiff {
+        old: side(file.old_path, file.old_mode, file.old),
+        new: side(file.new_path, file.new_mode, file.new),
+        binary: file.binary,
+    }
+}

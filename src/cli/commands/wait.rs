@@ -1,0 +1,89 @@
+//! `wait`, `cancel`, `retry`, `pause`, `resume`.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Context, answer, print_json};
+use crate::cli::args::{Answer, CancelArgs, TasksArgs, WaitArgs};
+use crate::cli::{board, exit, style};
+use crate::core::id::{TaskHandle, TaskId};
+use crate::core::outcome::Outcome;
+use crate::core::report::{self, Board, Row, Show};
+use crate::core::state::State;
+use crate::ops::{Error, Session, control, wait as wait_op};
+use crate::process::clock;
+
+pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let patience = wait_op::Patience { any: args.any, timeout: args.timeout.map(Duration::from_secs) };
+    let ids = wait_op::wait(&mut session, &args.tasks, patience)?;
+    let state = session.state()?;
+    let ended: Vec<TaskId> =
+        ids.into_iter().filter(|id| state.task(*id).is_some_and(|task| !task.has_work_ahead())).collect();
+    show(context, &state, &ended, args.json)?;
+    // A task that is blocked, or was withdrawn, has not ended well either.
+    let outcomes: Vec<Outcome> = ended.iter().map(|id| outcome(&state, *id)).collect();
+    Ok(exit::of_tasks(&outcomes))
+}
+
+fn outcome(state: &State, id: TaskId) -> Outcome {
+    let last = state.task(id).and_then(|task| task.attempts.last());
+    last.and_then(|attempt| attempt.ended.as_ref()).map_or(Outcome::Cancelled, |ended| ended.outcome.clone())
+}
+
+/// The rows of these tasks, as the board has them.
+fn show(context: &Context, state: &State, ids: &[TaskId], json: bool) -> Result<u8, Error> {
+    let live = std::collections::BTreeMap::new();
+    let whole = report::board(state, &live, clock::now(), Show::All);
+    let rows: Vec<Row> = whole.tasks.into_iter().filter(|row| ids.contains(&row.id)).collect();
+    if json {
+        return answer(|out| print_json(out, &rows));
+    }
+    let board = Board { tasks: rows, hidden: 0, ..whole };
+    answer(|out| if board.tasks.is_empty() { Ok(()) } else { board::rows(out, &board, &context.style()) })
+}
+
+pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let ids = control::cancel(&mut session, &args.tasks, args.now)?;
+    // Cancelled is true only when the tree is empty, so this waits for it.
+    let handles: Vec<TaskHandle> = ids.iter().map(|id| TaskHandle::Id(*id)).collect();
+    wait_op::wait(&mut session, &handles, wait_op::Patience { any: false, timeout: None })?;
+    let state = session.state()?;
+    show(context, &state, &ids, args.json)
+}
+
+pub(super) fn retry(context: &Context, args: &TasksArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let ids = control::retry(&mut session, &args.tasks)?;
+    said(&mut session, &ids, args.json, "runs again")
+}
+
+fn said(session: &mut Session, ids: &[TaskId], json: bool, what: &str) -> Result<u8, Error> {
+    if json {
+        let state = session.state()?;
+        let live = std::collections::BTreeMap::new();
+        let rows = ids.iter().filter_map(|id| state.task(*id)).map(|task| report::row(&state, task, &live, clock::now()));
+        let rows: Vec<Row> = rows.collect();
+        return answer(|out| print_json(out, &rows));
+    }
+    answer(|out| ids.iter().try_for_each(|id| writeln!(out, "task {id} {what}")))
+}
+
+pub(super) fn pause(context: &Context, args: Answer, paused: bool) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    control::pause(&mut session, paused)?;
+    let state = session.state()?;
+    let running = state.tasks().filter(|task| task.has_work_ahead() && !task.attempts.is_empty()).count() as u64;
+    if args.json {
+        return answer(|out| print_json(out, &json!({ "paused": state.is_paused() })));
+    }
+    answer(|out| match (paused, running) {
+        (true, 0) => writeln!(out, "paused: no task starts until `pleach resume`"),
+        (true, count) => {
+            writeln!(out, "paused: no task starts until `pleach resume`; {} go on", style::count(count, "task"))
+        }
+        (false, _) => writeln!(out, "resumed"),
+    })
+}
