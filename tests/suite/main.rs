@@ -1,1 +1,4 @@
 //! The tests that need more than one function: one binary, one folder a topic.
+
+mod git;
+mod support;
