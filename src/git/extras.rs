@@ -8,6 +8,9 @@ use super::{GitError, Repository, private};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 
+/// Where staged content is kept that the worktree does not hold.
+pub(super) const STAGED: &str = "refs/pleach/index";
+
 /// All of that, by name, less what `tip` or `base` hold. One process where there is nothing.
 ///
 /// # Errors
@@ -17,13 +20,12 @@ pub(super) fn find(
     private_dir: &Path,
     tip: CommitId,
     base: CommitId,
-    staged: Option<CommitId>,
 ) -> Result<Vec<(String, CommitId)>, GitError> {
     let git = || private::git(private_dir, private_dir);
     let given = refs_at_start(repo, private_dir)?;
     // A broken ref is a warning and a code; the others are told all the same.
     let refs = git().args(["for-each-ref", "--format=%(objectname) %(refname)"]);
-    let refs = refs.args(["refs/heads", "refs/tags", "refs/stash", "refs/notes"]).output()?.stdout;
+    let refs = refs.args(["refs/heads", "refs/tags", "refs/stash", "refs/notes", STAGED]).output()?.stdout;
     let known = [tip.to_string().into_bytes(), base.to_string().into_bytes()];
     let mut found: Vec<(String, String)> = Vec::new();
     for (name, id) in pairs(&refs) {
@@ -36,7 +38,6 @@ pub(super) fn find(
             found.push((component(name), text(id)));
         }
     }
-    found.extend(staged.map(|commit| ("index".to_owned(), commit.to_string())));
     if found.is_empty() {
         return Ok(Vec::new());
     }
@@ -95,7 +96,7 @@ fn pairs(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// A ref name as one component of another: `refs/heads/a/b` becomes `branch-a-b`.
 fn component(name: &[u8]) -> String {
     let name = Word::from(name.to_vec()).as_os_str().to_string_lossy().into_owned();
-    let kinds = [("refs/heads/", "branch-"), ("refs/tags/", "tag-"), ("refs/", "")];
+    let kinds = [("refs/heads/", "branch-"), ("refs/tags/", "tag-"), ("refs/pleach/", ""), ("refs/", "")];
     let (kind, rest) =
         kinds.iter().find_map(|(prefix, kind)| Some((*kind, name.strip_prefix(prefix)?))).unwrap_or(("", &name));
     let clean = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '-' };

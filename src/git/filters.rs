@@ -9,11 +9,17 @@ use crate::process::Tool;
 use crate::process::tool::fields;
 
 /// The index holds every changed file unfiltered. Put the filtered content of those in whose filter works.
-/// One process a filtered file: this is the way of last resort.
+/// One process a filtered file: this is the way of last resort. `git` runs no filter, `filtered` does.
 ///
 /// # Errors
 /// Where git cannot be run.
-pub(super) fn retry(git: &dyn Fn() -> Tool, worktree: &Path, before: &[u8], index: &Path) -> Result<(), GitError> {
+pub(super) fn retry(
+    git: &dyn Fn() -> Tool,
+    filtered: &dyn Fn() -> Tool,
+    worktree: &Path,
+    before: &[u8],
+    index: &Path,
+) -> Result<(), GitError> {
     let entries = git().args(["ls-files", "-s", "-z"]).run()?;
     let scratch = index.with_extension("before");
     super::private::write(&scratch, before)?;
@@ -35,7 +41,7 @@ pub(super) fn retry(git: &dyn Fn() -> Tool, worktree: &Path, before: &[u8], inde
             continue;
         };
         let word = Word::from(path.to_vec());
-        let hash = git().args(["hash-object", "-w", "--path"]).arg(word.as_os_str()).arg("--");
+        let hash = filtered().args(["hash-object", "-w", "--path"]).arg(word.as_os_str()).arg("--");
         let hash = hash.arg(worktree.join(word.as_path())).output()?;
         if hash.code == Some(0) {
             let id = hash.stdout.trim_ascii();

@@ -2,7 +2,7 @@
 //!
 //! Runs inside the shim of the attempt, for filters that the task configured run here. The task may have left
 //! its private directory in any state; where git cannot work with it, a substitute of our own making, which sees
-//! the objects of both, takes its place. The task's own index is only ever read.
+//! the objects of both, takes its place. The task's own index is replaced only by one that holds the commit, and what only it held is kept before.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,8 @@ struct Taking<'a> {
     message: &'a str,
     /// The copy of the index that we work with.
     index: PathBuf,
+    /// Settings that switch filters off, once one has failed: whatever writes an index may run them.
+    unfiltered: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -105,7 +107,16 @@ struct Status {
 impl<'a> Taking<'a> {
     fn new(repo: &'a Repository, place: &'a Place, private: &'a Path, base: CommitId, message: &'a str) -> Self {
         let index = private.join("pleach-index");
-        Self { repo, worktree: &place.worktree, private, base, message, index, notes: Vec::new() }
+        Self {
+            repo,
+            worktree: &place.worktree,
+            private,
+            base,
+            message,
+            index,
+            unfiltered: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     fn take(mut self) -> Result<Snapshot, GitError> {
@@ -113,31 +124,41 @@ impl<'a> Taking<'a> {
         if !is_there {
             self.notes.push("the worktree is gone".to_owned());
             let head = self.resolve("HEAD")?.unwrap_or(self.base);
-            return self.finish(head, None, Vec::new());
+            return self.finish(head, Vec::new());
         }
         let status = self.status()?;
         let head = status.head.unwrap_or(self.base);
-        let staged = if status.has_staged_only { self.commit_index(head) } else { None };
+        if status.has_staged_only {
+            self.keep_index(head)?;
+        }
         let mut tip = head;
         if status.is_dirty {
             self.add(&status.nested)?;
             let tree = self.git().args(["write-tree"]).line()?;
-            if status.surely_differs || self.tree_of(head)? != tree {
+            // Without its filter a file may only seem to differ.
+            let surely = status.surely_differs && self.unfiltered.is_empty();
+            if surely || self.tree_of(head)? != tree {
                 tip = self.commit(&tree, head, self.message)?;
+                // First the index, then HEAD: whoever comes after a crash finds either the work undone, or done.
+                let _ = fs::rename(&self.index, self.private.join("index"));
                 self.move_head(tip, status.head)?;
             }
         }
-        self.finish(tip, staged, status.nested)
+        self.finish(tip, status.nested)
     }
 
-    fn finish(self, tip: CommitId, staged: Option<CommitId>, left_out: Vec<Word>) -> Result<Snapshot, GitError> {
-        let extras = extras::find(self.repo, self.private, tip, self.base, staged)?;
+    fn finish(self, tip: CommitId, left_out: Vec<Word>) -> Result<Snapshot, GitError> {
+        let extras = extras::find(self.repo, self.private, tip, self.base)?;
         let _ = fs::remove_file(&self.index);
         Ok(Snapshot { tip, extras, left_out, notes: self.notes })
     }
 
     /// A git command inside, on our copy of the index.
     fn git(&self) -> Tool {
+        self.filtered().args(&self.unfiltered)
+    }
+
+    fn filtered(&self) -> Tool {
         let dir = if self.worktree.is_dir() { self.worktree } else { self.private };
         private::git(self.private, dir).env("GIT_INDEX_FILE", &self.index).env("GIT_NO_LAZY_FETCH", "1").args([
             "-c",
@@ -154,30 +175,32 @@ impl<'a> Taking<'a> {
         let copied = is_file(&self.private.join("index"))
             && fs::copy(self.private.join("index"), &self.index).is_ok_and(|bytes| bytes > 0);
         if copied {
-            let answer = self.ask_status(&[])?;
+            let answer = self.ask_status()?;
             if answer.code == Some(0) {
                 return Ok(parse_status(&answer.stdout, self.base));
             }
         }
-        // The index is missing or broken, or a filter fails.
-        let unfiltered = self.without_filters()?;
+        // A filter fails, or the index is missing or broken.
         if copied {
-            let answer = self.ask_status(&unfiltered)?;
+            self.unfiltered = self.without_filters()?;
+            let answer = self.ask_status()?;
             if answer.code == Some(0) {
                 return Ok(parse_status(&answer.stdout, self.base));
             }
         }
+        self.unfiltered.clear();
         self.notes.push("the index was missing or damaged; what was staged only there is not kept".to_owned());
         self.rebuild_index()?;
-        let answer = self.ask_status(&[])?;
-        if answer.code == Some(0) {
-            return Ok(parse_status(&answer.stdout, self.base));
+        let mut answer = self.ask_status()?;
+        if answer.code != Some(0) {
+            self.unfiltered = self.without_filters()?;
+            answer = expect(self.ask_status()?, "status")?;
         }
-        Ok(parse_status(&expect(self.ask_status(&unfiltered)?, "status")?.stdout, self.base))
+        Ok(parse_status(&answer.stdout, self.base))
     }
 
-    fn ask_status(&self, settings: &[String]) -> Result<Output, GitError> {
-        let status = self.git().args(settings).args(["status", "--porcelain=v2", "-z", "--branch", "--no-renames"]);
+    fn ask_status(&self) -> Result<Output, GitError> {
+        let status = self.git().args(["status", "--porcelain=v2", "-z", "--branch", "--no-renames"]);
         Ok(status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]).output()?)
     }
 
@@ -208,27 +231,26 @@ impl<'a> Taking<'a> {
         for path in nested {
             paths.extend([b":(top,literal,exclude)", path.as_bytes(), b"\0"].concat());
         }
-        let add = |taking: &Self, settings: &[String]| {
-            let add = taking.git().args(settings).args(["add", "-A", "--sparse", "--ignore-errors"]);
+        let add = |git: Tool| {
+            let add = git.args(["add", "-A", "--sparse", "--ignore-errors"]);
             add.args(["--pathspec-from-file=-", "--pathspec-file-nul"]).input(paths.clone()).output()
         };
         let before = fs::read(&self.index).map_err(GitError::file("read", &self.index))?;
-        let output = add(self, &[])?;
-        let mut words = output.stderr;
+        let mut output = add(self.filtered())?;
         // 1 is what it says when some files were left out; with more it has written nothing.
         if !matches!(output.code, Some(0 | 1)) {
+            self.notes.push(format!("a filter failed: {}", shown(last_line(&output.stderr))));
             private::write(&self.index, &before)?;
             let _ = fs::remove_file(with_ending(&self.index, ".lock"));
-            let unfiltered = self.without_filters()?;
-            let output = add(self, &unfiltered)?;
+            self.unfiltered = self.without_filters()?;
+            output = add(self.git())?;
             if !matches!(output.code, Some(0 | 1)) {
                 return expect(output, "add").map(|_| ());
             }
-            self.notes.push(format!("a filter failed, its files are kept unfiltered: {}", shown(last_line(&words))));
-            filters::retry(&|| self.git(), self.worktree, &before, &self.index)?;
-            words = output.stderr;
+            filters::retry(&|| self.git(), &|| self.filtered(), self.worktree, &before, &self.index)?;
         }
-        self.notes.extend(words.lines().filter(|line| !line.trim().is_empty()).take(50).map(shown));
+        let words = output.stderr.lines().filter(|line| !line.trim().is_empty());
+        self.notes.extend(words.take(50).map(shown));
         Ok(())
     }
 
@@ -246,11 +268,16 @@ impl<'a> Taking<'a> {
         Ok(names.iter().flat_map(off).collect())
     }
 
-    /// What the task had staged, as a commit; none where it cannot be one.
-    fn commit_index(&mut self, head: CommitId) -> Option<CommitId> {
+    /// What the task had staged, as a commit under a ref of its own, before its index is replaced.
+    fn keep_index(&self, head: CommitId) -> Result<(), GitError> {
+        let tree = self.git().args(["write-tree"]).output()?;
         // A conflicted index is no tree; its sides are commits already.
-        let tree = self.git().args(["write-tree"]).line().ok()?;
-        self.commit(&tree, head, "staged content").ok()
+        if tree.code == Some(0) {
+            let tree = String::from_utf8_lossy(&tree.stdout);
+            let commit = self.commit(tree.trim(), head, "staged content")?.to_string();
+            self.git().args(["update-ref", extras::STAGED, &commit]).run()?;
+        }
+        Ok(())
     }
 
     fn commit(&self, tree: &str, parent: CommitId, message: &str) -> Result<CommitId, GitError> {

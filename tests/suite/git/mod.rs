@@ -1,0 +1,7 @@
+//! Worktrees, private git directories, snapshots and packs, with real repositories.
+
+mod inside;
+mod odd;
+mod pack;
+mod register;
+mod snapshot;
