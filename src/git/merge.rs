@@ -98,7 +98,8 @@ pub(super) fn merge_bases(repo: &Repository, one: CommitId, other: CommitId) -> 
 /// The graph is trusted where the change begins in the target's history (a three-way merge with the base that git
 /// finds); else the change is replayed: its commits along first parents, one by one, each as the difference to its
 /// first parent, so that a merge inside it is one step. Where first parents do not lead from the tip to the base, the
-/// whole change is one step. `Squash` always takes the whole change in one step.
+/// whole change is one step; so it is where a commit on the way conflicts with the target and the whole does not.
+/// `Squash` always takes the whole change in one step.
 ///
 /// # Errors
 /// Where an object is missing or git cannot be run. A conflict, or a commit that cannot be signed, is a [`Plan`].
@@ -114,7 +115,7 @@ pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Pl
         Strategy::FastForward => Err(Plan::Refused(Refusal::Held(Hold::NotFastForward))),
         Strategy::Merge => planner.merge()?,
         Strategy::Squash => planner.squash()?,
-        Strategy::Rebase => planner.replay(head)?,
+        Strategy::Rebase => planner.replay()?,
     };
     let to = match made {
         Ok(to) if to == head => return Ok(Plan::Already),
@@ -258,7 +259,7 @@ impl Planner<'_> {
                 Err(plan) => return Ok(Err(plan)),
             }
         } else {
-            match self.replay(head)? {
+            match self.replay()? {
                 Ok(replayed) if replayed == head => return Ok(Err(Plan::Already)),
                 Ok(replayed) => (self.repo.tree_of(replayed)?, replayed),
                 Err(plan) => return Ok(Err(plan)),
@@ -299,10 +300,22 @@ impl Planner<'_> {
         conflict(self.repo, head, head, theirs, &since, paths).map(Err)
     }
 
-    /// The commits of the change on top of `onto`, without those that add nothing there.
-    fn replay(&self, onto: CommitId) -> Result<Step, GitError> {
-        let mut so_far = onto;
-        for (parent, id) in self.chain()? {
+    /// The commits of the change on top of the head, without those that add nothing there.
+    fn replay(&self) -> Result<Step, GitError> {
+        let &Wanted { base, tip, .. } = self.wanted;
+        let chain = self.chain()?;
+        match self.replay_chain(&chain)? {
+            // The target may hold later steps of it and not the earlier ones.
+            Err(plan) if chain.len() > 1 && matches!(plan, Plan::Refused(Refusal::Conflict(_))) => {
+                Ok(self.replay_chain(&[(base, tip)])?.map_err(|_| plan))
+            }
+            made => Ok(made),
+        }
+    }
+
+    fn replay_chain(&self, chain: &[(CommitId, CommitId)]) -> Result<Step, GitError> {
+        let mut so_far = self.wanted.head;
+        for &(parent, id) in chain {
             if parent == so_far {
                 so_far = id;
                 continue;

@@ -3,3 +3,4 @@ mod simulation;
 
 mod git;
 mod support;
+mod fold;

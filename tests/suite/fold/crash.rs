@@ -1,0 +1,1 @@
+//! Landing after a crash.
