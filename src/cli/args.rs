@@ -160,7 +160,7 @@ pub struct TaskArgs {
     /// Give it a name that every verb takes in place of its id
     #[arg(short, long, value_name = "NAME")]
     pub name: Option<TaskName>,
-    /// Say who goes first: low, normal, high or critical
+    /// Say who goes first
     #[arg(short, long, value_name = "PRIORITY", value_parser = words(Priority::ALL))]
     pub priority: Option<Priority>,
     /// End it after this much wall time
@@ -187,10 +187,10 @@ pub struct TaskArgs {
     /// Set a variable for it; NAME alone passes yours on
     #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = clap::builder::OsStringValueParser::new().try_map(variable))]
     pub env: Vec<Variable>,
-    /// Say what becomes of a good result: review, auto or never
+    /// Say what becomes of a good result
     #[arg(short, long, value_name = "POLICY", value_parser = words(FoldPolicy::ALL))]
     pub fold: Option<FoldPolicy>,
-    /// Say how it is folded: merge, squash, rebase or ff
+    /// Say how it is folded
     #[arg(short, long, value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
     pub strategy: Option<Strategy>,
     /// Commit what it leaves uncommitted, and fold it, with this message
@@ -381,7 +381,7 @@ pub struct MergeArgs {
     /// Move the branch to it, or do nothing
     #[arg(long, group = "how")]
     pub ff: bool,
-    /// Say how by name: merge, squash, rebase or ff
+    /// Say how by name
     #[arg(long, group = "how", value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
     pub strategy: Option<Strategy>,
     /// Fold into this branch instead of the one that the task was meant for

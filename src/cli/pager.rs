@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::SIGINT;
 
 use crate::config::env::Paging;
 use crate::process::{Tool, ToolError};
@@ -83,12 +85,12 @@ fn draws_diffs(command: &str) -> bool {
 /// Where drawing fails.
 pub fn show(pager: Option<&Pager>, draw: impl Fn(&mut dyn Write) -> io::Result<()>) -> Result<(), PagerError> {
     let Some(pager) = pager else { return Ok(to_stdout(draw)?) };
-    // Ctrl-C is for the pager to understand, while it has the terminal.
-    let interrupted = signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::new(AtomicBool::new(false)));
+    // Ctrl-C is for the pager to understand while it has the terminal, and ends us again afterwards.
+    let is_over = Arc::new(AtomicBool::new(false));
+    let handler = signal_hook::flag::register_conditional_default(SIGINT, Arc::clone(&is_over));
+    handler.map_err(PagerError::Write)?;
     let was_shown = through(pager, &draw);
-    if let Ok(handler) = interrupted {
-        signal_hook::low_level::unregister(handler);
-    }
+    is_over.store(true, Ordering::SeqCst);
     if was_shown? { Ok(()) } else { Ok(to_stdout(draw)?) }
 }
 

@@ -238,3 +238,49 @@ fn the_first_page() {
     "#]]
     .assert_eq(&table().term_width(100).render_help().to_string());
 }
+
+#[test]
+fn the_help_of_the_verb_that_has_the_most_to_say() {
+    let mut table = table().term_width(100);
+    table.build();
+    let add = table.find_subcommand_mut("add").unwrap();
+    expect![[r#"
+        Run a task in the background; print its id at once
+
+        Usage: pleach add [OPTIONS] <COMMAND>...
+
+        Arguments:
+          <COMMAND>...  What to run: one word is a line for `sh -c`, several are a program and its arguments
+
+        Options:
+          -n, --name <NAME>          Give it a name that every verb takes in place of its id
+          -p, --priority <PRIORITY>  Say who goes first [possible values: low, normal, high, critical]
+          -t, --timeout <DURATION>   End it after this much wall time
+              --grace <DURATION>     Leave it this long between the polite end and the other
+          -a, --after <TASK>         Start it after these tasks, on top of their results
+          -b, --base <REV>           Start it from this revision instead of HEAD
+          -i, --into <BRANCH>        Fold its result into this branch instead of the one that is checked out
+          -g, --group <GROUP>        Count it in this group, whose limit is in the configuration
+          -r, --retries <N>          Run it again by itself this many times where it fails
+          -e, --env <NAME[=VALUE]>   Set a variable for it; NAME alone passes yours on
+          -f, --fold <POLICY>        Say what becomes of a good result [possible values: review, auto,
+                                     never]
+          -s, --strategy <STRATEGY>  Say how it is folded [possible values: merge, squash, rebase, ff]
+          -m, --message <TEXT>       Commit what it leaves uncommitted, and fold it, with this message
+              --copy <PATTERN>       Bring these ignored files along (a pattern as in .gitignore)
+              --log-cap <SIZE>       Keep this much of its output, half from the start and half from the end
+              --no-setup             Leave out the setup of the worktree that is configured
+              --json                 Answer in JSON
+          -h, --help                 Print help (see more with '--help')
+
+        Everywhere:
+          -C <DIR>            Work as if started in this directory
+              --color <WHEN>  Say when to use colour [possible values: auto, always, never]
+
+        Examples:
+          pleach add -- npx eslint --fix src
+          pleach add --name lint --timeout 10m 'cargo clippy --fix && cargo fmt'
+          pleach add --after lint --fold auto -- cargo test
+    "#]]
+    .assert_eq(&add.render_help().to_string());
+}

@@ -222,3 +222,17 @@ fn hints_are_commands_for_this_very_task() {
     "#]]
     .assert_eq(&all);
 }
+
+#[test]
+fn a_long_history_costs_little() {
+    let mut state = State::default();
+    for id in 1..=10_000 {
+        sample::run(&mut state, id, id as i64, "true", i32::from(id % 10 == 0), Some(1));
+    }
+    #[expect(clippy::disallowed_methods, reason = "a test of the time that it takes")]
+    let started = std::time::Instant::now();
+    let all = board(&state, &BTreeMap::new(), at(20_000), Show::All);
+    assert_eq!(all.tasks.len(), 10_000);
+    // A hundred times what it takes: this is here to catch what is quadratic.
+    assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
+}
