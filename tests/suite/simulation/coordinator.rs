@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use pleach::core::action::Action;
 use pleach::core::change::{Change, Collected, Conflict, Direction, Flag, Hold, Landing, Refusal, Size};
-use pleach::core::decide::{Decision, decide};
+use pleach::core::decide::decide;
 use pleach::core::event::{Event, Facts, Record};
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use pleach::core::inventory::{Inventory, Shim as Seen};
@@ -30,7 +30,7 @@ pub(crate) struct Coordinator {
 
 #[derive(Clone, Copy)]
 pub(crate) struct Sleep {
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// An action that is under way.
@@ -133,7 +133,7 @@ impl World {
 
     /// It runs short for a while now and then.
     pub(crate) fn free_disk(&self) -> u64 {
-        let is_short = !self.is_calm && (self.now.as_second() / 60) % 8 == 0;
+        let is_short = (self.now.as_second() / 60) % 8 == 0;
         if is_short { 999 } else { 1000 }
     }
 
@@ -146,10 +146,6 @@ impl World {
             () if place.claimed => Seen::Dead,
             () => Seen::Absent,
         }
-    }
-
-    pub(crate) fn decide(&self) -> Decision {
-        decide(self.state(), &self.observe(), &self.shape.limits, self.now)
     }
 
     /// Something happened that a coordinator is told of.
@@ -173,6 +169,7 @@ impl World {
         let mut seen = self.observe();
         let decision = decide(self.state(), &seen, &self.shape.limits, self.now);
         self.check_decision(&decision, &mut seen)?;
+        ensure!(decision.wake_at.is_none_or(|at| at > self.now), "asked to wake in the past");
         let does_something = !decision.actions.is_empty();
         for action in decision.actions {
             self.check_begin(&action)?;
@@ -188,11 +185,8 @@ impl World {
     /// Nothing is under way: does it sleep, and rightly? `false` where it is awake.
     pub(crate) fn sleeps_rightly(&mut self) -> Check<bool> {
         let Some(Sleep { until }) = self.coordinator.as_ref().and_then(|c| c.sleep) else { return Ok(false) };
-        if until.is_some_and(|until| until <= self.now) {
-            return Ok(false);
-        }
-        ensure!(!self.look()?, "it sleeps until {until:?}, and there is something to do");
-        Ok(true)
+        ensure!(until.is_some() || !self.look()?, "it sleeps for ever, and there is something to do");
+        Ok(until.is_none_or(|until| self.now < until))
     }
 
     /// One effect of an action that is under way.

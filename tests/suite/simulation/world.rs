@@ -248,8 +248,6 @@ impl World {
     pub(crate) fn come_to_rest(&mut self) -> Check {
         const ENOUGH: usize = 20_000;
         self.is_calm = true;
-        // There is room on the disk again, of which nobody is told.
-        self.wake();
         if self.coordinator.is_none() {
             self.coordinator_starts()?;
         }
@@ -277,9 +275,8 @@ impl World {
 
     /// Sleep until something is due, or else have enough of tasks that hang.
     fn waits_or_cancels(&mut self) -> Check<bool> {
-        if let Some(at) = self.decide().wake_at {
-            ensure!(at > self.now, "asked to wake at {at}, and it is {}", self.now);
-            self.now = at;
+        if let Some(at) = self.coordinator.as_ref().and_then(|c| c.sleep?.until) {
+            self.now = self.now.max(at);
             return Ok(true);
         }
         let hanging: Vec<_> = self.shims.iter().map(|shim| shim.attempt).collect();
