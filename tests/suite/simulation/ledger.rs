@@ -434,6 +434,10 @@ impl World {
             (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.discarded;
         let is_gone = attempt.place == Place::Gone;
         ensure!(is_gone || may_stay, "the worktree of {id} is left over");
+        if attempt.freed && task.state == S::Discarded {
+            let restored = Record { at: self.now, event: Event::Restored { attempt: id } };
+            ensure!(self.state().clone().apply(&restored).is_err(), "{id} is freed, and could be restored");
+        }
         let Some(place) = self.places.get(&id) else { return Ok(()) };
         ensure!(!place.is_running, "the task of {id} is left over");
         let is_clean = !place.files && !place.registered && !self.repo.refs.contains_key(&pin(id));
