@@ -29,9 +29,12 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     for task in starting.iter().filter_map(|id| state.task(*id)) {
         room.take(task);
     }
+    if room.tasks == 0 {
+        return Vec::new();
+    }
     let is_ready = |task: &&Task| state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id);
     let mut ready: Vec<&Task> = state.tasks().filter(is_ready).collect();
-    if room.tasks == 0 || ready.is_empty() {
+    if ready.is_empty() {
         return Vec::new();
     }
     let chains = Chains::of(state);

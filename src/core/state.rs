@@ -367,6 +367,12 @@ impl Task {
                 next.attempt_mut(attempt.number)?.place = Place::Gone;
                 state.clone()
             }
+            // What is on its way into a target is needed there.
+            (S::Queued { attempt: queued, .. } | S::Landing { attempt: queued, .. }, Event::Freed { attempt })
+                if *queued == attempt.number =>
+            {
+                return None;
+            }
             (state, Event::Freed { attempt }) => {
                 let freed = next.attempt_mut(attempt.number)?;
                 freed.ended.as_ref()?;
@@ -422,7 +428,8 @@ impl Task {
                 S::Discarded
             }
             (S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. }, Event::Restored { attempt })
-                if self.change(attempt.number).is_some() =>
+                if self.change(attempt.number).is_some()
+                    && self.attempt(attempt.number).is_some_and(|kept| !kept.freed) =>
             {
                 S::Ready { attempt: attempt.number }
             }

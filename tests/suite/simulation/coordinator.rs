@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use pleach::core::action::Action;
 use pleach::core::change::{Change, Collected, Conflict, Direction, Flag, Hold, Landing, Refusal, Size};
-use pleach::core::decide::{Decision, decide};
+use pleach::core::decide::decide;
 use pleach::core::event::{Event, Facts, Record};
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use pleach::core::inventory::{Inventory, Shim as Seen};
@@ -23,6 +24,13 @@ pub(crate) struct Coordinator {
     pub(crate) state: State,
     pub(crate) told: BTreeMap<AttemptId, bool>,
     pub(crate) doing: Vec<Doing>,
+    /// Nothing was to be done at its last look, and nothing has happened since.
+    pub(crate) sleep: Option<Sleep>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Sleep {
+    pub(crate) until: Option<Timestamp>,
 }
 
 /// An action that is under way.
@@ -75,7 +83,7 @@ impl World {
             self.journal.durable = self.journal.records.len();
         }
         self.say(|| "a coordinator starts".to_owned());
-        self.coordinator = Some(Coordinator { state, told: BTreeMap::new(), doing: Vec::new() });
+        self.coordinator = Some(Coordinator { state, told: BTreeMap::new(), doing: Vec::new(), sleep: None });
         self.note_new_records()
     }
 
@@ -107,6 +115,7 @@ impl World {
         }
         let coordinator = self.coordinator.as_mut().expect("only a coordinator records");
         coordinator.state.apply(&record).map_err(|e| e.to_string())?;
+        coordinator.sleep = None;
         self.note_new_records()
     }
 
@@ -124,7 +133,7 @@ impl World {
 
     /// It runs short for a while now and then.
     pub(crate) fn free_disk(&self) -> u64 {
-        let is_short = !self.is_calm && (self.now.as_second() / 60) % 8 == 0;
+        let is_short = (self.now.as_second() / 60) % 8 == 0;
         if is_short { 999 } else { 1000 }
     }
 
@@ -139,22 +148,28 @@ impl World {
         }
     }
 
-    pub(crate) fn decide(&self) -> Decision {
-        decide(self.state(), &self.observe(), &self.shape.limits, self.now)
-    }
-
-    /// Observe, decide, and begin what was decided.
-    pub(crate) fn turn(&mut self) -> Check {
-        self.turn_does_something().map(|_| ())
-    }
-
-    pub(crate) fn turn_does_something(&mut self) -> Check<bool> {
-        if self.coordinator.is_none() {
-            return self.coordinator_starts().map(|()| true);
+    /// Something happened that a coordinator is told of.
+    pub(crate) fn wake(&mut self) {
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.sleep = None;
         }
+    }
+
+    /// Observe, decide, and begin what was decided; unless it sleeps.
+    pub(crate) fn turn(&mut self) -> Check {
+        let Some(coordinator) = &self.coordinator else { return self.coordinator_starts() };
+        match coordinator.sleep {
+            Some(Sleep { until }) if until.is_none_or(|until| self.now < until) => Ok(()),
+            _ => self.look().map(drop),
+        }
+    }
+
+    /// The same without sleep. Is there something to do?
+    fn look(&mut self) -> Check<bool> {
         let mut seen = self.observe();
         let decision = decide(self.state(), &seen, &self.shape.limits, self.now);
         self.check_decision(&decision, &mut seen)?;
+        ensure!(decision.wake_at.is_none_or(|at| at > self.now), "asked to wake in the past");
         let does_something = !decision.actions.is_empty();
         for action in decision.actions {
             self.check_begin(&action)?;
@@ -162,7 +177,16 @@ impl World {
             let doing = Doing { action, step: 0, seen: None };
             self.coordinator.as_mut().expect("it has just decided").doing.push(doing);
         }
+        let coordinator = self.coordinator.as_mut().expect("it has just decided");
+        coordinator.sleep = (!does_something).then_some(Sleep { until: decision.wake_at });
         Ok(does_something)
+    }
+
+    /// Nothing is under way: does it sleep, and rightly? `false` where it is awake.
+    pub(crate) fn sleeps_rightly(&mut self) -> Check<bool> {
+        let Some(Sleep { until }) = self.coordinator.as_ref().and_then(|c| c.sleep) else { return Ok(false) };
+        ensure!(until.is_some() || !self.look()?, "it sleeps for ever, and there is something to do");
+        Ok(until.is_none_or(|until| self.now < until))
     }
 
     /// One effect of an action that is under way.
@@ -180,7 +204,10 @@ impl World {
                 Ok(())
             }
             Next::Done(Some(event)) if !self.came_too_late(&event) => self.record(event),
-            Next::Done(_) => Ok(()),
+            Next::Done(_) => {
+                self.wake();
+                Ok(())
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan};
 use pleach::core::action::{Action, Subject};
-use pleach::core::change::{Collected, Flag, Landing};
+use pleach::core::change::{Collected, Direction, Flag, Hold, Landing, Refusal};
 use pleach::core::decide::{Decision, HELD_RETRY, decide};
 use pleach::core::event::{Event, Record};
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
@@ -45,6 +45,8 @@ pub(crate) struct Book {
     was_discarded: bool,
     /// Where in the journal its landing was asked for.
     asked: usize,
+    /// Was it asked to be taken back?
+    undoes: bool,
     refused: Option<Timestamp>,
     /// Was a fold of it taken back?
     taken_back: bool,
@@ -67,6 +69,10 @@ impl World {
         let is_work = |action: &Action| !matches!(action, Action::Requeue(_));
         let has_work = self.state().has_work() || !decision.actions.iter().any(is_work);
         ensure!(has_work, "nothing to do, it says, and decides {:?}", decision.actions);
+        // The dearest check, so not each time.
+        if self.now.as_second() % 4 != 0 {
+            return Ok(());
+        }
         let again = decide(self.state(), seen, &self.shape.limits, self.now);
         ensure!(again.actions.is_empty(), "asked again at once: {:?} after {:?}", again.actions, decision.actions);
         Ok(())
@@ -230,9 +236,14 @@ impl World {
             Event::CancelRequested { now, .. } => book.cancelled = Some(*now || book.cancelled == Some(true)),
             Event::Retried { .. } => (book.cancelled, book.retried) = (None, book.retried + 1),
             Event::Discarded { .. } => book.was_discarded = true,
-            Event::FoldRequested { .. } => book.asked = position,
+            Event::FoldRequested { request, .. } => {
+                (book.asked, book.undoes) = (position, request.direction == Direction::Undo);
+            }
             Event::LandingRefused { .. } => {
                 book.refused = Some(record.at);
+                let was_undo = book.undoes;
+                let stands = self.state().task(id).is_some_and(|task| matches!(task.state, S::Folded(_)));
+                ensure!(was_undo == stands, "the landing of {id} is refused: an undo {was_undo}, folded {stands}");
                 self.check_not_landed(id)?;
             }
             Event::LandingMissed { .. } => self.check_not_landed(id)?,
@@ -246,7 +257,7 @@ impl World {
                 self.check_started(*attempt, *base, &book)?;
             }
             Event::Ended { attempt, outcome, result, .. } => {
-                book.asked = position;
+                (book.asked, book.undoes) = (position, false);
                 let book = book.clone();
                 self.check_ended(*attempt, outcome, result, &book)?;
             }
@@ -400,6 +411,10 @@ impl World {
                 let stands = |id: &TaskId| self.state().task(*id).is_some_and(is_fit);
                 ensure!(is_blocked && !task.spec.needs.iter().all(stands), "{} never had its turn", task.id);
             }
+            S::Refused { refusal: Refusal::Held(Hold::Overlap { .. } | Hold::Refused { .. }), .. } => {
+                let is_tried_again = task.spec.fold == FoldPolicy::Auto && task.spec.target.is_some();
+                ensure!(!is_tried_again, "{} is held for ever by what has passed", task.id);
+            }
             S::Folded(folded) if folded.landing.from != folded.landing.to => {
                 let own = self.own(task.attempt_id(folded.attempt))?;
                 let head = self.repo.refs[&folded.target.full()];
@@ -419,6 +434,10 @@ impl World {
             (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.discarded;
         let is_gone = attempt.place == Place::Gone;
         ensure!(is_gone || may_stay, "the worktree of {id} is left over");
+        if attempt.freed && task.state == S::Discarded {
+            let restored = Record { at: self.now, event: Event::Restored { attempt: id } };
+            ensure!(self.state().clone().apply(&restored).is_err(), "{id} is freed, and could be restored");
+        }
         let Some(place) = self.places.get(&id) else { return Ok(()) };
         ensure!(!place.is_running, "the task of {id} is left over");
         let is_clean = !place.files && !place.registered && !self.repo.refs.contains_key(&pin(id));

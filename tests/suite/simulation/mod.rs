@@ -16,6 +16,7 @@ mod ledger;
 mod people;
 mod repo;
 mod rng;
+mod starving;
 mod world;
 
 use std::ops::Range;

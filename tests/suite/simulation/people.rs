@@ -1,12 +1,13 @@
 //! Those who ask for things, and those who push to the target without asking anybody.
 
+use pleach::core::action::Action;
 use pleach::core::change::{Direction, FoldRequest};
 use pleach::core::event::Event;
 use pleach::core::id::{AttemptId, BranchName, TaskId};
 use pleach::core::state::{Task, TaskState as S};
 use pleach::core::task::{CommandLine, FoldPolicy, Priority, Strategy, TaskSpec};
 
-use super::coordinator::{branch, kept};
+use super::coordinator::{Coordinator, branch, kept};
 use super::world::{Check, World};
 
 pub(crate) const TARGETS: [&str; 2] = ["main", "dev"];
@@ -130,7 +131,10 @@ impl World {
 
     /// Somebody pushes to a target: a commit of their own, or the branch of a task that they merged by hand.
     pub(crate) fn somebody_else(&mut self) -> Check {
-        if !self.befalls(self.shape.others_push) {
+        // They like to do it while we land something.
+        let lands = |c: &Coordinator| c.doing.iter().any(|doing| matches!(doing.action, Action::Land(..)));
+        let rate = self.shape.others_push / if self.coordinator.as_ref().is_some_and(lands) { 5 } else { 1 };
+        if !self.befalls(rate) {
             return Ok(());
         }
         let name = format!("refs/heads/{}", self.rng.pick(&TARGETS));

@@ -96,12 +96,12 @@ impl Shape {
         let groups = [("a".to_owned(), 1), ("b".to_owned(), 2)].into();
         Self {
             tasks: 2 + rng.below(9),
-            steps: 60 + rng.below(240),
+            steps: 100 + rng.below(300),
             limits: Limits { tasks: 1 + rng.below(4), groups, disk_floor: 1000 },
-            coordinator_dies: *rng.pick(&[0, 12, 30, 80]),
+            coordinator_dies: *rng.pick(&[0, 20, 50, 150]),
             shim_dies: *rng.pick(&[0, 40, 100]),
             power_fails: *rng.pick(&[0, 0, 100, 200]),
-            others_push: *rng.pick(&[0, 15, 40]),
+            others_push: *rng.pick(&[0, 5, 15]),
             launch_fails: *rng.pick(&[0, 0, 12]),
             held: *rng.pick(&[0, 0, 4]),
         }
@@ -233,11 +233,12 @@ impl World {
             let unlucky = self.rng.below(self.shims.len());
             let shim = self.shims.swap_remove(unlucky);
             self.say(|| format!("kill -9 of the shim of {}", shim.attempt));
+            self.wake();
         }
         match self.rng.below(10) {
-            0 if self.befalls(2) => self.somebody_else(),
-            1 if !self.is_calm => self.somebody_asks(),
-            2..=4 => self.shim_step(),
+            0 => self.somebody_else(),
+            1 | 2 if !self.is_calm => self.somebody_asks(),
+            3 | 4 => self.shim_step(),
             5 | 6 => self.turn(),
             _ => self.advance(),
         }
@@ -255,7 +256,7 @@ impl World {
         }
         for _ in 0..ENOUGH {
             self.step()?;
-            if self.is_idle() && !self.turn_does_something()? && !self.waits_or_cancels()? {
+            if self.is_idle() && self.sleeps_rightly()? && !self.waits_or_cancels()? {
                 return self.check_the_end();
             }
         }
@@ -274,9 +275,8 @@ impl World {
 
     /// Sleep until something is due, or else have enough of tasks that hang.
     fn waits_or_cancels(&mut self) -> Check<bool> {
-        if let Some(at) = self.decide().wake_at {
-            ensure!(at > self.now, "asked to wake at {at}, and it is {}", self.now);
-            self.now = at;
+        if let Some(at) = self.coordinator.as_ref().and_then(|c| c.sleep?.until) {
+            self.now = self.now.max(at);
             return Ok(true);
         }
         let hanging: Vec<_> = self.shims.iter().map(|shim| shim.attempt).collect();
@@ -328,6 +328,7 @@ impl World {
                 let may_run = place.files && place.spec && (!place.claimed || fault == Fault::RunTwice);
                 place.claimed |= may_run;
                 self.say(|| format!("shim of {attempt} {}", if may_run { "locks" } else { "leaves" }));
+                self.wake();
                 may_run.then_some(Phase::Locked)
             }
             Phase::Locked => {
@@ -346,6 +347,7 @@ impl World {
             Phase::LeftOversCommitted(outcome) => {
                 place.exit.get_or_insert((outcome, place.head));
                 self.say(|| format!("shim of {attempt} writes its exit record"));
+                self.wake();
                 None
             }
         })
