@@ -12,7 +12,7 @@ use crate::ops::{Error, ErrorKind};
 ///
 /// # Errors
 /// Where the terminal cannot be read.
-pub fn yes(color: Color, wanted: &[Untrusted]) -> Result<bool, Error> {
+pub(super) fn yes(color: Color, wanted: &[Untrusted]) -> Result<bool, Error> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
     }

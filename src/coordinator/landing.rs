@@ -97,10 +97,7 @@ fn plan_fold(world: &World, entry: &Entry, head: CommitId, who: &Identity) -> Re
 fn fold_message(entry: &Entry, base: CommitId) -> String {
     let task = &entry.task;
     let asked = entry.request.message.as_ref().or(task.spec.message.as_ref()).cloned();
-    let subject = asked.unwrap_or_else(|| match &task.spec.name {
-        Some(name) => format!("{name}: {}", one_line(&task.spec.command.shown())),
-        None => one_line(&task.spec.command.shown()),
-    });
+    let subject = asked.unwrap_or_else(|| subject(task));
     let attempt = task.result_attempt().map_or(1, |attempt| attempt.number);
     format!("{}\n\nPleach-Task: {}\nPleach-Base: {base}\n", subject.trim_end(), task.attempt_id(attempt))
 }
@@ -110,6 +107,15 @@ fn undo_message(entry: &Entry, folded: &Folded) -> String {
     let asked = entry.request.message.clone();
     let subject = asked.unwrap_or_else(|| format!("Undo the fold of task {}", entry.task.id));
     format!("{}\n\nPleach-Undo: {attempt}\nPleach-Fold: {}\n", subject.trim_end(), folded.landing.to)
+}
+
+/// What a task did, as the first line of a message.
+pub(super) fn subject(task: &Task) -> String {
+    let command = task.spec.command.shown();
+    match &task.spec.name {
+        Some(name) => one_line(&format!("{name}: {command}")),
+        None => one_line(&command),
+    }
 }
 
 fn one_line(text: &str) -> String {

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use super::{World, base_pin};
+use super::{World, base_pin, landing};
 use crate::core::change::Collected;
 use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, CommitId};
@@ -127,11 +127,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
     ];
     let explicit = &task.spec.env;
     variables.extend(own.into_iter().filter(|(name, _)| !explicit.contains_key(*name)).map(|(n, v)| (n.to_owned(), v)));
-    let command = task.spec.command.shown();
-    let message = task.spec.message.clone().unwrap_or_else(|| match &task.spec.name {
-        Some(name) => format!("{name}: {command}"),
-        None => command,
-    });
+    let message = task.spec.message.clone().unwrap_or_else(|| landing::subject(task));
     Ok(Spec {
         attempt,
         repository: world.repository.common_dir().into(),
@@ -144,7 +140,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         timeout: task.spec.timeout,
         grace: task.spec.grace,
         log_cap: task.spec.log_cap,
-        message: format!("{message}\n\nPleach-Task: {attempt}\n"),
+        message: format!("{}\n\nPleach-Task: {attempt}\n", message.trim_end()),
     })
 }
 

@@ -1,6 +1,6 @@
 //! The tests that need more than one function: one binary, one folder a topic.
 mod simulation;
 
+mod fold;
 mod git;
 mod support;
-mod fold;

@@ -131,7 +131,9 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName) -> String {
             let needs: Vec<String> = needs.iter().map(ToString::to_string).collect();
             format!("fold them first: `pleach merge {} {task}`", needs.join(" "))
         }
-        Hold::Flagged { .. } => format!("look at it with `pleach diff {task}`, then `pleach merge --accept-flags {task}`"),
+        Hold::Flagged { .. } => {
+            format!("look at it with `pleach diff {task}`, then `pleach merge --accept-flags {task}`")
+        }
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
         Hold::NotConserved { .. } => "this is a bug of pleach or a very odd history: merge it by hand".to_owned(),
         Hold::Refused { .. } => format!("mend that, then `pleach merge {task}` again"),
@@ -144,7 +146,9 @@ pub(super) fn discard(context: &Context, args: &TasksArgs) -> Result<u8, Error> 
     if args.json {
         return answer(|out| print_json(out, &serde_json::json!({ "discarded": ids })));
     }
-    answer(|out| ids.iter().try_for_each(|id| writeln!(out, "task {id} discarded; `pleach restore {id}` takes that back")))
+    answer(|out| {
+        ids.iter().try_for_each(|id| writeln!(out, "task {id} discarded; `pleach restore {id}` takes that back"))
+    })
 }
 
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<u8, Error> {

@@ -15,10 +15,8 @@ use crate::process::clock;
 
 pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
-    let wanted = gc_op::Wanted {
-        older_than: args.older_than.unwrap_or(gc_op::DEFAULT_AGE),
-        keep_bytes: args.keep_bytes,
-    };
+    let wanted =
+        gc_op::Wanted { older_than: args.older_than.unwrap_or(gc_op::DEFAULT_AGE), keep_bytes: args.keep_bytes };
     let items = gc_op::plan(&session, wanted)?;
     let bytes: u64 = items.iter().map(|item| item.bytes).sum();
     if args.yes {
@@ -35,7 +33,9 @@ pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<u8, Error> {
         }
         let total = format!("{}, {}", count(items.len() as u64, "attempt"), size(bytes));
         match (items.is_empty(), args.yes) {
-            (true, _) => writeln!(out, "nothing to free: nothing settled is older than {}", time::span(wanted.older_than * 1000)),
+            (true, _) => {
+                writeln!(out, "nothing to free: nothing settled is older than {}", time::span(wanted.older_than * 1000))
+            }
             (false, true) => writeln!(out, "freed {total}"),
             (false, false) => writeln!(out, "would free {total}; do it with `pleach gc --yes`"),
         }
@@ -44,8 +44,13 @@ pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<u8, Error> {
 
 fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let unit = UNITS.iter().enumerate().rev().find(|(power, _)| bytes >= 1 << (10 * power)).map_or(0, |(power, _)| power);
-    if unit == 0 { format!("{bytes} B") } else { format!("{:.1} {}", bytes as f64 / f64::from(1 << (10 * unit)), UNITS[unit]) }
+    let unit =
+        UNITS.iter().enumerate().rev().find(|(power, _)| bytes >= 1 << (10 * power)).map_or(0, |(power, _)| power);
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{:.1} {}", bytes as f64 / f64::from(1 << (10 * unit)), UNITS[unit])
+    }
 }
 
 pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8, Error> {

@@ -129,7 +129,9 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
     let style = context.style();
     if args.json {
         let lines = difference.lines(&paths)?;
-        return answer(|out| print_json(out, &serde_json::json!({ "task": Which::to_string(&args.task), "files": lines })));
+        return answer(|out| {
+            print_json(out, &serde_json::json!({ "task": Which::to_string(&args.task), "files": lines }))
+        });
     }
     if args.stat || args.name_only {
         let lines = difference.lines(&paths)?;
@@ -140,10 +142,13 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
     }
     let files: Vec<FileDiff> = difference.files(&paths)?.into_iter().map(drawable).collect();
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    let pager = pager::choose(&config::env::paging(), || pager::configured(&context.directory), terminal && !args.no_pager);
+    let pager =
+        pager::choose(&config::env::paging(), || pager::configured(&context.directory), terminal && !args.no_pager);
     let draws = pager.as_ref().is_some_and(|pager| pager.draws_diffs);
-    let options = Options { context: args.unified, color: style.color, words: style.color && !draws, escape: terminal && !draws };
-    let shown = pager::show(pager.as_ref().filter(|_| !files.is_empty()), |out| diff_view::unified(out, &files, options));
+    let options =
+        Options { context: args.unified, color: style.color, words: style.color && !draws, escape: terminal && !draws };
+    let shown =
+        pager::show(pager.as_ref().filter(|_| !files.is_empty()), |out| diff_view::unified(out, &files, options));
     match shown {
         Ok(()) => Ok(0),
         Err(error) => Err(Error::new(ErrorKind::Error, error.to_string(), "try again with `--no-pager`")),

@@ -64,7 +64,8 @@ fn said(session: &mut Session, ids: &[TaskId], json: bool, what: &str) -> Result
     if json {
         let state = session.state()?;
         let live = std::collections::BTreeMap::new();
-        let rows = ids.iter().filter_map(|id| state.task(*id)).map(|task| report::row(&state, task, &live, clock::now()));
+        let rows =
+            ids.iter().filter_map(|id| state.task(*id)).map(|task| report::row(&state, task, &live, clock::now()));
         let rows: Vec<Row> = rows.collect();
         return answer(|out| print_json(out, &rows));
     }
