@@ -102,6 +102,8 @@ struct Status {
     /// Does the worktree surely differ from HEAD?
     surely_differs: bool,
     nested: Vec<Word>,
+    /// Submodules with edits or commits of their own.
+    submodules: Vec<Word>,
 }
 
 impl<'a> Taking<'a> {
@@ -144,7 +146,7 @@ impl<'a> Taking<'a> {
                 self.move_head(tip, status.head)?;
             }
         }
-        self.finish(tip, status.nested)
+        self.finish(tip, [status.nested, status.submodules].concat())
     }
 
     fn finish(self, tip: CommitId, left_out: Vec<Word>) -> Result<Snapshot, GitError> {
@@ -199,9 +201,16 @@ impl<'a> Taking<'a> {
         Ok(parse_status(&answer.stdout, self.base))
     }
 
-    fn ask_status(&self) -> Result<Output, GitError> {
+    fn ask_status(&mut self) -> Result<Output, GitError> {
         let status = self.git().args(["status", "--porcelain=v2", "-z", "--branch", "--no-renames"]);
-        Ok(status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]).output()?)
+        let answer =
+            status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]).output()?;
+        if answer.code == Some(0) {
+            // A directory that cannot be read is a warning, and then it is as if it were not there.
+            let words = answer.stderr.lines().filter(|line| !line.trim().is_empty());
+            self.notes.extend(words.take(50).map(shown));
+        }
+        Ok(answer)
     }
 
     /// An index as a checkout of HEAD makes it, without touching a file.
@@ -330,11 +339,17 @@ fn parse_status(answer: &[u8], base: CommitId) -> Status {
                 Some(repository) => status.nested.push(Word::from(repository.to_vec())),
                 None => (status.is_dirty, status.surely_differs) = (true, true),
             }
-        } else if let [b'1', b' ', staged, unstaged, ..] = line {
+        } else if let [b'1', b' ', staged, unstaged, b' ', submodule, commit, rest @ ..] = line {
             status.is_dirty = true;
+            // Edits inside a submodule are no part of this tree; a commit of it is, by name.
+            let only_inside = *submodule == b'S' && *commit == b'.';
             let both = *staged != b'.' && *unstaged != b'.';
-            status.has_staged_only |= both;
-            status.surely_differs |= !both;
+            status.has_staged_only |= both && *submodule != b'S';
+            status.surely_differs |= !(both || only_inside && *staged == b'.');
+            if *submodule == b'S' && *unstaged != b'.' && *unstaged != b'D' {
+                let path = rest.splitn(7, |byte| *byte == b' ').nth(6).unwrap_or_default();
+                status.submodules.push(Word::from(path.to_vec()));
+            }
         } else if line.starts_with(b"u ") {
             status.is_dirty = true;
         }

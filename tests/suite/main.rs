@@ -1,4 +1,5 @@
 //! The tests that need more than one function: one binary, one folder a topic.
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 mod git;
 mod support;
