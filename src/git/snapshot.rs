@@ -4,7 +4,9 @@
 //! its private directory in any state; where git cannot work with it, a substitute of our own making, which sees
 //! the objects of both, takes its place. The task's own index is replaced only by one that holds the commit, and what only it held is kept before.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::private::{self, Private};
@@ -174,8 +176,7 @@ impl<'a> Taking<'a> {
 
     fn status(&mut self) -> Result<Status, GitError> {
         let _ = fs::remove_file(with_ending(&self.index, ".lock"));
-        let copied = is_file(&self.private.join("index"))
-            && fs::copy(self.private.join("index"), &self.index).is_ok_and(|bytes| bytes > 0);
+        let copied = copy_index(&self.private.join("index"), &self.index);
         if copied {
             let answer = self.ask_status()?;
             if answer.code == Some(0) {
@@ -244,20 +245,22 @@ impl<'a> Taking<'a> {
             let add = git.args(["add", "-A", "--sparse", "--ignore-errors"]);
             add.args(["--pathspec-from-file=-", "--pathspec-file-nul"]).input(paths.clone()).output()
         };
-        let before = fs::read(&self.index).map_err(GitError::file("read", &self.index))?;
+        let before = with_ending(&self.index, ".before");
+        copy_index(&self.index, &before);
         let mut output = add(self.filtered())?;
         // 1 is what it says when some files were left out; with more it has written nothing.
         if !matches!(output.code, Some(0 | 1)) {
             self.notes.push(format!("a filter failed: {}", shown(last_line(&output.stderr))));
-            private::write(&self.index, &before)?;
+            copy_index(&before, &self.index);
             let _ = fs::remove_file(with_ending(&self.index, ".lock"));
             self.unfiltered = self.without_filters()?;
             output = add(self.git())?;
             if !matches!(output.code, Some(0 | 1)) {
                 return expect(output, "add").map(|_| ());
             }
-            filters::retry(&|| self.git(), &|| self.filtered(), self.worktree, &before, &self.index)?;
+            filters::retry(&|| self.git(), &|| self.filtered(), self.worktree, &before)?;
         }
+        let _ = fs::remove_file(&before);
         let words = output.stderr.lines().filter(|line| !line.trim().is_empty());
         self.notes.extend(words.take(50).map(shown));
         Ok(())
@@ -371,8 +374,19 @@ fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-fn is_file(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+/// Copy an index, with its time: a file that was edited in the same instant in which the index was written is
+/// told from one that was not by comparing with that time, and by nothing else where the size is the same.
+fn copy_index(from: &Path, to: &Path) -> bool {
+    let copy = || {
+        let meta = fs::symlink_metadata(from)?;
+        if !meta.is_file() || fs::copy(from, to)? == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        // The copy has the mode of what a task left, too.
+        fs::set_permissions(to, fs::Permissions::from_mode(0o600))?;
+        File::options().write(true).open(to)?.set_modified(meta.modified()?)
+    };
+    copy().is_ok()
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

@@ -76,6 +76,29 @@ fn edits_new_files_and_deletions_are_kept_against_hooks_signers_and_locks() {
 }
 
 #[test]
+fn an_edit_of_the_same_size_in_the_same_instant_is_kept() {
+    let world = World::new(&[]);
+    let place = world.launch("1.1");
+    let file = place.worktree.join("src/a");
+    put(&file, "first edit\n");
+    git(&place.worktree, &["commit", "-qam", "one"]);
+    // What a fast task does within one tick of the file system's clock, made certain.
+    let written = fs::metadata(place.private.join("index")).unwrap().modified().unwrap();
+    git(&place.worktree, &["config", "core.trustctime", "false"]);
+    for set in [&file, &place.private.join("index")] {
+        fs::File::options().write(true).open(set).unwrap().set_modified(written).unwrap();
+    }
+    git(&place.worktree, &["update-index", "--refresh"]);
+    let entry = fs::metadata(&file).unwrap().modified().unwrap();
+    put(&file, "other edit\n");
+    for set in [&file, &place.private.join("index")] {
+        fs::File::options().write(true).open(set).unwrap().set_modified(entry).unwrap();
+    }
+    let snapshot = take(&world, &place);
+    assert_eq!(shows(&world, snapshot.tip, "src/a"), "other edit\n");
+}
+
+#[test]
 fn an_index_in_any_state_loses_no_file() {
     for state in ["missing", "corrupt", "empty", "conflicted", "a directory"] {
         let world = World::new(&[]);
