@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use pleach::core::id::CommitId;
 use pleach::core::word::Word;
@@ -82,18 +83,17 @@ fn an_edit_of_the_same_size_in_the_same_instant_is_kept() {
     let file = place.worktree.join("src/a");
     put(&file, "first edit\n");
     git(&place.worktree, &["commit", "-qam", "one"]);
-    // What a fast task does within one tick of the file system's clock, made certain.
-    let written = fs::metadata(place.private.join("index")).unwrap().modified().unwrap();
+    // What a fast task does within one tick of the file system's clock, made certain: the file, its entry in
+    // the index and the index itself all have one time.
+    let index = place.private.join("index");
+    let instant = fs::metadata(&index).unwrap().modified().unwrap() - Duration::from_secs(60);
+    let set = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_modified(instant).unwrap();
     git(&place.worktree, &["config", "core.trustctime", "false"]);
-    for set in [&file, &place.private.join("index")] {
-        fs::File::options().write(true).open(set).unwrap().set_modified(written).unwrap();
-    }
+    set(&file);
     git(&place.worktree, &["update-index", "--refresh"]);
-    let entry = fs::metadata(&file).unwrap().modified().unwrap();
     put(&file, "other edit\n");
-    for set in [&file, &place.private.join("index")] {
-        fs::File::options().write(true).open(set).unwrap().set_modified(entry).unwrap();
-    }
+    set(&file);
+    set(&index);
     let snapshot = take(&world, &place);
     assert_eq!(shows(&world, snapshot.tip, "src/a"), "other edit\n");
 }
