@@ -1,6 +1,5 @@
 //! After a filter failed: which files it did work for.
 
-use std::fs;
 use std::path::Path;
 
 use super::GitError;
@@ -8,7 +7,7 @@ use crate::core::word::Word;
 use crate::process::Tool;
 use crate::process::tool::fields;
 
-/// The index holds every changed file unfiltered. Put the filtered content of those in whose filter works.
+/// The index holds every changed file unfiltered; `before` is the index as it was. Put the filtered content of those in whose filter works.
 /// One process a filtered file: this is the way of last resort. `git` runs no filter, `filtered` does.
 ///
 /// # Errors
@@ -17,14 +16,10 @@ pub(super) fn retry(
     git: &dyn Fn() -> Tool,
     filtered: &dyn Fn() -> Tool,
     worktree: &Path,
-    before: &[u8],
-    index: &Path,
+    before: &Path,
 ) -> Result<(), GitError> {
     let entries = git().args(["ls-files", "-s", "-z"]).run()?;
-    let scratch = index.with_extension("before");
-    super::private::write(&scratch, before)?;
-    let old = git().env("GIT_INDEX_FILE", &scratch).args(["ls-files", "-s", "-z"]).output()?.stdout;
-    let _ = fs::remove_file(&scratch);
+    let old = git().env("GIT_INDEX_FILE", before).args(["ls-files", "-s", "-z"]).output()?.stdout;
     let old: std::collections::HashSet<&[u8]> = fields(&old).collect();
     let changed: Vec<(&[u8], &[u8])> =
         fields(&entries).filter(|entry| !old.contains(entry)).filter_map(split).collect();

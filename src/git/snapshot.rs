@@ -4,7 +4,9 @@
 //! its private directory in any state; where git cannot work with it, a substitute of our own making, which sees
 //! the objects of both, takes its place. The task's own index is replaced only by one that holds the commit, and what only it held is kept before.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::private::{self, Private};
@@ -102,6 +104,8 @@ struct Status {
     /// Does the worktree surely differ from HEAD?
     surely_differs: bool,
     nested: Vec<Word>,
+    /// Submodules with edits or commits of their own.
+    submodules: Vec<Word>,
 }
 
 impl<'a> Taking<'a> {
@@ -144,7 +148,7 @@ impl<'a> Taking<'a> {
                 self.move_head(tip, status.head)?;
             }
         }
-        self.finish(tip, status.nested)
+        self.finish(tip, [status.nested, status.submodules].concat())
     }
 
     fn finish(self, tip: CommitId, left_out: Vec<Word>) -> Result<Snapshot, GitError> {
@@ -172,8 +176,7 @@ impl<'a> Taking<'a> {
 
     fn status(&mut self) -> Result<Status, GitError> {
         let _ = fs::remove_file(with_ending(&self.index, ".lock"));
-        let copied = is_file(&self.private.join("index"))
-            && fs::copy(self.private.join("index"), &self.index).is_ok_and(|bytes| bytes > 0);
+        let copied = copy_index(&self.private.join("index"), &self.index);
         if copied {
             let answer = self.ask_status()?;
             if answer.code == Some(0) {
@@ -199,9 +202,16 @@ impl<'a> Taking<'a> {
         Ok(parse_status(&answer.stdout, self.base))
     }
 
-    fn ask_status(&self) -> Result<Output, GitError> {
+    fn ask_status(&mut self) -> Result<Output, GitError> {
         let status = self.git().args(["status", "--porcelain=v2", "-z", "--branch", "--no-renames"]);
-        Ok(status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]).output()?)
+        let answer =
+            status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]).output()?;
+        if answer.code == Some(0) {
+            // A directory that cannot be read is a warning, and then it is as if it were not there.
+            let words = answer.stderr.lines().filter(|line| !line.trim().is_empty());
+            self.notes.extend(words.take(50).map(shown));
+        }
+        Ok(answer)
     }
 
     /// An index as a checkout of HEAD makes it, without touching a file.
@@ -235,20 +245,22 @@ impl<'a> Taking<'a> {
             let add = git.args(["add", "-A", "--sparse", "--ignore-errors"]);
             add.args(["--pathspec-from-file=-", "--pathspec-file-nul"]).input(paths.clone()).output()
         };
-        let before = fs::read(&self.index).map_err(GitError::file("read", &self.index))?;
+        let before = with_ending(&self.index, ".before");
+        copy_index(&self.index, &before);
         let mut output = add(self.filtered())?;
         // 1 is what it says when some files were left out; with more it has written nothing.
         if !matches!(output.code, Some(0 | 1)) {
             self.notes.push(format!("a filter failed: {}", shown(last_line(&output.stderr))));
-            private::write(&self.index, &before)?;
+            copy_index(&before, &self.index);
             let _ = fs::remove_file(with_ending(&self.index, ".lock"));
             self.unfiltered = self.without_filters()?;
             output = add(self.git())?;
             if !matches!(output.code, Some(0 | 1)) {
                 return expect(output, "add").map(|_| ());
             }
-            filters::retry(&|| self.git(), &|| self.filtered(), self.worktree, &before, &self.index)?;
+            filters::retry(&|| self.git(), &|| self.filtered(), self.worktree, &before)?;
         }
+        let _ = fs::remove_file(&before);
         let words = output.stderr.lines().filter(|line| !line.trim().is_empty());
         self.notes.extend(words.take(50).map(shown));
         Ok(())
@@ -330,11 +342,17 @@ fn parse_status(answer: &[u8], base: CommitId) -> Status {
                 Some(repository) => status.nested.push(Word::from(repository.to_vec())),
                 None => (status.is_dirty, status.surely_differs) = (true, true),
             }
-        } else if let [b'1', b' ', staged, unstaged, ..] = line {
+        } else if let [b'1', b' ', staged, unstaged, b' ', submodule, commit, rest @ ..] = line {
             status.is_dirty = true;
+            // Edits inside a submodule are no part of this tree; a commit of it is, by name.
+            let only_inside = *submodule == b'S' && *commit == b'.';
             let both = *staged != b'.' && *unstaged != b'.';
-            status.has_staged_only |= both;
-            status.surely_differs |= !both;
+            status.has_staged_only |= both && *submodule != b'S';
+            status.surely_differs |= !(both || only_inside && *staged == b'.');
+            if *submodule == b'S' && *unstaged != b'.' && *unstaged != b'D' {
+                let path = rest.splitn(7, |byte| *byte == b' ').nth(6).unwrap_or_default();
+                status.submodules.push(Word::from(path.to_vec()));
+            }
         } else if line.starts_with(b"u ") {
             status.is_dirty = true;
         }
@@ -356,8 +374,19 @@ fn last_line(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-fn is_file(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file())
+/// Copy an index, with its time: a file that was edited in the same instant in which the index was written is
+/// told from one that was not by comparing with that time, and by nothing else where the size is the same.
+fn copy_index(from: &Path, to: &Path) -> bool {
+    let copy = || {
+        let meta = fs::symlink_metadata(from)?;
+        if !meta.is_file() || fs::copy(from, to)? == 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        // The copy has the mode of what a task left, too.
+        fs::set_permissions(to, fs::Permissions::from_mode(0o600))?;
+        File::options().write(true).open(to)?.set_modified(meta.modified()?)
+    };
+    copy().is_ok()
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

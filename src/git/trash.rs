@@ -132,7 +132,7 @@ mod tests {
         fs::create_dir_all(&other).unwrap();
         fs::File::create(other.join("kept")).unwrap();
         symlink(&other, trash.join("a/link")).unwrap();
-        fs::set_permissions(trash.join("a/closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(trash.join("a/closed"), fs::Permissions::from_mode(0o0)).unwrap();
         // Deeper than any path may be long, and than there are descriptors.
         let mut at = open(rustix::fs::CWD, trash.as_os_str()).unwrap();
         for _ in 0..3000 {

@@ -13,8 +13,11 @@ use pleach::git::worktree::Place;
 
 use crate::support::repo::{World, git, git_with, put};
 
+/// Mode, name, object.
+type Entry<'a> = (&'a str, &'a str, &'a str);
+
 /// A tree with these entries as bytes, in the private repository, whatever git thinks of it.
-fn tree(place: &Place, entries: &[(&str, &str, &str)]) -> String {
+fn tree(place: &Place, entries: &[Entry<'_>]) -> String {
     let mut bytes = Vec::new();
     for (mode, name, id) in entries {
         bytes.extend(format!("{mode} {name}\0").bytes());
@@ -61,7 +64,7 @@ fn hostile_trees_and_modules_are_refused() {
     let link = blob(&place, "../../target");
     let option = blob(&place, "[submodule \"x\"]\n\tpath = x\n\turl = -u./payload\n");
     let name = blob(&place, "[submodule \"../../hooks\"]\n\tpath = x\n\turl = ./x\n");
-    let cases: &[(&str, Vec<(&str, &str, &str)>)] = &[
+    let cases: &[(&str, Vec<Entry<'_>>)] = &[
         ("A27 .git", vec![("40000", ".git", &inner)]),
         ("A28 .GIT", vec![("40000", ".GIT", &inner)]),
         ("A28 git~1", vec![("40000", "git~1", &inner)]),

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use pleach::core::id::CommitId;
 use pleach::core::word::Word;
@@ -73,6 +74,28 @@ fn edits_new_files_and_deletions_are_kept_against_hooks_signers_and_locks() {
     assert_eq!(tree, "-new dir/\u{e9}\n\0.gitignore\0readme\0src/a\0");
     let body = git(&place.worktree, &["log", "-1", "--format=%P %an %ae %B", &snapshot.tip.to_string()]);
     assert_eq!(body.trim(), format!("{base} A U Thor author@example.com left"));
+}
+
+#[test]
+fn an_edit_of_the_same_size_in_the_same_instant_is_kept() {
+    let world = World::new(&[]);
+    let place = world.launch("1.1");
+    let file = place.worktree.join("src/a");
+    put(&file, "first edit\n");
+    git(&place.worktree, &["commit", "-qam", "one"]);
+    // What a fast task does within one tick of the file system's clock, made certain: the file, its entry in
+    // the index and the index itself all have one time.
+    let index = place.private.join("index");
+    let instant = fs::metadata(&index).unwrap().modified().unwrap() - Duration::from_secs(60);
+    let set = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_modified(instant).unwrap();
+    git(&place.worktree, &["config", "core.trustctime", "false"]);
+    set(&file);
+    git(&place.worktree, &["update-index", "--refresh"]);
+    put(&file, "other edit\n");
+    set(&file);
+    set(&index);
+    let snapshot = take(&world, &place);
+    assert_eq!(shows(&world, snapshot.tip, "src/a"), "other edit\n");
 }
 
 #[test]
@@ -258,13 +281,42 @@ fn a_filter_that_fails_and_a_file_that_cannot_be_read_stop_nothing_else() {
     let place = world.launch("2.1");
     put(&place.worktree.join("src/a"), "edited\n");
     put(&place.worktree.join("closed"), "secret");
-    fs::set_permissions(place.worktree.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.worktree.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     // Root reads everything.
     if fs::File::open(place.worktree.join("closed")).is_err() {
         let snapshot = take(&world, &place);
         assert_eq!(shows(&world, snapshot.tip, "src/a"), "edited\n");
         assert!(snapshot.notes.iter().any(|note| note.contains("closed")), "{snapshot:?}");
     }
+}
+
+#[test]
+fn work_inside_a_submodule_is_named() {
+    let world = World::new(&[]);
+    let module = world.root.join("module");
+    fs::create_dir(&module).unwrap();
+    git(&module, &["init", "-q", "-b", "main"]);
+    put(&module.join("file"), "1\n");
+    git(&module, &["add", "-A"]);
+    git(&module, &["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qm", "module"]);
+    let allow = ["-c", "protocol.file.allow=always"];
+    world.run(&[&allow[..], &["submodule", "--quiet", "add", module.to_str().unwrap(), "mod ule"]].concat());
+    world.run(&["commit", "-qm", "submodule"]);
+    let before = world.fingerprint();
+    let place = world.launch("1.1");
+    assert_eq!(take(&world, &place).tip, world.head());
+    git(&place.worktree, &[&allow[..], &["submodule", "--quiet", "update", "--init"]].concat());
+    assert_eq!(take(&world, &place).left_out, []);
+    let inner = place.worktree.join("mod ule");
+    put(&inner.join("file"), "2\n");
+    let edited = take(&world, &place);
+    assert_eq!((edited.tip, edited.left_out), (world.head(), vec![Word::from("mod ule")]));
+    git(&inner, &["-c", "user.name=x", "-c", "user.email=x@y", "commit", "-qam", "inner"]);
+    let snapshot = snapshot::take(&world.repo(), &place, world.head(), "left").unwrap();
+    assert_eq!(snapshot.left_out, [Word::from("mod ule")]);
+    let names = git(&place.worktree, &["diff", "--name-only", "main", &snapshot.tip.to_string()]);
+    assert_eq!(names, "mod ule\n");
+    assert_eq!(world.fingerprint(), before);
 }
 
 #[test]
