@@ -323,10 +323,25 @@ fn is_our_index(checkout: &CheckoutOf, change: &TreeChange, path: &Path, bytes: 
     if !bytes.starts_with(SIGNATURE) && !SIGNATURE.starts_with(bytes) {
         return Ok(false);
     }
-    let Some(index) = read_index(checkout, Some(path))?.filter(|_| !bytes.is_empty()) else { return Ok(true) };
+    if is_torn(checkout, path, bytes)? {
+        return Ok(true);
+    }
+    let Some(index) = read_index(checkout, Some(path))? else { return Ok(true) };
     let mut sides = change.entries.iter();
     let all_new = sides.clone().all(|(path, (_, new))| index.get(path) == new.as_ref());
     Ok(all_new || sides.all(|(path, (old, _))| index.get(path) == old.as_ref()))
+}
+
+/// Does the index end before it has all the entries that its head promises? (Git reads on into nothing: it does not
+/// verify the checksum.)
+fn is_torn(checkout: &CheckoutOf, path: &Path, bytes: &[u8]) -> Result<bool, GitError> {
+    let Some(promised) = bytes.get(8..12) else { return Ok(true) };
+    let promised = promised.iter().fold(0, |count: usize, byte| count << 8 | usize::from(*byte));
+    let asked = checkout.git().env("GIT_INDEX_FILE", path).args(["ls-files", "--sparse", "--stage", "-z"]);
+    let output = asked.output()?;
+    let is_whole = |line: &[u8]| !line.ends_with(b"\t") && !line.starts_with(b"000000");
+    let entries = fields(&output.stdout).filter(|line| is_whole(line)).count();
+    Ok(output.code != Some(0) || entries != promised)
 }
 
 fn put_aside(
