@@ -15,6 +15,7 @@ mod commit;
 mod conserve;
 pub mod diff;
 pub mod fold;
+mod live;
 pub mod merge;
 pub mod refs;
 pub mod repository;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::checkout::{CheckoutOf, Entry, TreeChange, files_below, parents};
 use super::fold::{FoldLock, read_if_there};
+use super::live::quoted;
 use super::{GitError, Repository};
 use crate::core::change::Landing;
 use crate::core::id::CommitId;
@@ -247,24 +248,10 @@ fn hash_files(checkout: &CheckoutOf, paths: &[Word]) -> Result<BTreeMap<Word, St
     if paths.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let names: Vec<u8> = paths.iter().flat_map(quoted).collect();
+    let names: Vec<u8> = paths.iter().flat_map(|path| [&quoted(path.as_bytes())[..], b"\n"].concat()).collect();
     let asked = checkout.git().args(["-c", "core.safecrlf=false", "hash-object", "--stdin-paths"]);
     let answer = String::from_utf8_lossy(&asked.input(names).run()?).into_owned();
     Ok(paths.iter().cloned().zip(answer.lines().map(str::to_owned)).collect())
-}
-
-/// A path in git's own quotes, as a line.
-fn quoted(path: &Word) -> Vec<u8> {
-    let mut line = vec![b'"'];
-    for byte in path.as_bytes() {
-        match byte {
-            b'"' | b'\\' => line.extend([b'\\', *byte]),
-            b' '..=b'~' => line.push(*byte),
-            _ => line.extend(format!("\\{byte:03o}").into_bytes()),
-        }
-    }
-    line.extend(b"\"\n");
-    line
 }
 
 /// All entries of an index; `None` where it cannot be read as one. An unmerged path has an entry that equals no other.
@@ -387,14 +374,4 @@ fn is_in_use(lock: &Path, checkouts: &[CheckoutOf]) -> bool {
         }
     }
     !seen_any
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_quoted_as_git_reads_them() {
-        assert_eq!(quoted(&Word::from(b"a \"b\"\\\n\xff".to_vec())), b"\"a \\\"b\\\"\\\\\\012\\377\"\n");
-    }
 }
