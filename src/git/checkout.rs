@@ -152,10 +152,13 @@ impl Entry {
     }
 }
 
+/// The old entry of a path, and the new one.
+pub(super) type Sides = (Option<Entry>, Option<Entry>);
+
 /// What a landing changes: each path with its old and its new entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct TreeChange {
-    pub(super) entries: BTreeMap<Word, (Option<Entry>, Option<Entry>)>,
+    pub(super) entries: BTreeMap<Word, Sides>,
 }
 
 impl TreeChange {

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::checkout::{CheckoutOf, Entry, TreeChange, files_below, parents};
+use super::checkout::{CheckoutOf, Entry, Sides, TreeChange, files_below, parents};
 use super::fold::{FoldLock, read_if_there};
 use super::live::quoted;
 use super::{GitError, Repository};
@@ -74,9 +74,8 @@ pub(super) enum Restored {
 /// Take back what a cut-off `read-tree` left in a checkout.
 pub(super) fn restore(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeChange) -> Result<Restored, GitError> {
     let index = read_index(checkout, None)?.unwrap_or_default();
-    let is_at = |side: fn(&(Option<Entry>, Option<Entry>)) -> &Option<Entry>| {
-        let differs =
-            |(path, sides): &(&Word, &(Option<Entry>, Option<Entry>))| index.get(*path) != side(sides).as_ref();
+    let is_at = |side: fn(&Sides) -> &Option<Entry>| {
+        let differs = |(path, sides): &(&Word, &Sides)| index.get(*path) != side(sides).as_ref();
         change.entries.iter().filter(differs).map(|(path, _)| path.clone()).collect::<Vec<_>>()
     };
     let not_old = is_at(|(old, _)| old);
