@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::fold::read_if_there;
+use super::fold::{FoldLock, read_if_there};
 use super::{GitError, Repository};
 use crate::core::change::Hold;
 use crate::core::id::{BranchName, CommitId};
@@ -152,10 +152,13 @@ impl Entry {
     }
 }
 
+/// The old entry of a path, and the new one.
+pub(super) type Sides = (Option<Entry>, Option<Entry>);
+
 /// What a landing changes: each path with its old and its new entry.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct TreeChange {
-    pub(super) entries: BTreeMap<Word, (Option<Entry>, Option<Entry>)>,
+    pub(super) entries: BTreeMap<Word, Sides>,
 }
 
 impl TreeChange {
@@ -201,9 +204,9 @@ impl TreeChange {
 }
 
 /// The paths that a landing would touch and that hold something of the user: edited, staged, untracked or ignored.
-pub(super) fn in_the_way(checkout: &CheckoutOf, change: &TreeChange) -> Result<Vec<Word>, GitError> {
+pub(super) fn in_the_way(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeChange) -> Result<Vec<Word>, GitError> {
     let mut found: BTreeSet<Word> = BTreeSet::new();
-    for path in edited_or_staged(checkout)? {
+    for path in edited_or_staged(lock, checkout)? {
         let is_above = parents(&path).any(|above| matches!(change.entries.get(&above), Some((None, Some(_)))));
         if change.entries.contains_key(&path) || is_above || change.reaches_below(&path) {
             found.insert(path);
@@ -238,9 +241,10 @@ pub(super) fn in_the_way(checkout: &CheckoutOf, change: &TreeChange) -> Result<V
 
 /// All tracked paths that differ between HEAD and the index, or the index and the files. The index is refreshed, so
 /// that a file that was only touched is not in `read-tree`'s way.
-fn edited_or_staged(checkout: &CheckoutOf) -> Result<Vec<Word>, GitError> {
+fn edited_or_staged(lock: &FoldLock, checkout: &CheckoutOf) -> Result<Vec<Word>, GitError> {
     let asked = checkout.git().env("GIT_OPTIONAL_LOCKS", "1").args(["status", "--porcelain=v2", "-z"]);
-    let answer = asked.args(["--untracked-files=no", "--no-renames", "--ignore-submodules=dirty"]).run()?;
+    let asked = asked.args(["--untracked-files=no", "--no-renames", "--ignore-submodules=dirty"]);
+    let answer = lock.answer(asked)?;
     let path = |line: &[u8]| {
         let skipped = match line.first()? {
             b'1' => 8,

@@ -126,8 +126,31 @@ mod tests {
             let words = renames.destinations(&Word::from(path));
             words.iter().map(Word::shown).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(places("a/x/new"), "b/x/new sub/a/x/new");
+        assert_eq!(places("a/x/new"), "b/x/new b/x/new sub/a/x/new");
         assert_eq!(places("a/new"), "b/new sub/a/new");
         assert_eq!(places("top"), "sub/top sub/top");
+    }
+    /// A merge made on a wrong base takes back what others did: the tree of the tip, on a head that has moved on.
+    #[test]
+    fn work_of_others_is_not_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = Repository::at(dir.path());
+        repo.git().args(["init", "-q", "--bare"]).run().unwrap();
+        let commit = |files: &[(&str, &str)], parents: &[CommitId]| -> CommitId {
+            let blob = |text: &str| repo.git().args(["hash-object", "-w", "--stdin"]).input(text).line().unwrap();
+            let entries: String =
+                files.iter().map(|(name, text)| format!("100644 blob {}\t{name}\n", blob(text))).collect();
+            let tree = repo.git().arg("mktree").input(entries).line().unwrap();
+            let me = ["-c", "user.name=me", "-c", "user.email=me@localhost", "commit-tree", "-m", "x", &tree];
+            let tool = parents.iter().fold(repo.git().args(me), |tool, parent| tool.arg("-p").arg(parent.to_string()));
+            tool.line().unwrap().parse().unwrap()
+        };
+        let base = commit(&[("a", "1"), ("b", "1")], &[]);
+        let tip = commit(&[("a", "2"), ("b", "1")], &[base]);
+        let head = commit(&[("a", "1"), ("b", "2"), ("c", "new")], &[base]);
+        let right = commit(&[("a", "2"), ("b", "2"), ("c", "new")], &[head]);
+        let wrong = commit(&[("a", "2"), ("b", "1")], &[head]);
+        assert_eq!(beyond(&repo, head, right, &[base], tip).unwrap(), []);
+        assert_eq!(beyond(&repo, head, wrong, &[base], tip).unwrap(), ["b", "c"].map(Word::from));
     }
 }

@@ -1,10 +1,17 @@
 //! What differs, for people: whole contents of both sides, and counts of lines.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
 
+use super::live::always_quoted;
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
+use crate::process::Tool;
+use crate::process::tool::fields;
+
+pub use super::live::tree_of_files;
 
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +31,15 @@ impl From<CommitId> for Side {
 impl From<TreeId> for Side {
     fn from(id: TreeId) -> Self {
         Self::Tree(id)
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Commit(id) => id.fmt(f),
+            Self::Tree(id) => id.fmt(f),
+        }
     }
 }
 
@@ -112,38 +128,238 @@ impl<'a> Reader<'a> {
     /// As [`between`].
     pub fn between(
         &self,
-        _from: impl Into<Side>,
-        _to: impl Into<Side>,
-        _paths: &[Word],
+        from: impl Into<Side>,
+        to: impl Into<Side>,
+        paths: &[Word],
     ) -> Result<Vec<FileDiff>, GitError> {
-        let _ = (self.repo, self.objects);
-        Ok(Vec::new())
+        let sides = [from.into(), to.into()];
+        match self.library()? {
+            Some(library) => by_library::between(&library, sides, paths),
+            None => self.between_by_git(sides, paths),
+        }
     }
 
     /// As [`stat`].
     ///
     /// # Errors
     /// As [`between`].
-    pub fn stat(
-        &self,
-        _from: impl Into<Side>,
-        _to: impl Into<Side>,
-        _paths: &[Word],
-    ) -> Result<Vec<FileStat>, GitError> {
-        Ok(Vec::new())
+    pub fn stat(&self, from: impl Into<Side>, to: impl Into<Side>, paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
+        let sides = [from.into(), to.into()];
+        match self.library()? {
+            Some(library) => by_library::stat(&library, sides, paths),
+            None => self.stat_by_git(sides, paths),
+        }
+    }
+
+    fn library(&self) -> Result<Option<git2::Repository>, GitError> {
+        let Some(library) = self.repo.library() else { return Ok(None) };
+        if let Some(objects) = self.objects {
+            let Some(path) = objects.to_str() else { return Ok(None) };
+            library.odb()?.add_disk_alternate(path)?;
+        }
+        Ok(Some(library))
+    }
+
+    fn git(&self) -> Tool {
+        let tool = self.repo.git().arg("--literal-pathspecs");
+        match self.objects {
+            Some(objects) => tool.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", always_quoted(objects)),
+            None => tool,
+        }
+    }
+
+    fn diff_tree(&self, format: &[&str], sides: [Side; 2], paths: &[Word]) -> Result<Vec<u8>, GitError> {
+        let tool = self.git().args(["diff-tree", "-r", "-z", "-M", "--no-abbrev"]).args(format);
+        let tool = tool.args(sides.map(|side| side.to_string())).arg("--");
+        Ok(tool.args(paths.iter().map(Word::as_os_str)).run()?)
+    }
+
+    fn between_by_git(&self, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileDiff>, GitError> {
+        let answer = self.diff_tree(&["--raw"], sides, paths)?;
+        let mut words = fields(&answer);
+        let mut found = Vec::new();
+        while let (Some(head), Some(path)) = (words.next(), words.next()) {
+            let text = String::from_utf8_lossy(head).into_owned();
+            let parts: Vec<&str> = text.trim_start_matches(':').split(' ').collect();
+            let [old_mode, new_mode, old, new, status] = parts[..] else {
+                return Err(GitError::Answer { command: "diff-tree", answer: text });
+            };
+            let is_two = status.starts_with(['R', 'C']);
+            let second = if is_two { words.next().unwrap_or(path) } else { path };
+            let mode = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode != 0);
+            let side = |mode: Option<u32>, object: &str, path: &[u8]| {
+                mode.map(|mode| (Word::from(path.to_vec()), mode, object.to_owned()))
+            };
+            found.push((side(mode(old_mode), old, path), side(mode(new_mode), new, second)));
+        }
+        let is_blob = |side: &&(Word, u32, String)| side.1 != GITLINK;
+        let blobs = found.iter().flat_map(|(old, new)| [old, new]).flatten().filter(is_blob);
+        let contents = self.contents(&blobs.map(|(_, _, object)| object.as_str()).collect())?;
+        let content = |mode: u32, object: &str| match mode {
+            GITLINK => gitlink(object),
+            _ => contents.get(object).cloned().unwrap_or_default(),
+        };
+        let file = |(old, new)| FileDiff::of(whole(old, &content), whole(new, &content));
+        Ok(found.into_iter().map(file).collect())
+    }
+
+    /// The blobs by their names.
+    fn contents(&self, objects: &BTreeSet<&str>) -> Result<BTreeMap<String, Vec<u8>>, GitError> {
+        if objects.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let asked: String = objects.iter().map(|object| format!("{object}\n")).collect();
+        let answer = self.git().args(["cat-file", "--batch"]).input(asked).run()?;
+        let mut contents = BTreeMap::new();
+        let mut rest = answer.as_slice();
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let head = String::from_utf8_lossy(&rest[..end]).into_owned();
+            let size = match head.split(' ').collect::<Vec<_>>()[..] {
+                [_, "blob", size] => size.parse().ok(),
+                _ => None,
+            };
+            let body: Option<&[u8]> = size.and_then(|size: usize| rest.get(end + 1..end + 1 + size));
+            let Some(body) = body else { return Err(GitError::Answer { command: "cat-file", answer: head }) };
+            let object = head.split(' ').next().unwrap_or_default().to_owned();
+            contents.insert(object, body.to_vec());
+            rest = rest.get(end + 2 + body.len()..).unwrap_or_default();
+        }
+        Ok(contents)
+    }
+
+    fn stat_by_git(&self, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
+        let answer = self.diff_tree(&["--numstat"], sides, paths)?;
+        let mut words = answer.split(|byte| *byte == 0);
+        let mut found = Vec::new();
+        while let Some(head) = words.next().filter(|head| !head.is_empty()) {
+            let parts: Vec<&[u8]> = head.splitn(3, |byte| *byte == b'\t').collect();
+            let [added, removed, path] = parts[..] else {
+                let answer = String::from_utf8_lossy(head).into_owned();
+                return Err(GitError::Answer { command: "diff-tree", answer });
+            };
+            // A rename has an empty path here, and both of its paths behind.
+            let (old_path, path) = match path.is_empty() {
+                true => (words.next().map(|old| Word::from(old.to_vec())), words.next().unwrap_or_default()),
+                false => (None, path),
+            };
+            let count = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+            found.push(FileStat {
+                path: Word::from(path.to_vec()),
+                old_path,
+                insertions: count(added).unwrap_or(0),
+                deletions: count(removed).unwrap_or(0),
+                binary: added == b"-",
+            });
+        }
+        Ok(found)
     }
 }
 
-/// The files of a running task as a tree, and the directory of objects to read it from (see [`Reader::with`]).
-///
-/// # Errors
-/// Where git cannot be run, or a file vanishes again and again while it is read.
-pub fn tree_of_files(
-    _repo: &Repository,
-    _private_objects: &Path,
-    _worktree: &Path,
-    _base: CommitId,
-    _scratch: &Path,
-) -> Result<(TreeId, PathBuf), GitError> {
-    Err(GitError::Answer { command: "write-tree", answer: String::new() })
+const GITLINK: u32 = 0o160_000;
+
+/// Beyond this, nobody reads it as text.
+const LARGEST: usize = 8 << 20;
+
+/// How far into a file git looks for a NUL.
+const LOOKED_AT: usize = 8000;
+
+/// A path, its mode and its content.
+type Whole = (Word, u32, Vec<u8>);
+
+fn whole(side: Option<(Word, u32, String)>, content: &impl Fn(u32, &str) -> Vec<u8>) -> Option<Whole> {
+    side.map(|(path, mode, object)| {
+        let bytes = content(mode, &object);
+        (path, mode, bytes)
+    })
+}
+
+fn gitlink(object: &str) -> Vec<u8> {
+    format!("Subproject commit {object}\n").into_bytes()
+}
+
+impl FileDiff {
+    fn of(old: Option<Whole>, new: Option<Whole>) -> Self {
+        let is_binary = |bytes: &[u8]| bytes.len() > LARGEST || bytes[..bytes.len().min(LOOKED_AT)].contains(&0);
+        let binary = old.iter().chain(&new).any(|(_, _, bytes)| is_binary(bytes));
+        let split = |side: Option<Whole>| match side {
+            Some((path, mode, bytes)) => (Some(path), Some(mode), Some(bytes).filter(|_| !binary)),
+            None => (None, None, None),
+        };
+        let (old_path, old_mode, old) = split(old);
+        let (new_path, new_mode, new) = split(new);
+        Self { old_path, new_path, old_mode, new_mode, binary, old, new }
+    }
+}
+
+/// The same by the library: no process, for the repositories that it can open.
+mod by_library {
+    use git2::{Delta, Diff, DiffDelta, DiffFile, DiffFindOptions, DiffOptions, Oid, Patch, Repository};
+
+    use super::{FileDiff, FileStat, GITLINK, GitError, Side, Whole, Word, gitlink};
+
+    fn diff<'a>(library: &'a Repository, sides: [Side; 2], paths: &[Word]) -> Result<Diff<'a>, GitError> {
+        let tree = |side: Side| library.find_object(Oid::from_str(&side.to_string())?, None)?.peel_to_tree();
+        let [old, new] = sides.map(tree);
+        let mut options = DiffOptions::new();
+        options.disable_pathspec_match(true).include_typechange(true).ignore_submodules(false);
+        for path in paths {
+            options.pathspec(path.as_bytes());
+        }
+        let mut diff = library.diff_tree_to_tree(Some(&old?), Some(&new?), Some(&mut options))?;
+        diff.find_similar(Some(DiffFindOptions::new().renames(true)))?;
+        Ok(diff)
+    }
+
+    fn path(file: &DiffFile<'_>) -> Word {
+        Word::from(file.path_bytes().unwrap_or_default().to_vec())
+    }
+
+    pub(super) fn between(library: &Repository, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileDiff>, GitError> {
+        let diff = diff(library, sides, paths)?;
+        let whole = |file| whole(library, file);
+        diff.deltas().map(|delta| Ok(FileDiff::of(whole(delta.old_file())?, whole(delta.new_file())?))).collect()
+    }
+
+    fn whole(library: &Repository, file: DiffFile<'_>) -> Result<Option<Whole>, GitError> {
+        let mode = u32::from(file.mode());
+        if mode == 0 || file.id().is_zero() {
+            return Ok(None);
+        }
+        let bytes = match mode {
+            GITLINK => gitlink(&file.id().to_string()),
+            _ => library.find_blob(file.id())?.content().to_vec(),
+        };
+        Ok(Some((path(&file), mode, bytes)))
+    }
+
+    /// A file that became a link, or the like: all of it went, and all of it came. (The library counts nothing.)
+    fn turned(library: &Repository, delta: &DiffDelta<'_>) -> Result<FileStat, GitError> {
+        let file = FileDiff::of(whole(library, delta.old_file())?, whole(library, delta.new_file())?);
+        let lines =
+            |bytes: Option<Vec<u8>>| bytes.map_or(0, |bytes| bytes.split_inclusive(|byte| *byte == b'\n').count());
+        let path = path(&delta.new_file());
+        let (insertions, deletions) = (lines(file.new) as u64, lines(file.old) as u64);
+        Ok(FileStat { path, old_path: None, insertions, deletions, binary: file.binary })
+    }
+
+    pub(super) fn stat(library: &Repository, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
+        let diff = diff(library, sides, paths)?;
+        let mut found = Vec::new();
+        for (place, delta) in diff.deltas().enumerate() {
+            if delta.status() == Delta::Typechange {
+                found.push(turned(library, &delta)?);
+                continue;
+            }
+            let mut patch = Patch::from_diff(&diff, place)?;
+            let counted = patch.as_mut().map(|patch| patch.line_stats()).transpose()?;
+            // Only now is it known whether it is text.
+            let binary = patch.as_ref().is_none_or(|patch| patch.delta().flags().is_binary());
+            let (_, insertions, deletions) = counted.filter(|_| !binary).unwrap_or_default();
+            let newer = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
+            let old_path = (delta.status() == Delta::Renamed).then(|| path(&delta.old_file()));
+            let (insertions, deletions) = (insertions as u64, deletions as u64);
+            found.push(FileStat { path: path(&newer), old_path, insertions, deletions, binary });
+        }
+        Ok(found)
+    }
 }

@@ -18,6 +18,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -93,7 +94,21 @@ impl FoldLock {
 
     /// Run a program to its end under this lock; did it end well?
     pub(super) fn run(&self, tool: Tool) -> Result<bool, GitError> {
-        Ok(self.converse(tool.stdin(std::process::Stdio::null()))?.end()?.success())
+        Ok(self.converse(tool)?.end()?.success())
+    }
+
+    /// Run a program to its end under this lock; its standard output is the answer.
+    pub(super) fn answer(&self, tool: Tool) -> Result<Vec<u8>, GitError> {
+        let file = || GitError::file("use", "fold.lock");
+        self.file.set_len(0).map_err(file())?;
+        let kept: OwnedFd = self.file.try_clone().map_err(file())?.into();
+        let shown = tool.shown();
+        let child = tool.stdout(Stdio::piped()).stderr(kept).spawn()?;
+        let output = child.wait_with_output().map_err(GitError::file("read", &shown))?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(super::commit::failed(shown, output.status.code(), self.words())),
+        }
     }
 
     /// What the last program complained of.
@@ -253,7 +268,7 @@ impl Lander<'_> {
     }
 
     fn with_checkout(&self, checkout: &CheckoutOf, change: &TreeChange) -> Result<Attempt, GitError> {
-        let paths = checkout::in_the_way(checkout, change)?;
+        let paths = checkout::in_the_way(self.lock, checkout, change)?;
         if !paths.is_empty() {
             return Ok(Attempt::Ended(Fold::Held(overlap(checkout, paths))));
         }
@@ -324,7 +339,7 @@ impl Lander<'_> {
         if is_lock(&words) {
             return Ok(Attempt::Again);
         }
-        let mut paths = checkout::in_the_way(checkout, change)?;
+        let mut paths = checkout::in_the_way(self.lock, checkout, change)?;
         if paths.is_empty() {
             paths = resume::edited(checkout, change)?;
         }
@@ -340,7 +355,7 @@ impl Lander<'_> {
         if is_lock(&words) {
             return Ok(Attempt::Again);
         }
-        let paths = checkout::in_the_way(checkout, change)?;
+        let paths = checkout::in_the_way(self.lock, checkout, change)?;
         let refused = Hold::Refused { reason: words };
         Ok(Attempt::Ended(Fold::Held(if paths.is_empty() { refused } else { overlap(checkout, paths) })))
     }

@@ -18,6 +18,7 @@ mod extras;
 mod filters;
 pub mod fold;
 mod inspect;
+mod live;
 pub mod merge;
 pub mod pack;
 pub mod private;

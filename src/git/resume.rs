@@ -10,8 +10,9 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::checkout::{CheckoutOf, Entry, TreeChange, files_below, parents};
+use super::checkout::{CheckoutOf, Entry, Sides, TreeChange, files_below, parents};
 use super::fold::{FoldLock, read_if_there};
+use super::live::quoted;
 use super::{GitError, Repository};
 use crate::core::change::Landing;
 use crate::core::id::CommitId;
@@ -73,9 +74,8 @@ pub(super) enum Restored {
 /// Take back what a cut-off `read-tree` left in a checkout.
 pub(super) fn restore(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeChange) -> Result<Restored, GitError> {
     let index = read_index(checkout, None)?.unwrap_or_default();
-    let is_at = |side: fn(&(Option<Entry>, Option<Entry>)) -> &Option<Entry>| {
-        let differs =
-            |(path, sides): &(&Word, &(Option<Entry>, Option<Entry>))| index.get(*path) != side(sides).as_ref();
+    let is_at = |side: fn(&Sides) -> &Option<Entry>| {
+        let differs = |(path, sides): &(&Word, &Sides)| index.get(*path) != side(sides).as_ref();
         change.entries.iter().filter(differs).map(|(path, _)| path.clone()).collect::<Vec<_>>()
     };
     let not_old = is_at(|(old, _)| old);
@@ -247,24 +247,10 @@ fn hash_files(checkout: &CheckoutOf, paths: &[Word]) -> Result<BTreeMap<Word, St
     if paths.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let names: Vec<u8> = paths.iter().flat_map(quoted).collect();
+    let names: Vec<u8> = paths.iter().flat_map(|path| [&quoted(path.as_bytes())[..], b"\n"].concat()).collect();
     let asked = checkout.git().args(["-c", "core.safecrlf=false", "hash-object", "--stdin-paths"]);
     let answer = String::from_utf8_lossy(&asked.input(names).run()?).into_owned();
     Ok(paths.iter().cloned().zip(answer.lines().map(str::to_owned)).collect())
-}
-
-/// A path in git's own quotes, as a line.
-fn quoted(path: &Word) -> Vec<u8> {
-    let mut line = vec![b'"'];
-    for byte in path.as_bytes() {
-        match byte {
-            b'"' | b'\\' => line.extend([b'\\', *byte]),
-            b' '..=b'~' => line.push(*byte),
-            _ => line.extend(format!("\\{byte:03o}").into_bytes()),
-        }
-    }
-    line.extend(b"\"\n");
-    line
 }
 
 /// All entries of an index; `None` where it cannot be read as one. An unmerged path has an entry that equals no other.
@@ -323,10 +309,25 @@ fn is_our_index(checkout: &CheckoutOf, change: &TreeChange, path: &Path, bytes: 
     if !bytes.starts_with(SIGNATURE) && !SIGNATURE.starts_with(bytes) {
         return Ok(false);
     }
-    let Some(index) = read_index(checkout, Some(path))?.filter(|_| !bytes.is_empty()) else { return Ok(true) };
+    if is_torn(checkout, path, bytes)? {
+        return Ok(true);
+    }
+    let Some(index) = read_index(checkout, Some(path))? else { return Ok(true) };
     let mut sides = change.entries.iter();
     let all_new = sides.clone().all(|(path, (_, new))| index.get(path) == new.as_ref());
     Ok(all_new || sides.all(|(path, (old, _))| index.get(path) == old.as_ref()))
+}
+
+/// Does the index end before it has all the entries that its head promises? (Git reads on into nothing: it does not
+/// verify the checksum.)
+fn is_torn(checkout: &CheckoutOf, path: &Path, bytes: &[u8]) -> Result<bool, GitError> {
+    let Some(promised) = bytes.get(8..12) else { return Ok(true) };
+    let promised = promised.iter().fold(0, |count: usize, byte| count << 8 | usize::from(*byte));
+    let asked = checkout.git().env("GIT_INDEX_FILE", path).args(["ls-files", "--sparse", "--stage", "-z"]);
+    let output = asked.output()?;
+    let is_whole = |line: &[u8]| !line.ends_with(b"\t") && !line.starts_with(b"000000");
+    let entries = fields(&output.stdout).filter(|line| is_whole(line)).count();
+    Ok(output.code != Some(0) || entries != promised)
 }
 
 fn put_aside(
@@ -372,14 +373,4 @@ fn is_in_use(lock: &Path, checkouts: &[CheckoutOf]) -> bool {
         }
     }
     !seen_any
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_quoted_as_git_reads_them() {
-        assert_eq!(quoted(&Word::from(b"a \"b\"\\\n\xff".to_vec())), b"\"a \\\"b\\\"\\\\\\012\\377\"\n");
-    }
 }

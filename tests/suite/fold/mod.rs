@@ -1,4 +1,5 @@
 //! What would land, and landing it: with real git, in repositories of a few commits.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 #![allow(clippy::disallowed_methods, reason = "tests make files and processes of their own")]
 
 mod crash;
