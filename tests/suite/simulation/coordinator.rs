@@ -137,6 +137,11 @@ impl World {
         if is_short { 999 } else { 1000 }
     }
 
+    /// Somebody has edits in the checkout of the target, for a while now and then.
+    fn is_held(&self) -> bool {
+        self.shape.held > 0 && (self.now.as_second() / 90) % self.shape.held == 0
+    }
+
     fn seen(&self, attempt: AttemptId) -> Seen {
         let Some(place) = self.places.get(&attempt) else { return Seen::Absent };
         let has_lock = |shim: &Shim| shim.attempt == attempt && !matches!(shim.phase, Phase::Spawned);
@@ -390,7 +395,7 @@ impl World {
             doing.seen = self.repo.tip(&target.full());
             return Ok(Next::Step);
         };
-        let planned = if self.befalls(self.shape.held) {
+        let planned = if self.is_held() {
             Err(Refusal::Held(Hold::Overlap { checkout: "/home".into(), paths: Vec::new() }))
         } else {
             self.commit_to_land(task, head)?
@@ -451,7 +456,7 @@ impl World {
         match step {
             0 if is_done => Ok(Next::Step),
             0 if head != Some(landing.from) => Next::event(Event::LandingMissed { task: id }),
-            0 if self.befalls(self.shape.held) => {
+            0 if self.is_held() => {
                 let refusal = Refusal::Held(Hold::Refused { reason: "a hook".to_owned() });
                 Next::event(Event::LandingRefused { task: id, refusal })
             }

@@ -48,8 +48,6 @@ pub(crate) struct Book {
     /// Was it asked to be taken back?
     undoes: bool,
     refused: Option<Timestamp>,
-    /// Was a fold of it taken back?
-    taken_back: bool,
 }
 
 impl Ledger {
@@ -173,7 +171,7 @@ fn is_fit(need: &Task) -> bool {
 // What may happen.
 impl World {
     pub(crate) fn check_spawn(&mut self, attempt: AttemptId) -> Check {
-        let odd = (self.rng.one_in(20), self.rng.one_in(20));
+        let odd = (self.rng.one_in(12), self.rng.one_in(12));
         let place = self.places.entry(attempt).or_default();
         (place.is_refused, place.leaves_out) = odd;
         place.runs += 1;
@@ -246,7 +244,11 @@ impl World {
                 ensure!(was_undo == stands, "the landing of {id} is refused: an undo {was_undo}, folded {stands}");
                 self.check_not_landed(id)?;
             }
-            Event::LandingMissed { .. } => self.check_not_landed(id)?,
+            Event::LandingMissed { .. } => {
+                let waits = self.state().task(id).is_some_and(|task| matches!(task.state, S::Queued { .. }));
+                ensure!(waits, "{id} has missed its landing, and does not wait for another");
+                self.check_not_landed(id)?;
+            }
             Event::NotStarted { .. } => {
                 book.started += 1;
                 book.cancelled = None;
@@ -362,10 +364,7 @@ impl World {
         match &task.state {
             S::Folded(folded) => {
                 let own = self.own(task.attempt_id(folded.attempt))?;
-                ensure!(
-                    own.after & !own.before & !after == 0 || before == after && !self.ledger.book(id).taken_back,
-                    "{id} is folded, and the target lacks a part of it"
-                );
+                ensure!(own.after & !own.before & !after == 0, "{id} is folded, and the target lacks a part of it");
                 ensure!(
                     after == before | (own.after & !own.before) || before == after,
                     "the fold of {id} did more than its change"
@@ -373,7 +372,6 @@ impl World {
             }
             S::Ready { .. } => {
                 ensure!(after & !before == 0, "the undo of {id} brought something in");
-                self.ledger.tasks.entry(id).or_default().taken_back = true;
             }
             other => return Err(format!("{id} landed, and is {other:?}")),
         }
@@ -415,7 +413,7 @@ impl World {
                 let is_tried_again = task.spec.fold == FoldPolicy::Auto && task.spec.target.is_some();
                 ensure!(!is_tried_again, "{} is held for ever by what has passed", task.id);
             }
-            S::Folded(folded) if folded.landing.from != folded.landing.to => {
+            S::Folded(folded) => {
                 let own = self.own(task.attempt_id(folded.attempt))?;
                 let head = self.repo.refs[&folded.target.full()];
                 ensure!(self.repo.holds(head, folded.landing.to), "the fold of {} is gone from its target", task.id);

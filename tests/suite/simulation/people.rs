@@ -33,7 +33,12 @@ impl World {
         if ids.is_empty() {
             return Ok(());
         }
-        let id = *self.rng.pick(&ids);
+        // People act on what has just happened.
+        let newest = self.journal.records.last().and_then(|record| record.event.task());
+        let id = match newest.filter(|_| self.rng.one_in(3)) {
+            Some(id) => id,
+            None => *self.rng.pick(&ids),
+        };
         let task = self.state().task(id).cloned().expect("it is in the list");
         match self.wish(&task) {
             Some(event) => self.record(event),
@@ -68,7 +73,13 @@ impl World {
             retries: *rng.pick(&[0, 0, 1, 2]),
             env: Default::default(),
             environment: None,
-            fold: *rng.pick(&[FoldPolicy::Auto, FoldPolicy::Auto, FoldPolicy::Review, FoldPolicy::Never]),
+            fold: *rng.pick(&[
+                FoldPolicy::Auto,
+                FoldPolicy::Auto,
+                FoldPolicy::Auto,
+                FoldPolicy::Review,
+                FoldPolicy::Never,
+            ]),
             strategy: if rng.one_in(2) { Some(*rng.pick(&STRATEGIES)) } else { None },
             message: None,
             copy: Vec::new(),
@@ -88,7 +99,7 @@ impl World {
             S::Pending => (what == 0).then_some(Event::Withdrawn { task: id }),
             S::Running { .. } => (what < 3).then_some(Event::CancelRequested { task: id, now }),
             S::Queued { .. } | S::Landing { .. } => None,
-            S::Folded(folded) if what < 4 => {
+            S::Folded(folded) if what < 6 => {
                 let target = folded.target.clone();
                 Some(self.fold_request(id, Direction::Undo, target))
             }

@@ -1,0 +1,91 @@
+#!/bin/sh
+# Is the simulation of the core awake? Each patch in tests/mutants plants one fault in src/core, and the
+# simulation must fail on it. One line a fault; exit 1 if one survives or no longer applies.
+#
+#   tests/mutants.sh              all of them
+#   tests/mutants.sh undone held  those whose names hold one of these words
+#
+# The core and the simulation are copied into a small package of their own, so that a fault costs the build of
+# these two and not of the whole program. Needs no network: the dependencies and their versions are the project's.
+set -eu
+cd "$(dirname "$0")/.."
+project=$PWD
+work=${CARGO_TARGET_DIR:-$project/target}/mutants
+export CARGO_TARGET_DIR="$work/target" CARGO_NET_OFFLINE=true
+export RUST_BACKTRACE=0
+unset PLEACH_SIMULATE GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+
+# Everything as it is in the project, without a fault.
+fresh() {
+    rm -rf "$work/package/src"
+    mkdir -p "$work/package/src" "$work/package/tests/suite"
+    cp -R "$project/src/core" "$work/package/src/core"
+    echo 'pub mod core;' >"$work/package/src/lib.rs"
+    # In tests/suite this is a module; here it is a test of its own.
+    rm -rf "$work/package/tests/suite"
+    mkdir -p "$work/package/tests/suite"
+    cp -R "$project/tests/suite/simulation" "$work/package/tests/suite/simulation"
+    echo 'mod simulation;' >"$work/package/tests/suite/main.rs"
+}
+
+manifest() {
+    {
+        printf '[workspace]\n[package]\nname = "pleach"\nversion = "0.1.0"\nedition = "2024"\n'
+        printf '[[test]]\nname = "suite"\npath = "tests/suite/main.rs"\n[dependencies]\n'
+        grep -E '^(serde|serde_json|jiff|thiserror) = ' "$project/Cargo.toml"
+        printf '[dev-dependencies]\n'
+        grep -E '^expect-test = ' "$project/Cargo.toml"
+        printf '[profile.dev]\ndebug = false\n[profile.dev.package."*"]\nopt-level = 1\n'
+    } >"$work/package/Cargo.toml"
+    cp "$project/Cargo.lock" "$work/package/Cargo.lock"
+}
+
+build() {
+    cargo test --quiet --manifest-path "$work/package/Cargo.toml" --test suite --no-run >"$work/build" 2>&1
+}
+
+# Not the faults of the world: these are tested by the suite, and know nothing of a fault here.
+holds() {
+    timeout 300 cargo test --quiet --manifest-path "$work/package/Cargo.toml" --test suite -- \
+        simulation::holds simulation::starving >"$work/run" 2>&1
+}
+
+wanted() {
+    [ $# -gt 1 ] || return 0
+    name=$1
+    shift
+    for word; do
+        case $name in *"$word"*) return 0 ;; esac
+    done
+    return 1
+}
+
+mkdir -p "$work/package"
+fresh
+manifest
+build || { cat "$work/build" && exit 2; }
+holds || { cat "$work/run" && echo 'it fails without a fault' && exit 2; }
+echo 'holds     without a fault'
+
+bad=0 count=0
+for patch in tests/mutants/*.patch; do
+    name=$(basename "$patch" .patch)
+    wanted "$name" "$@" || continue
+    count=$((count + 1))
+    fresh
+    if ! (cd "$work/package" && GIT_CEILING_DIRECTORIES="$work" git apply -p0 "$project/$patch") >"$work/apply" 2>&1; then
+        echo "STALE     $name: the patch no longer applies" && cat "$work/apply"
+        bad=$((bad + 1))
+    elif ! build; then
+        echo "STALE     $name: it does not compile" && cat "$work/build"
+        bad=$((bad + 1))
+    elif holds; then
+        echo "SURVIVED  $name: $(head -n 1 "$patch")"
+        bad=$((bad + 1))
+    else
+        why=$(grep -oE '^seed [0-9]+: .*' "$work/run" | head -n 1 | cut -c 1-110)
+        echo "caught    $name (${why:-it does not come to an end})"
+    fi
+done
+echo "$count faults, $bad of them not caught"
+[ "$bad" -eq 0 ] && [ "$count" -gt 0 ]
