@@ -3,7 +3,7 @@
 //! The objects first, then the refs that keep them, and the event last: whatever is interrupted is done again, and
 //! comes to the same.
 
-use super::{World, kept_prefix};
+use super::{World, kept_prefix, observe};
 use crate::core::change::{Change, Collected, Flag};
 use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, BranchName, CommitId};
@@ -66,6 +66,10 @@ fn take_over(
         && let pack::Imported::Refused(reason) =
             pack::import(repository, &world.layout.attempt(attempt).pack(), &tips, base)?
     {
+        // A full disk makes a good pack look broken: that passes, and is tried again.
+        if is_disk_full(world, attempt) {
+            return Err(CollectError::Refs(format!("there is no room on the disk: {reason}")));
+        }
         return Ok(Collected::Refused { reason });
     }
     crash::point("collect.imported");
@@ -87,6 +91,13 @@ fn take_over(
     let branch = if exit.outcome.is_success() { Some(show(world, task, attempt, tip)?) } else { None };
     crash::point("collect.refs_created");
     Ok(Collected::Change(Box::new(Change { tip, branch, size, flags, extras: exit.extras.clone() })))
+}
+
+/// Is there less room than taking the result over may need?
+fn is_disk_full(world: &World, attempt: AttemptId) -> bool {
+    const SPARE: u64 = 16 << 20;
+    let pack = std::fs::metadata(world.layout.attempt(attempt).pack()).map_or(0, |data| data.len());
+    observe::free_disk(world.repository.common_dir()).is_some_and(|free| free < 4 * pack + SPARE)
 }
 
 fn swap(world: &World, changes: &[RefChange]) -> Result<(), CollectError> {

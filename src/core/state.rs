@@ -572,13 +572,16 @@ impl Attempt {
 
     /// Has its worktree nothing left that the repository does not hold? Then it may go.
     ///
-    /// A result that was refused, or that left something out, keeps its worktree until somebody discards the task.
+    /// A result that was refused, that left something out, or that points into another repository (whose commits may be
+    /// nowhere else) keeps its worktree until somebody discards the task.
     pub fn is_removable(&self) -> bool {
         use super::change::Flag;
         let Some(ended) = &self.ended else { return false };
         let complete = match &ended.result {
             Collected::Nothing => true,
-            Collected::Change(change) => !change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. })),
+            Collected::Change(change) => {
+                !change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. } | Flag::Gitlink { .. }))
+            }
             Collected::Refused { .. } => false,
         };
         self.place == Place::Present && (complete || self.discarded)
