@@ -6,6 +6,9 @@ use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
 use crate::process::{Tool, ToolError};
 
+/// A power cut must not leave a ref on a commit of which half is empty files: git's default does not sync objects.
+pub(super) const DURABLE: [&str; 2] = ["-c", "core.fsync=loose-object"];
+
 /// Who makes a commit, and when. The time is given, so that planning twice gives the same commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -125,7 +128,7 @@ impl Commit {
     }
 
     fn tool(&self, repo: &Repository, who: &Identity) -> Tool {
-        let tool = repo.git().arg("-c").arg(format!("i18n.commitEncoding={}", self.encoding));
+        let tool = repo.git().args(DURABLE).arg("-c").arg(format!("i18n.commitEncoding={}", self.encoding));
         let tool = self.author.given_to(tool, "AUTHOR");
         let tool = who.author().given_to(tool, "COMMITTER");
         let tool = tool.args(["commit-tree", "-F", "-", &self.tree.to_string()]).input(self.message.clone());

@@ -69,7 +69,7 @@ pub fn merge_trees(
 ) -> Result<Merged, GitError> {
     let [our_name, their_name] = [ours, theirs].map(|id| id.to_string());
     // The attributes of the target decide about merge drivers: not those of some checkout, nor those of the change.
-    let mut tool = repo.git().arg(format!("--attr-source={ours}"));
+    let mut tool = repo.git().args(commit::DURABLE).arg(format!("--attr-source={ours}"));
     tool = tool.args(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages"]);
     if let Some(base) = base {
         tool = tool.arg(format!("--merge-base={base}"));
