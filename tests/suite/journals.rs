@@ -1,7 +1,5 @@
 //! Journals of every version load for ever. A file in `fixtures/journals` is never changed: a new version gets a
 //! new one.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
