@@ -1,5 +1,6 @@
 //! Journals of every version load for ever. A file in `fixtures/journals` is never changed: a new version gets a
 //! new one.
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
