@@ -22,6 +22,8 @@ pub mod outcome;
 pub mod policy;
 pub mod report;
 pub mod schedule;
+#[cfg(test)]
+mod sketch;
 pub mod state;
 pub mod task;
 pub mod word;

@@ -125,3 +125,75 @@ impl Chains {
         self.0.get(&task).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::sketch;
+    use super::*;
+
+    /// Who starts now, in this order, with so many slots; group `a` has one slot.
+    fn check(tasks: &str, slots: usize, picture: Expect) {
+        let limits = Limits { tasks: slots, groups: [("a".to_owned(), 1)].into(), disk_floor: 0 };
+        let next = next(&sketch::state(tasks), &Inventory::default(), &limits, sketch::now());
+        picture.assert_eq(&next.iter().map(AttemptId::to_string).collect::<Vec<_>>().join(" "));
+    }
+
+    #[test]
+    fn the_more_urgent_goes_first_then_the_longer_chain_then_the_older() {
+        check("1 low; 2; 3 high; 4 critical", 9, expect!["4.1 3.1 2.1 1.1"]);
+        check("1; 2; 3", 2, expect!["1.1 2.1"]);
+        check("1; 2; 3 after 2; 4 after 3; 5 after 1", 9, expect!["2.1 1.1"]);
+    }
+
+    #[test]
+    fn ten_minutes_of_waiting_are_one_level() {
+        check("1 low 9m; 2", 1, expect!["2.1"]);
+        check("1 low 11m; 2", 1, expect!["1.1"]);
+        check("1 low 29m; 2 critical", 1, expect!["2.1"]);
+        check("1 low 31m; 2 critical", 1, expect!["1.1"]);
+    }
+
+    #[test]
+    fn running_tasks_hold_their_slots() {
+        check("1 running; 2 cancelled; 3; 4", 3, expect!["3.1"]);
+        check("1 running; 2", 1, expect![""]);
+    }
+
+    #[test]
+    fn a_full_group_lets_others_pass() {
+        check("1 in a running; 2 in a critical; 3 low in b; 4 low", 9, expect!["3.1 4.1"]);
+        check("1 in a; 2 in a; 3", 9, expect!["1.1 3.1"]);
+    }
+
+    #[test]
+    fn needs_come_first() {
+        check("1 running; 2 after 1; 3 ready; 4 after 3; 5 after 1,3", 9, expect!["4.1"]);
+        check(
+            "1 failed; 2 after 1; 3 withdrawn; 4 after 3; 5 empty; 6 after 5; 7 refused; 8 after 7",
+            9,
+            expect!["6.1 8.1"],
+        );
+    }
+
+    #[test]
+    fn a_start_under_way_holds_its_slot_whatever_becomes_of_its_task() {
+        let limits = Limits { tasks: 1, ..Limits::default() };
+        for tasks in ["1; 2", "1 withdrawn; 2"] {
+            let first = AttemptId { task: TaskId(1), number: 1 };
+            let seen = Inventory { busy: [Subject::Attempt(first)].into(), ..Inventory::default() };
+            assert_eq!(next(&sketch::state(tasks), &seen, &limits, sketch::now()), []);
+        }
+    }
+
+    #[test]
+    fn nothing_starts_on_a_full_disk() {
+        let limits = Limits { tasks: 1, disk_floor: 100, ..Limits::default() };
+        let on = |free_disk| {
+            let seen = Inventory { free_disk, ..Inventory::default() };
+            next(&sketch::state("1"), &seen, &limits, sketch::now()).len()
+        };
+        assert_eq!((on(Some(99)), on(Some(100)), on(None)), (0, 1, 1));
+    }
+}

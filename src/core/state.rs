@@ -602,3 +602,138 @@ mod as_list {
         Ok(tasks.into_iter().map(|task| (task.id, task)).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::event::Event as E;
+    use super::super::sketch;
+    use super::*;
+
+    const FATES: [&str; 13] = [
+        "pending",
+        "withdrawn",
+        "running",
+        "cancelled",
+        "failed",
+        "empty",
+        "ready",
+        "queued",
+        "landing",
+        "refused",
+        "folded",
+        "undoing",
+        "discarded",
+    ];
+
+    fn name(state: &TaskState) -> String {
+        serde_json::to_value(state).unwrap()["state"].as_str().unwrap().to_owned()
+    }
+
+    /// For each state: what may happen then, and where it leads.
+    #[test]
+    fn the_life_of_a_task() {
+        let (task, number) = (TaskId(1), 1);
+        let (first, landing) = (AttemptId { task, number }, Landing { from: sketch::commit(1), to: sketch::commit(2) });
+        let request = |direction| FoldRequest {
+            direction,
+            target: BranchName("main".to_owned()),
+            strategy: Default::default(),
+            message: None,
+            accept_flags: false,
+        };
+        let refusal = Refusal::Held(super::super::change::Hold::NotFastForward);
+        let (outcome, result, facts) = (Outcome::Cancelled, Collected::Nothing, Facts::default());
+        let events = [
+            ("start", E::Started { attempt: first, base: sketch::commit(1) }),
+            ("no start", E::NotStarted { attempt: first, reason: String::new() }),
+            ("cancel", E::CancelRequested { task, now: true }),
+            ("withdraw", E::Withdrawn { task }),
+            ("end", E::Ended { attempt: first, outcome, result, facts }),
+            ("remove", E::Removed { attempt: first }),
+            ("retry", E::Retried { task }),
+            ("fold", E::FoldRequested { task, request: request(Direction::Fold) }),
+            ("undo", E::FoldRequested { task, request: request(Direction::Undo) }),
+            ("plan", E::LandingPlanned { task, landing: landing.clone() }),
+            ("miss", E::LandingMissed { task }),
+            ("refuse", E::LandingRefused { task, refusal }),
+            ("land", E::Landed { task, landing }),
+            ("discard", E::Discarded { task }),
+            ("restore", E::Restored { attempt: first }),
+            ("free", E::Freed { attempt: first }),
+        ];
+        let mut picture = String::new();
+        for fate in FATES {
+            let before = sketch::state(&format!("1 {fate}"));
+            let after = |event: &E| {
+                let mut state = before.clone();
+                let record = Record { at: sketch::now(), event: event.clone() };
+                let legal = state.apply(&record).is_ok();
+                assert!(legal || state == before, "a refused event leaves no trace");
+                legal.then(|| name(&state.task(task).unwrap().state))
+            };
+            let steps = events.iter().filter_map(|(name, event)| Some(format!("{name} > {}", after(event)?)));
+            picture.push_str(&format!("{fate}: {}\n", steps.collect::<Vec<_>>().join(", ")));
+        }
+        expect![[r#"
+            pending: start > running, no start > failed, withdraw > withdrawn
+            withdrawn: retry > pending, discard > discarded
+            running: cancel > running, end > failed
+            cancelled: cancel > running, end > failed
+            failed: remove > failed, retry > pending, discard > discarded, free > failed
+            empty: remove > empty, retry > pending, discard > discarded, free > empty
+            ready: remove > ready, retry > pending, fold > queued, discard > discarded, restore > ready, free > ready
+            queued: remove > queued, plan > landing, refuse > refused
+            landing: remove > landing, miss > queued, refuse > refused, land > folded
+            refused: remove > refused, retry > pending, fold > queued, discard > discarded, restore > ready, free > refused
+            folded: remove > folded, undo > queued, free > folded
+            undoing: remove > queued, plan > landing, refuse > folded
+            discarded: remove > discarded, retry > pending, free > discarded
+        "#]].assert_eq(&picture);
+    }
+
+    fn check_waiting(tasks: &str, picture: Expect) {
+        let state = sketch::state(tasks);
+        let waiting = state.tasks().filter_map(|task| Some(format!("{}: {:?}", task.id, state.waiting(task)?)));
+        picture.assert_eq(&waiting.collect::<Vec<_>>().join("; "));
+    }
+
+    #[test]
+    fn why_a_task_does_not_run() {
+        check_waiting(
+            "1; 2 after 1; 3 running; 4 after 3; 5 after 1,3",
+            expect!["1: Turn; 2: Needs([#1]); 4: Needs([#3]); 5: Needs([#1, #3])"],
+        );
+        check_waiting(
+            "1 failed; 2 after 1; 3 after 2; 4 discarded; 5 after 1,4; 6 withdrawn; 7 after 6",
+            expect!["2: Blocked([#1]); 3: Needs([#2]); 5: Blocked([#1, #4]); 7: Blocked([#6])"],
+        );
+        check_waiting(
+            "1 ready; 2 queued; 3 landing; 4 refused; 5 folded; 6 empty; 7 after 1,2,3,4,5,6",
+            expect!["7: Turn"],
+        );
+        let mut state = sketch::state("1; 2 after 1");
+        sketch::apply(&mut state, sketch::now(), E::Paused);
+        assert_eq!(state.waiting(state.task(TaskId(1)).unwrap()), Some(Waiting::Paused));
+        assert!(!state.has_work());
+    }
+
+    #[test]
+    fn who_cancels_wants_nothing_more_to_happen() {
+        for (code, expected) in [(0, "ready"), (1, "failed")] {
+            let mut state = sketch::state("1 auto cancelled");
+            let attempt = AttemptId { task: TaskId(1), number: 1 };
+            let change = Change {
+                tip: sketch::commit(9),
+                branch: None,
+                size: Default::default(),
+                flags: vec![],
+                extras: vec![],
+            };
+            let (outcome, result) = (Outcome::Exited { code }, Collected::Change(Box::new(change)));
+            sketch::apply(&mut state, sketch::now(), E::Ended { attempt, outcome, result, facts: Facts::default() });
+            assert_eq!(name(&state.task(TaskId(1)).unwrap().state), expected);
+        }
+    }
+}

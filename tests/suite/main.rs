@@ -3,5 +3,6 @@
 
 mod fold;
 mod git;
+mod journals;
 mod simulation;
 mod support;
