@@ -86,8 +86,8 @@ impl World {
         let mut replayed = State::default();
         for (i, record) in self.journal.records.iter().enumerate() {
             if i == half {
-                let snapshot = serde_json::to_string(&replayed).map_err(|e| e.to_string())?;
-                replayed = serde_json::from_str(&snapshot).map_err(|e| format!("the snapshot does not load: {e}"))?;
+                let snapshot = replayed.write();
+                replayed = State::read(snapshot).map_err(|e| format!("the snapshot does not load: {e:?}"))?;
             }
             replayed.apply(record).map_err(|e| e.to_string())?;
         }
