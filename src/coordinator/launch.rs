@@ -10,10 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use super::{World, base_pin, landing};
-use crate::core::change::Collected;
-use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, CommitId};
-use crate::core::outcome::Outcome;
 use crate::core::state::Task;
 use crate::core::word::Word;
 use crate::git::refs::{RefChange, Swap};
@@ -45,15 +42,13 @@ impl LaunchError {
     }
 }
 
-/// Bring it up. The answer is the shim, where it is our child, or the event that says why there is none.
-pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Option<Child>, Event> {
+/// Bring it up. The answer is the shim, where it is our child.
+///
+/// # Errors
+/// Where that fails: why, in words.
+pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Option<Child>, String> {
     let up = prepare(world, task, attempt, base).and_then(|()| spawn(world, attempt, shim::SHIM));
-    up.map_err(|error| Event::Ended {
-        attempt,
-        outcome: Outcome::CouldNotStart { reason: error.words() },
-        result: Collected::Nothing,
-        facts: Facts::default(),
-    })
+    up.map_err(|error| error.words())
 }
 
 fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<(), LaunchError> {
@@ -179,12 +174,12 @@ pub(super) fn salvage(world: &World, attempt: AttemptId) -> Result<(), String> {
     if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of attempt {attempt} ended with {ended}")) }
 }
 
-/// Record that an attempt was cancelled before its shim ever ran, so that no shim which is still on its way runs it.
+/// Claim an attempt for nobody, so that no shim which is still on its way runs it.
 /// `false` where one was faster.
 ///
 /// # Errors
 /// Where its directory cannot be written.
-pub(super) fn abandon(world: &World, attempt: AttemptId) -> Result<bool, StoreError> {
+pub(super) fn claim(world: &World, attempt: AttemptId) -> Result<bool, StoreError> {
     let dir = world.layout.attempt(attempt);
     crate::store::make_dir(&dir.0)?;
     let won = election::while_held(&dir.lock(), || -> Result<bool, StoreError> {

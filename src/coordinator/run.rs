@@ -13,11 +13,11 @@ use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::decide::decide;
 use crate::core::event::{Event, Facts, Record};
-use crate::core::id::{AttemptId, TaskId};
+use crate::core::id::{AttemptId, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
 use crate::core::outcome::Outcome;
 use crate::core::policy::Limits;
-use crate::core::state::State;
+use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
 use crate::process::{clock, socket};
 use crate::shim::watch::{KILL, STOP};
@@ -379,11 +379,11 @@ impl Coordinator {
             }),
             Action::Launch(attempt) => task(attempt.task).and_then(|task| {
                 let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
-                Some(Box::new(move || Ok(launched(launch::launch(&world, &task, attempt, base)))) as Work)
+                Some(Box::new(move || launched(&world, &task, attempt, base)) as Work)
             }),
             Action::Abandon(attempt) => {
                 let attempt = *attempt;
-                Some(Box::new(move || abandoned(&world, attempt)))
+                Some(Box::new(move || ended_without_a_run(&world, attempt, Outcome::Cancelled)))
             }
             Action::Salvage(attempt) => {
                 let attempt = *attempt;
@@ -404,7 +404,7 @@ impl Coordinator {
             }),
             Action::Land(id, _) => task(*id).and_then(|task| {
                 let entry = landing::entry(&self.state, &task)?;
-                let crate::core::state::TaskState::Landing { landing, .. } = task.state else { return None };
+                let TaskState::Landing { landing, .. } = task.state else { return None };
                 let land = move || landing::land(&world, &entry, &landing);
                 Some(Box::new(move || land().map(Acted::from).map_err(|e| e.words())) as Work)
             }),
@@ -413,9 +413,11 @@ impl Coordinator {
                 None
             }
             Action::Requeue(id) => {
-                let request = self.state.task(*id).and_then(|task| task.auto_fold());
-                let event = request.map(|request| Event::FoldRequested { task: *id, request });
-                self.record(event.into_iter().collect())?;
+                // As it was asked, which may be more than what the task's own policy says.
+                if let Some(TaskState::Refused { request, .. }) = self.state.task(*id).map(|task| &task.state) {
+                    let event = Event::FoldRequested { task: *id, request: request.clone() };
+                    self.record(vec![event])?;
+                }
                 None
             }
         };
@@ -449,17 +451,17 @@ impl Coordinator {
     }
 }
 
-fn launched(launched: Result<Option<Child>, Event>) -> Acted {
-    match launched {
-        Ok(shim) => Acted { events: Vec::new(), shim },
-        Err(event) => Acted::from(vec![event]),
+/// Bring an attempt up. Where that fails, no shim that is still on its way may run it either, or nothing is recorded.
+fn launched(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Acted, String> {
+    match launch::launch(world, task, attempt, base) {
+        Ok(shim) => Ok(Acted { events: Vec::new(), shim }),
+        Err(reason) => ended_without_a_run(world, attempt, Outcome::CouldNotStart { reason }),
     }
 }
 
-fn abandoned(world: &World, attempt: AttemptId) -> Result<Acted, String> {
-    let won = launch::abandon(world, attempt).map_err(|error| error.to_string())?;
-    let ended =
-        Event::Ended { attempt, outcome: Outcome::Cancelled, result: Collected::Nothing, facts: Facts::default() };
+fn ended_without_a_run(world: &World, attempt: AttemptId, outcome: Outcome) -> Result<Acted, String> {
+    let won = launch::claim(world, attempt).map_err(|error| error.to_string())?;
+    let ended = Event::Ended { attempt, outcome, result: Collected::Nothing, facts: Facts::default() };
     Ok(Acted::from(if won { vec![ended] } else { Vec::new() }))
 }
 
