@@ -1,7 +1,9 @@
 //! The tests that need more than one function: one binary, one folder a topic.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod docs;
 mod fold;
 mod git;
 mod simulation;
 mod support;
+mod tidy;
