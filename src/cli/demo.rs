@@ -92,9 +92,10 @@ impl Demo {
         self.heading("Fold what is good", "one after the other, and only what merges cleanly");
         self.expect(&format!("pleach merge {}", FOLDED.join(" ")), 0)?;
         let untouched = demo::is_untouched(&self.dir, &self.edit)?;
-        self.prompt(&format!("git diff --stat {}    # your own edit is as it was", demo::EDITED));
+        self.prompt("git status --short");
+        self.tell(demo::status(&self.dir)?.trim_end());
         match untouched {
-            true => self.tell(&format!("{} is byte for byte as you left it", demo::EDITED)),
+            true => self.tell(&format!("your edit of {} is byte for byte as you left it", demo::EDITED)),
             false => self.surprises.push(format!("{} is not as it was left", demo::EDITED)),
         }
         Ok(())

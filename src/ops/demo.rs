@@ -201,6 +201,14 @@ pub fn wrong_checks(verdicts: &[(bool, String)], mended: &[&str]) -> Vec<String>
     wrong.map(|module| format!("the check of {module} says {:?}", said(module))).collect()
 }
 
+/// What git says of the checkout, in short.
+///
+/// # Errors
+/// Where git fails.
+pub fn status(dir: &Path) -> Result<String, Error> {
+    git(dir, &["status", "--short"])
+}
+
 /// The newest commits of the branch, drawn by git.
 ///
 /// # Errors

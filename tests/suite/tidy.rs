@@ -15,9 +15,17 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ("config", &["core"], "files and environment become one value"),
     ("git", &["core", "process"], "an adapter; it starts `git`"),
     ("store", &["core", "process"], "an adapter; journal and snapshot have crash points"),
-    ("shim", &["core", "process", "git", "store"], "an adapter that is a process: it runs the task, then exports its result"),
+    (
+        "shim",
+        &["core", "process", "git", "store"],
+        "an adapter that is a process: it runs the task, then exports its result",
+    ),
     ("coordinator", &["core", "process", "config", "git", "store", "shim"], "the loop over the adapters"),
-    ("ops", &["core", "process", "config", "git", "store", "shim", "coordinator"], "one file for each thing to ask for"),
+    (
+        "ops",
+        &["core", "process", "config", "git", "store", "shim", "coordinator"],
+        "one file for each thing to ask for",
+    ),
     ("cli", &["core", "config", "ops"], "words in, words out"),
 ];
 
@@ -110,7 +118,8 @@ fn the_check_of_imports_sees_all_forms() {
 fn unsafe_has_two_homes() {
     for (path, text) in sources("src") {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let found = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).any(|word| word == "unsafe");
+        let found =
+            code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).any(|word| word == "unsafe");
         let at_home = UNSAFE.iter().any(|home| path.starts_with(&format!("src/{home}/")));
         assert!(!found || at_home, "{path} is no home of unsafe code");
     }
@@ -212,7 +221,8 @@ fn sources(dir: &str) -> impl Iterator<Item = (String, String)> {
 /// The text files below a directory, by their paths from the top.
 fn files(dir: &str) -> impl Iterator<Item = (String, String)> {
     let walk = walkdir::WalkDir::new(root().join(dir)).sort_by_file_name().into_iter();
-    let walk = walk.filter_entry(|entry| !matches!(entry.file_name().to_str(), Some("target" | ".git" | "pleach-demo")));
+    let walk =
+        walk.filter_entry(|entry| !matches!(entry.file_name().to_str(), Some("target" | ".git" | "pleach-demo")));
     walk.flatten().filter(|entry| entry.file_type().is_file()).filter_map(|entry| {
         let path = entry.path().strip_prefix(root()).ok()?.to_str()?.trim_start_matches("./").to_owned();
         Some((path, fs::read_to_string(entry.path()).ok()?))
