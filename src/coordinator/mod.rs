@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) layout: Layout,
     /// What comes before the id in the name of a result's branch.
     pub(crate) prefix: String,
+    /// Two that delete the same directory would trip over each other.
+    pub(crate) emptying: std::sync::Mutex<()>,
 }
 
 impl World {
@@ -98,7 +100,12 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
         Config::default()
     });
     let idle = Duration::from_secs(config::env::idle_seconds());
-    let world = Arc::new(World { repository, layout, prefix: config.branch_prefix.clone() });
+    let world = Arc::new(World {
+        repository,
+        layout,
+        prefix: config.branch_prefix.clone(),
+        emptying: std::sync::Mutex::new(()),
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
     let tasks = tokio::task::LocalSet::new();
     runtime.block_on(tasks.run_until(run::run(world, config.limits(), idle)))?;

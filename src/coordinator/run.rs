@@ -293,7 +293,7 @@ impl Coordinator {
     }
 
     fn observe_all(&mut self) {
-        let running = self.state.tasks().filter(|task| task.has_work_ahead());
+        let running = self.state.open().filter(|task| task.has_work_ahead());
         let attempts: Vec<AttemptId> = running.filter_map(|task| task.last_attempt()).collect();
         for attempt in attempts {
             self.observe(attempt);

@@ -22,6 +22,7 @@ pub(super) fn sweep(world: &World, state: &State) {
 
 /// Delete what was thrown away. Slow, and no hurry.
 pub(super) fn empty_trash(world: &World) {
+    let _alone = world.emptying.lock();
     for error in worktree::empty_trash(&world.layout.trash()) {
         log(&format!("cannot delete something in the trash: {}", error.words()));
     }

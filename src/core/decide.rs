@@ -28,7 +28,7 @@ pub struct Decision {
 pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) -> Decision {
     let mut actions: Vec<Action> = Vec::new();
     let mut wake_at: Option<Timestamp> = None;
-    for task in state.tasks() {
+    for task in state.open() {
         actions.extend(tend(task, seen));
         actions.extend(
             task.attempts
@@ -48,7 +48,7 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
     actions.extend(schedule::next(state, seen, limits, now).into_iter().map(Action::Start));
     actions.retain(|action| !seen.busy.contains(&action.subject()));
     let waits = |task: &Task| state.waiting(task) == Some(Waiting::Turn);
-    if schedule::is_disk_short(seen, limits) && state.tasks().any(waits) {
+    if schedule::is_disk_short(seen, limits) && state.open().any(waits) {
         wake_at = earlier(wake_at, now + DISK_RETRY.seconds());
     }
     Decision { actions, wake_at }

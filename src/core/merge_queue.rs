@@ -12,7 +12,7 @@ use super::state::{State, Task, TaskState};
 /// What to do for each target that has a line.
 pub fn next(state: &State) -> Vec<Action> {
     let mut heads: BTreeMap<&BranchName, Entry> = BTreeMap::new();
-    for entry in state.tasks().filter_map(|task| Entry::of(state, task)) {
+    for entry in state.open().filter_map(|task| Entry::of(state, task)) {
         let head = heads.entry(entry.target).or_insert(entry);
         if entry.rank() < head.rank() {
             *head = entry;
@@ -50,5 +50,46 @@ impl<'a> Entry<'a> {
     /// A landing that is under way is finished before anything else; then those that wait for nobody.
     fn rank(&self) -> (bool, bool, u64) {
         (!self.is_landing, self.waits, self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::sketch;
+    use super::*;
+
+    fn check(tasks: &str, picture: Expect) {
+        let shown = |action| match action {
+            Action::Plan(task, target) => format!("plan {task} into {target}"),
+            Action::Land(task, target) => format!("land {task} into {target}"),
+            other => panic!("{other:?} is not of the queue"),
+        };
+        picture.assert_eq(&next(&sketch::state(tasks)).into_iter().map(shown).collect::<Vec<_>>().join(", "));
+    }
+
+    #[test]
+    fn one_at_a_time_in_the_order_of_asking() {
+        check("1 ready; 2 queued; 3 queued; 4 folded; 5 refused", expect!["plan 2 into main"]);
+    }
+
+    #[test]
+    fn each_target_has_a_line_of_its_own() {
+        check("1 queued; 2 queued into dev; 3 queued into dev", expect!["plan 2 into dev, plan 1 into main"]);
+    }
+
+    #[test]
+    fn a_landing_under_way_is_finished_first() {
+        check("1 queued; 2 landing; 3 queued", expect!["land 2 into main"]);
+        check("1 undoing; 2 landing after 1", expect!["land 2 into main"]);
+    }
+
+    #[test]
+    fn needs_land_before_their_dependents_and_nobody_else_waits_for_them() {
+        check("1 undoing; 2 queued after 1", expect!["plan 1 into main"]);
+        check("1 landing into dev; 2 queued after 1; 3 queued", expect!["land 1 into dev, plan 3 into main"]);
+        check("1 landing into dev; 2 queued after 1", expect!["land 1 into dev"]);
+        check("1 ready; 2 queued after 1", expect!["plan 2 into main"]);
     }
 }

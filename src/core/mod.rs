@@ -22,6 +22,9 @@ pub mod outcome;
 pub mod policy;
 pub mod report;
 pub mod schedule;
+#[cfg(test)]
+mod sketch;
+mod slots;
 pub mod state;
 pub mod task;
 pub mod word;

@@ -33,7 +33,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
         return Vec::new();
     }
     let is_ready = |task: &&Task| state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id);
-    let mut ready: Vec<&Task> = state.tasks().filter(is_ready).collect();
+    let mut ready: Vec<&Task> = state.open().filter(is_ready).collect();
     if ready.is_empty() {
         return Vec::new();
     }
@@ -55,7 +55,7 @@ fn starting(state: &State, seen: &Inventory) -> impl Iterator<Item = TaskId> {
 /// Those that wait for nothing but their turn, in the order in which they would start.
 pub fn order(state: &State, now: Timestamp) -> Vec<TaskId> {
     let waits = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused));
-    let mut ready: Vec<&Task> = state.tasks().filter(waits).collect();
+    let mut ready: Vec<&Task> = state.open().filter(waits).collect();
     let chains = Chains::of(state);
     ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
     ready.into_iter().map(|task| task.id).collect()
@@ -84,7 +84,7 @@ impl<'a> Room<'a> {
     fn new(state: &'a State, limits: &'a Limits) -> Self {
         let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
         let mut room = Self { tasks: limits.tasks, groups };
-        for task in state.tasks().filter(|task| matches!(task.state, TaskState::Running { .. })) {
+        for task in state.open().filter(|task| matches!(task.state, TaskState::Running { .. })) {
             room.take(task);
         }
         room
@@ -111,7 +111,7 @@ impl Chains {
     fn of(state: &State) -> Self {
         let mut lengths = BTreeMap::new();
         // A task's needs are older than itself, so one pass from the newest to the oldest sees dependents first.
-        for task in state.tasks().rev().filter(|task| task.state == TaskState::Pending) {
+        for task in state.open().rev().filter(|task| task.state == TaskState::Pending) {
             let behind = lengths.get(&task.id).copied().unwrap_or(0) + 1;
             for need in &task.spec.needs {
                 let length = lengths.entry(*need).or_insert(0);
@@ -123,5 +123,77 @@ impl Chains {
 
     fn length(&self, task: TaskId) -> usize {
         self.0.get(&task).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::sketch;
+    use super::*;
+
+    /// Who starts now, in this order, with so many slots; group `a` has one slot.
+    fn check(tasks: &str, slots: usize, picture: Expect) {
+        let limits = Limits { tasks: slots, groups: [("a".to_owned(), 1)].into(), disk_floor: 0 };
+        let next = next(&sketch::state(tasks), &Inventory::default(), &limits, sketch::now());
+        picture.assert_eq(&next.iter().map(AttemptId::to_string).collect::<Vec<_>>().join(" "));
+    }
+
+    #[test]
+    fn the_more_urgent_goes_first_then_the_longer_chain_then_the_older() {
+        check("1 low; 2; 3 high; 4 critical", 9, expect!["4.1 3.1 2.1 1.1"]);
+        check("1; 2; 3", 2, expect!["1.1 2.1"]);
+        check("1; 2; 3 after 2; 4 after 3; 5 after 1", 9, expect!["2.1 1.1"]);
+    }
+
+    #[test]
+    fn ten_minutes_of_waiting_are_one_level() {
+        check("1 low 9m; 2", 1, expect!["2.1"]);
+        check("1 low 11m; 2", 1, expect!["1.1"]);
+        check("1 low 29m; 2 critical", 1, expect!["2.1"]);
+        check("1 low 31m; 2 critical", 1, expect!["1.1"]);
+    }
+
+    #[test]
+    fn running_tasks_hold_their_slots() {
+        check("1 running; 2 cancelled; 3; 4", 3, expect!["3.1"]);
+        check("1 running; 2", 1, expect![""]);
+    }
+
+    #[test]
+    fn a_full_group_lets_others_pass() {
+        check("1 in a running; 2 in a critical; 3 low in b; 4 low", 9, expect!["3.1 4.1"]);
+        check("1 in a; 2 in a; 3", 9, expect!["1.1 3.1"]);
+    }
+
+    #[test]
+    fn needs_come_first() {
+        check("1 running; 2 after 1; 3 ready; 4 after 3; 5 after 1,3", 9, expect!["4.1"]);
+        check(
+            "1 failed; 2 after 1; 3 withdrawn; 4 after 3; 5 empty; 6 after 5; 7 refused; 8 after 7",
+            9,
+            expect!["6.1 8.1"],
+        );
+    }
+
+    #[test]
+    fn a_start_under_way_holds_its_slot_whatever_becomes_of_its_task() {
+        let limits = Limits { tasks: 1, ..Limits::default() };
+        for tasks in ["1; 2", "1 withdrawn; 2"] {
+            let first = AttemptId { task: TaskId(1), number: 1 };
+            let seen = Inventory { busy: [Subject::Attempt(first)].into(), ..Inventory::default() };
+            assert_eq!(next(&sketch::state(tasks), &seen, &limits, sketch::now()), []);
+        }
+    }
+
+    #[test]
+    fn nothing_starts_on_a_full_disk() {
+        let limits = Limits { tasks: 1, disk_floor: 100, ..Limits::default() };
+        let on = |free_disk| {
+            let seen = Inventory { free_disk, ..Inventory::default() };
+            next(&sketch::state("1"), &seen, &limits, sketch::now()).len()
+        };
+        assert_eq!((on(Some(99)), on(Some(100)), on(None)), (0, 1, 1));
     }
 }

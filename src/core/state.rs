@@ -4,7 +4,7 @@
 //! journal that replays is a journal that makes sense. `ready`, `blocked` and `stuck` are questions
 //! ([`State::waiting`]), not states.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,17 +13,29 @@ use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal}
 use super::event::{Event, Facts, Record};
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
 use super::outcome::Outcome;
+use super::slots::Slots;
 use super::task::{FoldPolicy, TaskSpec};
 
 /// Everything that is known about a repository's tasks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct State {
     next: u64,
     events: u64,
     paused: bool,
-    #[serde(with = "as_list")]
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: Slots,
 }
+
+/// The first line of a written state.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    version: u32,
+    next: u64,
+    events: u64,
+    paused: bool,
+}
+
+/// The version of a written state. A newer one is refused.
+const VERSION: u32 = 1;
 
 /// One task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -201,7 +213,7 @@ pub struct IllegalEvent {
 
 impl Default for State {
     fn default() -> Self {
-        Self { next: 1, events: 0, paused: false, tasks: BTreeMap::new() }
+        Self { next: 1, events: 0, paused: false, tasks: Slots::default() }
     }
 }
 
@@ -233,15 +245,15 @@ impl State {
                     return Err(self.illegal(&record.event));
                 }
                 self.next = task.0 + 1;
-                self.tasks.insert(*task, Task::new(*task, (**spec).clone(), record.at));
+                self.tasks.insert(Task::new(*task, (**spec).clone(), record.at));
             }
             event => {
                 let id = event.task();
-                let stepped = id.and_then(|id| self.tasks.get(&id)).and_then(|task| task.after(record, place));
-                match (id, stepped) {
-                    (Some(id), Some(task)) => self.tasks.insert(id, task),
-                    _ => return Err(self.illegal(event)),
-                };
+                let stepped = id.and_then(|id| self.tasks.get(id)).and_then(|task| task.after(record, place));
+                match stepped {
+                    Some(task) => self.tasks.insert(task),
+                    None => return Err(self.illegal(event)),
+                }
             }
         }
         self.events = place;
@@ -250,8 +262,7 @@ impl State {
 
     fn illegal(&self, event: &Event) -> IllegalEvent {
         let task = event.task();
-        let state =
-            task.and_then(|id| self.tasks.get(&id)).map_or("not there".to_owned(), |t| format!("{:?}", t.state));
+        let state = task.and_then(|id| self.tasks.get(id)).map_or("not there".to_owned(), |t| format!("{:?}", t.state));
         IllegalEvent { task, state, event: format!("{event:?}") }
     }
 
@@ -270,27 +281,78 @@ impl State {
         self.paused
     }
 
-    /// All tasks, oldest first.
+    /// All tasks, oldest first. Costs a parse of each that is long settled: see [`State::open`].
     pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Task> {
-        self.tasks.values()
+        self.tasks.all()
+    }
+
+    /// The tasks of which anything is still to be done or decided, oldest first.
+    pub fn open(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.tasks.open()
+    }
+
+    /// How many tasks there ever were.
+    pub fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The `most` last settled of the tasks that are not [`State::open`], by when they last changed, the newest first.
+    pub fn last_settled(&self, most: usize) -> Vec<&Task> {
+        let mut all: Vec<(i64, TaskId)> = self.tasks.dormant().collect();
+        if all.len() > most {
+            let cut = all.len() - most;
+            all.select_nth_unstable(cut);
+            all.drain(..cut);
+        }
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.into_iter().filter_map(|(_, id)| self.task(id)).collect()
+    }
+
+    /// The state as text: a line that says what it is, and one for each task.
+    pub fn write(&self) -> String {
+        let head = Head { version: VERSION, next: self.next, events: self.events, paused: self.paused };
+        let mut text = serde_json::to_string(&head).expect("a struct of numbers is JSON");
+        text.push('\n');
+        self.tasks.write(&mut text);
+        text
+    }
+
+    /// Read what [`State::write`] wrote.
+    ///
+    /// # Errors
+    /// Where a line is not what it should be: its number, from 1, and why.
+    pub fn read(text: String) -> Result<Self, (usize, String)> {
+        let text: Arc<str> = text.into();
+        let head_end = text.find('\n').ok_or((1, "it has no first line".to_owned()))?;
+        let head: Head = serde_json::from_str(&text[..head_end]).map_err(|error| (1, error.to_string()))?;
+        if head.version > VERSION {
+            return Err((1, format!("format {} was written by a newer pleach", head.version)));
+        }
+        let tasks = Slots::read(&text, head_end + 1).map_err(|(line, why)| (line + 1, why))?;
+        Ok(Self { next: head.next, events: head.events, paused: head.paused, tasks })
+    }
+
+    /// The tasks whose written lines cannot be read any more.
+    pub fn damaged(&self) -> Vec<TaskId> {
+        self.tasks.damaged()
     }
 
     /// One task.
     pub fn task(&self, id: TaskId) -> Option<&Task> {
-        self.tasks.get(&id)
+        self.tasks.get(id)
     }
 
     /// The task that somebody means; for a name, the newest that has it.
     pub fn find(&self, handle: &TaskHandle) -> Option<&Task> {
         match handle {
             TaskHandle::Id(id) => self.task(*id),
-            TaskHandle::Name(name) => self.tasks().rev().find(|task| task.spec.name.as_ref() == Some(name)),
+            TaskHandle::Name(name) => self.tasks.named(name),
         }
     }
 
     /// The task that this request already made.
     pub fn find_request(&self, request: &str) -> Option<&Task> {
-        const RECENT: usize = 4096;
+        const RECENT: usize = 256;
         self.tasks().rev().take(RECENT).find(|task| !request.is_empty() && task.spec.request == request)
     }
 
@@ -323,7 +385,7 @@ impl State {
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
         let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
-        self.tasks().any(|task| has_next_step(task) || has_leftovers(task))
+        self.open().any(|task| has_next_step(task) || has_leftovers(task))
     }
 
     /// The newest fold that still stands, of one target or of any.
@@ -588,17 +650,137 @@ impl Attempt {
     }
 }
 
-/// The map of tasks as a list: the id is in the task already.
-mod as_list {
-    use super::{BTreeMap, Task, TaskId};
-    use serde::{Deserialize, Deserializer, Serializer};
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
 
-    pub(super) fn serialize<S: Serializer>(tasks: &BTreeMap<TaskId, Task>, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(tasks.values())
+    use super::super::event::Event as E;
+    use super::super::sketch;
+    use super::*;
+
+    const FATES: [&str; 13] = [
+        "pending",
+        "withdrawn",
+        "running",
+        "cancelled",
+        "failed",
+        "empty",
+        "ready",
+        "queued",
+        "landing",
+        "refused",
+        "folded",
+        "undoing",
+        "discarded",
+    ];
+
+    fn name(state: &TaskState) -> String {
+        serde_json::to_value(state).unwrap()["state"].as_str().unwrap().to_owned()
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<TaskId, Task>, D::Error> {
-        let tasks = Vec::<Task>::deserialize(d)?;
-        Ok(tasks.into_iter().map(|task| (task.id, task)).collect())
+    /// For each state: what may happen then, and where it leads.
+    #[test]
+    fn the_life_of_a_task() {
+        let (task, number) = (TaskId(1), 1);
+        let (first, landing) = (AttemptId { task, number }, Landing { from: sketch::commit(1), to: sketch::commit(2) });
+        let request = |direction| FoldRequest {
+            direction,
+            target: BranchName("main".to_owned()),
+            strategy: Default::default(),
+            message: None,
+            accept_flags: false,
+        };
+        let refusal = Refusal::Held(super::super::change::Hold::NotFastForward);
+        let (outcome, result, facts) = (Outcome::Cancelled, Collected::Nothing, Facts::default());
+        let events = [
+            ("start", E::Started { attempt: first, base: sketch::commit(1) }),
+            ("no start", E::NotStarted { attempt: first, reason: String::new() }),
+            ("cancel", E::CancelRequested { task, now: true }),
+            ("withdraw", E::Withdrawn { task }),
+            ("end", E::Ended { attempt: first, outcome, result, facts }),
+            ("remove", E::Removed { attempt: first }),
+            ("retry", E::Retried { task }),
+            ("fold", E::FoldRequested { task, request: request(Direction::Fold) }),
+            ("undo", E::FoldRequested { task, request: request(Direction::Undo) }),
+            ("plan", E::LandingPlanned { task, landing: landing.clone() }),
+            ("miss", E::LandingMissed { task }),
+            ("refuse", E::LandingRefused { task, refusal }),
+            ("land", E::Landed { task, landing }),
+            ("discard", E::Discarded { task }),
+            ("restore", E::Restored { attempt: first }),
+            ("free", E::Freed { attempt: first }),
+        ];
+        let mut picture = String::new();
+        for fate in FATES {
+            let before = sketch::state(&format!("1 {fate}"));
+            let after = |event: &E| {
+                let mut state = before.clone();
+                let record = Record { at: sketch::now(), event: event.clone() };
+                let legal = state.apply(&record).is_ok();
+                assert!(legal || state == before, "a refused event leaves no trace");
+                legal.then(|| name(&state.task(task).unwrap().state))
+            };
+            let steps = events.iter().filter_map(|(name, event)| Some(format!("{name} > {}", after(event)?)));
+            picture.push_str(&format!("{fate}: {}\n", steps.collect::<Vec<_>>().join(", ")));
+        }
+        expect![[r#"
+            pending: start > running, no start > failed, withdraw > withdrawn
+            withdrawn: retry > pending, discard > discarded
+            running: cancel > running, end > failed
+            cancelled: cancel > running, end > failed
+            failed: remove > failed, retry > pending, discard > discarded, free > failed
+            empty: remove > empty, retry > pending, discard > discarded, free > empty
+            ready: remove > ready, retry > pending, fold > queued, discard > discarded, restore > ready, free > ready
+            queued: remove > queued, plan > landing, refuse > refused
+            landing: remove > landing, miss > queued, refuse > refused, land > folded
+            refused: remove > refused, retry > pending, fold > queued, discard > discarded, restore > ready, free > refused
+            folded: remove > folded, undo > queued, free > folded
+            undoing: remove > queued, plan > landing, refuse > folded
+            discarded: remove > discarded, retry > pending, free > discarded
+        "#]].assert_eq(&picture);
+    }
+
+    fn check_waiting(tasks: &str, picture: Expect) {
+        let state = sketch::state(tasks);
+        let waiting = state.tasks().filter_map(|task| Some(format!("{}: {:?}", task.id, state.waiting(task)?)));
+        picture.assert_eq(&waiting.collect::<Vec<_>>().join("; "));
+    }
+
+    #[test]
+    fn why_a_task_does_not_run() {
+        check_waiting(
+            "1; 2 after 1; 3 running; 4 after 3; 5 after 1,3",
+            expect!["1: Turn; 2: Needs([#1]); 4: Needs([#3]); 5: Needs([#1, #3])"],
+        );
+        check_waiting(
+            "1 failed; 2 after 1; 3 after 2; 4 discarded; 5 after 1,4; 6 withdrawn; 7 after 6",
+            expect!["2: Blocked([#1]); 3: Needs([#2]); 5: Blocked([#1, #4]); 7: Blocked([#6])"],
+        );
+        check_waiting(
+            "1 ready; 2 queued; 3 landing; 4 refused; 5 folded; 6 empty; 7 after 1,2,3,4,5,6",
+            expect!["7: Turn"],
+        );
+        let mut state = sketch::state("1; 2 after 1");
+        sketch::apply(&mut state, sketch::now(), E::Paused);
+        assert_eq!(state.waiting(state.task(TaskId(1)).unwrap()), Some(Waiting::Paused));
+        assert!(!state.has_work());
+    }
+
+    #[test]
+    fn who_cancels_wants_nothing_more_to_happen() {
+        for (code, expected) in [(0, "ready"), (1, "failed")] {
+            let mut state = sketch::state("1 auto cancelled");
+            let attempt = AttemptId { task: TaskId(1), number: 1 };
+            let change = Change {
+                tip: sketch::commit(9),
+                branch: None,
+                size: Default::default(),
+                flags: vec![],
+                extras: vec![],
+            };
+            let (outcome, result) = (Outcome::Exited { code }, Collected::Change(Box::new(change)));
+            sketch::apply(&mut state, sketch::now(), E::Ended { attempt, outcome, result, facts: Facts::default() });
+            assert_eq!(name(&state.task(TaskId(1)).unwrap().state), expected);
+        }
     }
 }

@@ -23,7 +23,7 @@ pub struct Patience {
 pub fn wait(session: &mut Session, tasks: &[TaskHandle], patience: Patience) -> Result<Vec<TaskId>, Error> {
     let state = session.state()?;
     let ids = if tasks.is_empty() {
-        state.tasks().filter(|task| task.has_work_ahead()).map(|task| task.id).collect()
+        state.open().filter(|task| task.has_work_ahead()).map(|task| task.id).collect()
     } else {
         control::ids(&state, tasks)?
     };

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! <common git dir>/pleach/
-//!     journal.jsonl  snapshot.json  lock  socket  fold.lock  worktree.lock  place.json
+//!     journal.jsonl  snapshot.jsonl  lock  socket  fold.lock  worktree.lock  place.json
 //! <state dir>/<repository>-<hash>/
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
 //!     attempts/7.1/                spec.json lock run.json exit.json progress.json result.pack
@@ -101,7 +101,7 @@ impl Layout {
 
     /// The compacted past of the journal.
     pub fn snapshot(&self) -> PathBuf {
-        self.home.join("snapshot.json")
+        self.home.join("snapshot.jsonl")
     }
 
     /// Whoever holds this lock is the coordinator.

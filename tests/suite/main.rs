@@ -4,6 +4,7 @@
 mod docs;
 mod fold;
 mod git;
+mod journals;
 mod simulation;
 mod support;
 mod tidy;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan};
 use pleach::core::action::{Action, Subject};
-use pleach::core::change::{Collected, Direction, Flag, Hold, Landing, Refusal};
+use pleach::core::change::{Collected, Direction, Flag, Landing};
 use pleach::core::decide::{Decision, HELD_RETRY, decide};
 use pleach::core::event::{Event, Record};
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use pleach::core::inventory::Inventory;
 use pleach::core::outcome::Outcome;
-use pleach::core::state::{Place, State, Task, TaskState as S, Waiting};
+use pleach::core::state::{State, Task, TaskState as S};
 use pleach::core::task::FoldPolicy;
 
 use super::coordinator::{kept, pin};
@@ -26,14 +26,14 @@ pub(crate) struct Ledger {
     /// What others did to targets: from, to.
     pub(crate) pushed: Vec<(CommitId, CommitId)>,
     /// What we did to targets, and how often the journal said so.
-    moves: Vec<Move>,
+    pub(crate) moves: Vec<Move>,
     tasks: BTreeMap<TaskId, Book>,
 }
 
-struct Move {
-    task: TaskId,
+pub(crate) struct Move {
+    pub(crate) task: TaskId,
     to: CommitId,
-    is_recorded: bool,
+    pub(crate) is_recorded: bool,
 }
 
 /// What is remembered of a task.
@@ -161,7 +161,7 @@ impl World {
     }
 }
 
-fn is_fit(need: &Task) -> bool {
+pub(crate) fn is_fit(need: &Task) -> bool {
     matches!(
         need.state,
         S::Empty | S::Ready { .. } | S::Queued { .. } | S::Landing { .. } | S::Refused { .. } | S::Folded(_)
@@ -379,93 +379,6 @@ impl World {
     }
 }
 
-// What must be so at the end.
-impl World {
-    pub(crate) fn check_the_end(&mut self) -> Check {
-        let state = self.state();
-        let stand = || state.tasks().map(|task| (task.id, &task.state)).collect::<Vec<_>>();
-        ensure!(!state.has_work(), "at rest, and there is work: {:?}", stand());
-        for task in state.tasks() {
-            self.check_task_at_the_end(task)?;
-        }
-        for unrecorded in self.ledger.moves.iter().filter(|m| !m.is_recorded) {
-            return Err(format!("{} has landed, and nobody knows", unrecorded.task));
-        }
-        let heads: Vec<CommitId> =
-            super::people::TARGETS.iter().map(|t| self.repo.refs[&format!("refs/heads/{t}")]).collect();
-        for (_, pushed) in &self.ledger.pushed {
-            ensure!(heads.iter().any(|head| self.repo.holds(*head, *pushed)), "a commit that somebody pushed is gone");
-        }
-        self.check_replay()
-    }
-
-    fn check_task_at_the_end(&self, task: &Task) -> Check {
-        match &task.state {
-            S::Running { .. } | S::Queued { .. } | S::Landing { .. } => {
-                return Err(format!("{} hangs as {:?}", task.id, task.state));
-            }
-            S::Pending => {
-                let is_blocked = matches!(self.state().waiting(task), Some(Waiting::Blocked(_) | Waiting::Needs(_)));
-                let stands = |id: &TaskId| self.state().task(*id).is_some_and(is_fit);
-                ensure!(is_blocked && !task.spec.needs.iter().all(stands), "{} never had its turn", task.id);
-            }
-            S::Refused { refusal: Refusal::Held(Hold::Overlap { .. } | Hold::Refused { .. }), .. } => {
-                let is_tried_again = task.spec.fold == FoldPolicy::Auto && task.spec.target.is_some();
-                ensure!(!is_tried_again, "{} is held for ever by what has passed", task.id);
-            }
-            S::Folded(folded) => {
-                let own = self.own(task.attempt_id(folded.attempt))?;
-                let head = self.repo.refs[&folded.target.full()];
-                ensure!(self.repo.holds(head, folded.landing.to), "the fold of {} is gone from its target", task.id);
-                ensure!(own.after & !own.before & !self.repo.content(head) == 0, "the target lacks {}", task.id);
-            }
-            _ => {}
-        }
-        task.attempts.iter().try_for_each(|attempt| self.check_attempt_at_the_end(task, attempt.number))
-    }
-
-    fn check_attempt_at_the_end(&self, task: &Task, number: u32) -> Check {
-        let id = task.attempt_id(number);
-        let attempt = task.attempt(number).ok_or("no such attempt")?;
-        let ended = attempt.ended.as_ref().ok_or_else(|| format!("{id} has no end"))?;
-        let may_stay =
-            (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.discarded;
-        let is_gone = attempt.place == Place::Gone;
-        ensure!(is_gone || may_stay, "the worktree of {id} is left over");
-        if attempt.freed && task.state == S::Discarded {
-            let restored = Record { at: self.now, event: Event::Restored { attempt: id } };
-            ensure!(self.state().clone().apply(&restored).is_err(), "{id} is freed, and could be restored");
-        }
-        let Some(place) = self.places.get(&id) else { return Ok(()) };
-        ensure!(!place.is_running, "the task of {id} is left over");
-        let is_clean = !place.files && !place.registered && !self.repo.refs.contains_key(&pin(id));
-        ensure!(is_clean == is_gone, "{id} is said to be {:?}, and is clean: {is_clean}", attempt.place);
-        if let Some(change) = ended.result.change().filter(|_| !attempt.freed) {
-            ensure!(self.repo.is_reachable(change.tip), "a gc would take the result of {id}");
-            ensure!(
-                place.wrote & !self.repo.content(change.tip) == 0,
-                "the result of {id} lacks something that it wrote"
-            );
-        }
-        Ok(())
-    }
-
-    /// The journal replays to the state that was lived, and so does a snapshot of half of it with the rest.
-    fn check_replay(&mut self) -> Check {
-        let half = self.rng.below(self.journal.records.len() + 1);
-        let mut replayed = State::default();
-        for (i, record) in self.journal.records.iter().enumerate() {
-            if i == half {
-                let snapshot = serde_json::to_string(&replayed).map_err(|e| e.to_string())?;
-                replayed = serde_json::from_str(&snapshot).map_err(|e| format!("the snapshot does not load: {e}"))?;
-            }
-            replayed.apply(record).map_err(|e| e.to_string())?;
-        }
-        ensure!(replayed == *self.state(), "the journal does not replay to the state that was lived");
-        Ok(())
-    }
-}
-
-fn leaves_out(result: &Collected) -> bool {
+pub(crate) fn leaves_out(result: &Collected) -> bool {
     result.change().is_some_and(|change| change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. })))
 }

@@ -10,13 +10,16 @@
 //! and `PLEACH_SIMULATE=0..100000` tries more of them. Whether the checks can see at all is tested twice: by
 //! [`Fault`]s of the world, here, and by faults of the core, in `tests/mutants.sh`.
 #![expect(clippy::disallowed_methods, reason = "which seeds to try is told to this test alone")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod coordinator;
+mod landing;
 mod ledger;
 mod people;
 mod repo;
 mod rng;
 mod starving;
+mod the_end;
 mod world;
 
 use std::ops::Range;

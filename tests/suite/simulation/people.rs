@@ -134,8 +134,9 @@ impl World {
     /// `gc` of what was discarded.
     fn free(&mut self, task: &Task) -> Option<Event> {
         let gone = |attempt: AttemptId| self.places.get(&attempt).is_none_or(|place| !place.files);
-        let ended = task.attempts.iter().filter(|a| a.ended.is_some() && !a.freed && gone(task.attempt_id(a.number)));
-        let attempt = task.attempt_id(ended.last()?.number);
+        let mut ended =
+            task.attempts.iter().rev().filter(|a| a.ended.is_some() && !a.freed && gone(task.attempt_id(a.number)));
+        let attempt = task.attempt_id(ended.next()?.number);
         self.repo.refs.remove(&kept(attempt));
         Some(Event::Freed { attempt })
     }
