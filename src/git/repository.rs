@@ -108,7 +108,7 @@ impl Repository {
     }
 
     /// The repository for in-process reading, where the library can open it: not with SHA-256, reftable or
-    /// partial clones (`research`: merge engines, what can be opened at all).
+    /// partial clones.
     pub fn library(&self) -> Option<git2::Repository> {
         git2::Repository::open(&self.common_dir).ok()
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Error, ErrorKind, Session, control};
-use crate::coordinator::protocol::{Request, Until};
+use crate::coordinator::protocol::Request;
+pub use crate::coordinator::protocol::Until;
 use crate::core::id::{TaskHandle, TaskId};
 
 /// What to wait for.

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 /// A program that is about to run.
@@ -302,4 +302,11 @@ pub fn fields(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub fn own_program() -> io::Result<OsString> {
     let link = Path::new("/proc/self/exe");
     if link.exists() { Ok(link.into()) } else { Ok(std::env::current_exe()?.into_os_string()) }
+}
+
+/// The directory of this very program; `None` where it cannot be told, or the program is not called `pleach`.
+pub fn own_directory() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.file_name().filter(|name| *name == "pleach")?;
+    program.parent().map(Path::to_owned)
 }

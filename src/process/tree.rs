@@ -1,7 +1,7 @@
 //! The tree of processes below us: finding it, signalling it, and knowing that it is empty.
 //!
 //! As a child subreaper we inherit whatever a task leaves behind, however often it forks or changes its session. So
-//! "no child left" (`ECHILD`) is proof that the tree is empty; a list from `/proc` never is (`research`: supervision).
+//! "no child left" (`ECHILD`) is proof that the tree is empty; a list from `/proc` never is.
 
 use std::collections::BTreeSet;
 use std::fs;

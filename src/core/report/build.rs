@@ -326,10 +326,11 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
             hints
         }
         Standing::Ready => ready_hints(task),
-        Standing::Conflict => vec![
-            hint("see its change", format!("pleach diff {id}")),
-            hint("run it again on the target as it is now", format!("pleach retry {id}")),
-        ],
+        // Not `retry`: another attempt starts where this one did, and would conflict again.
+        Standing::Conflict => {
+            let by_hand = row.branch.iter().map(|branch| hint("merge it by hand", format!("git merge {branch}")));
+            [hint("see its change", format!("pleach diff {id}"))].into_iter().chain(by_hand).collect()
+        }
         Standing::Held => held_hints(task),
         Standing::Folded => vec![hint("take it back", format!("pleach undo {id}"))],
         Standing::Discarded if changed => vec![hint("get it back", format!("pleach restore {id}"))],
