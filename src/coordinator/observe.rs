@@ -1,5 +1,6 @@
 //! Looking at the world: what is seen of an attempt's shim, and of the disk.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,6 +42,12 @@ pub(super) async fn until_gone(dir: AttemptDir) {
     while matches!(shim(&dir), Ok(Shim::Alive)) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Which file this is, whatever it is called.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let seen = std::fs::metadata(path).ok()?;
+    Some((seen.dev(), seen.ino()))
 }
 
 /// Bytes free for us where this path is.

@@ -69,6 +69,8 @@ struct Coordinator {
     watchers: Vec<mpsc::Sender<()>>,
     wake: Option<jiff::Timestamp>,
     leaving: bool,
+    /// The identity of the lock file that makes us the coordinator.
+    home: Option<(u64, u64)>,
 }
 
 struct Waiter {
@@ -83,6 +85,7 @@ struct Waiter {
 /// # Errors
 /// Where the journal cannot be read or written: then nothing that we say could be believed.
 pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Result<(), StoreError> {
+    let home = observe::identity(&world.layout.lock());
     let (journal, state) = Journal::open(&world.layout)?;
     let socket_path = world.layout.socket();
     let listener = socket::listen(&socket_path).and_then(|listener| {
@@ -107,6 +110,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         watchers: Vec::new(),
         wake: None,
         leaving: false,
+        home,
     };
     this.empty_trash();
     this.observe_all();
@@ -122,6 +126,10 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         while let Ok(message) = messages.try_recv() {
             this.receive(message)?;
         }
+    }
+    if !this.is_at_home() {
+        log("leaves: its repository was moved or deleted");
+        return Ok(());
     }
     let _ = std::fs::remove_file(socket_path);
     if this.journal.is_long() {
@@ -164,7 +172,18 @@ impl Coordinator {
         self.seen.busy.is_empty() && self.waiters.is_empty() && self.watchers.is_empty() && !self.state.has_work()
     }
 
+    /// Is the repository still where it was? Where it was moved, our socket and our lock have moved with it, and whoever
+    /// asks there must get a coordinator that knows the new place; at the old place there may be another repository.
+    fn is_at_home(&self) -> bool {
+        self.home.is_some() && observe::identity(&self.world.layout.lock()) == self.home
+    }
+
     fn receive(&mut self, message: Message) -> Result<(), StoreError> {
+        if !self.is_at_home() {
+            // Who asked gets no answer, and asks again.
+            self.leaving = true;
+            return Ok(());
+        }
         match message {
             Message::Request { request, answer } => self.answer(request, answer)?,
             Message::Watch(tick) => self.watchers.push(tick),

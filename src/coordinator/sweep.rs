@@ -78,6 +78,6 @@ pub(super) fn show_branch(world: &World, task: &Task) -> Result<(), GitError> {
     world.repository.update_refs(&[change], "pleach: show what is up for review").map(drop)
 }
 
-fn is_checked_out(world: &World, branch: &BranchName) -> Result<bool, GitError> {
+pub(super) fn is_checked_out(world: &World, branch: &BranchName) -> Result<bool, GitError> {
     Ok(world.repository.worktrees()?.iter().any(|tree| tree.branch.as_ref() == Some(branch)))
 }

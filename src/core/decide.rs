@@ -73,14 +73,17 @@ fn tend(task: &Task, seen: &Inventory) -> Option<Action> {
 
 /// When a result that folds by itself, and is held by something that passes, is tried again.
 fn held_retry(state: &State, task: &Task) -> Option<Timestamp> {
-    let TaskState::Refused { refusal: Refusal::Held(hold), .. } = &task.state else { return None };
+    let TaskState::Refused { refusal: Refusal::Held(hold), request, .. } = &task.state else { return None };
     task.auto_fold()?;
-    let is_folded = |need: &TaskId| state.task(*need).is_some_and(|need| matches!(need.state, TaskState::Folded(_)));
+    let need = |id: &TaskId| state.task(*id);
+    let is_folded = |id: &TaskId| need(id).is_some_and(|need| need.is_folded_into(&request.target));
+    // Once for each news of them: what was refused with all of them in would only be refused again.
+    let is_news = |id: &TaskId| need(id).is_some_and(|need| need.updated > task.updated);
     match hold {
         Hold::Overlap { .. } | Hold::Unfinished { .. } | Hold::SeveralCheckouts { .. } | Hold::Refused { .. } => {
             Some(task.updated + HELD_RETRY.seconds())
         }
-        Hold::Needs { needs } if needs.iter().all(is_folded) => Some(task.updated),
+        Hold::Needs { needs } if needs.iter().all(is_folded) && needs.iter().any(is_news) => Some(task.updated),
         _ => None,
     }
 }

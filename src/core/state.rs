@@ -588,6 +588,11 @@ impl Task {
         matches!(self.state, S::Ready { .. } | S::Queued { .. } | S::Landing { .. } | S::Refused { .. })
     }
 
+    /// Is it part of this target by a fold of ours?
+    pub fn is_folded_into(&self, target: &BranchName) -> bool {
+        matches!(&self.state, TaskState::Folded(folded) if folded.target == *target)
+    }
+
     /// Is it waiting to run, or running?
     pub fn has_work_ahead(&self) -> bool {
         matches!(self.state, TaskState::Pending | TaskState::Running { .. })

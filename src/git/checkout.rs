@@ -21,6 +21,9 @@ pub struct CheckoutOf {
     pub top: PathBuf,
     /// Its own git directory: the common one, or one below its `worktrees`.
     pub git_dir: PathBuf,
+    /// Does the configuration say that there is none (`core.bare`), although there is an index of one? Most likely some
+    /// tool wrote that by mistake.
+    pub is_disowned: bool,
 }
 
 impl CheckoutOf {
@@ -43,7 +46,17 @@ impl CheckoutOf {
 /// Where git cannot be asked.
 pub fn checkouts_of(repo: &Repository, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
     let mut found = Vec::new();
-    for (place, listed) in repo.worktrees()?.into_iter().enumerate() {
+    for (place, mut listed) in repo.worktrees()?.into_iter().enumerate() {
+        let is_disowned = place == 0 && listed.is_bare && has_index(repo);
+        if is_disowned {
+            let answer = repo.git().args(["symbolic-ref", "--quiet", "HEAD"]).output()?;
+            listed.branch = BranchName::from_full(String::from_utf8_lossy(&answer.stdout).trim());
+            if listed.branch.as_ref() == Some(target) {
+                let top = repo.common_dir().parent().unwrap_or(repo.common_dir()).to_owned();
+                found.push(CheckoutOf { top, git_dir: repo.common_dir().to_owned(), is_disowned });
+            }
+            continue;
+        }
         if listed.branch.as_ref() != Some(target) || listed.is_bare {
             continue;
         }
@@ -52,6 +65,12 @@ pub fn checkouts_of(repo: &Repository, target: &BranchName) -> Result<Vec<Checko
         found.extend(checkout.filter(|checkout| checkout.top.is_dir()));
     }
     Ok(found)
+}
+
+/// Is this a git directory inside of a checkout that has been used?
+fn has_index(repo: &Repository) -> bool {
+    let common = repo.common_dir();
+    common.file_name().is_some_and(|name| name == ".git") && common.join("index").exists()
 }
 
 /// Git lists the main one by the place of its git directory; `core.worktree` may say otherwise (submodules).
@@ -66,7 +85,7 @@ fn main_checkout(repo: &Repository, listed: PathBuf) -> Result<Option<CheckoutOf
         None => listed,
     };
     let top = top.canonicalize().unwrap_or(top);
-    Ok(Some(CheckoutOf { top, git_dir: common.to_owned() }))
+    Ok(Some(CheckoutOf { top, git_dir: common.to_owned(), is_disowned: false }))
 }
 
 fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, GitError> {
@@ -77,7 +96,7 @@ fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, 
         let same =
             named == wanted || named.canonicalize().ok().is_some_and(|path| Some(path) == wanted.canonicalize().ok());
         if same {
-            return Ok(Some(CheckoutOf { top: top.to_owned(), git_dir }));
+            return Ok(Some(CheckoutOf { top: top.to_owned(), git_dir, is_disowned: false }));
         }
     }
     Ok(None)
@@ -99,6 +118,11 @@ pub(super) fn unfinished(
     checkouts: &[CheckoutOf],
 ) -> Result<Option<Hold>, GitError> {
     for checkout in checkouts {
+        if checkout.is_disowned {
+            let top = Word::from(checkout.top.as_path()).shown();
+            let reason = format!("core.bare is set, although {target} is checked out in {top}: see `pleach doctor`");
+            return Ok(Some(Hold::Refused { reason }));
+        }
         if let Some(operation) = under_way(&checkout.git_dir) {
             let operation = operation.to_owned();
             return Ok(Some(Hold::Unfinished { checkout: checkout.top.as_path().into(), operation }));
@@ -206,7 +230,12 @@ impl TreeChange {
 /// The paths that a landing would touch and that hold something of the user: edited, staged, untracked or ignored.
 pub(super) fn in_the_way(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeChange) -> Result<Vec<Word>, GitError> {
     let mut found: BTreeSet<Word> = BTreeSet::new();
-    for path in edited_or_staged(lock, checkout)? {
+    for (path, is_other_commit) in edited_or_staged(lock, checkout)? {
+        // A submodule whose checkout is at another commit than the one that is recorded: that checkout is never touched.
+        let is_link = |side: &Option<Entry>| side.as_ref().is_some_and(Entry::is_gitlink);
+        if is_other_commit && change.entries.get(&path).is_none_or(|(old, new)| is_link(old) && is_link(new)) {
+            continue;
+        }
         let is_above = parents(&path).any(|above| matches!(change.entries.get(&above), Some((None, Some(_)))));
         if change.entries.contains_key(&path) || is_above || change.reaches_below(&path) {
             found.insert(path);
@@ -240,8 +269,9 @@ pub(super) fn in_the_way(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeCh
 }
 
 /// All tracked paths that differ between HEAD and the index, or the index and the files. The index is refreshed, so
-/// that a file that was only touched is not in `read-tree`'s way.
-fn edited_or_staged(lock: &FoldLock, checkout: &CheckoutOf) -> Result<Vec<Word>, GitError> {
+/// that a file that was only touched is not in `read-tree`'s way. With each: is it a submodule whose own HEAD is all that
+/// differs?
+fn edited_or_staged(lock: &FoldLock, checkout: &CheckoutOf) -> Result<Vec<(Word, bool)>, GitError> {
     let asked = checkout.git().env("GIT_OPTIONAL_LOCKS", "1").args(["status", "--porcelain=v2", "-z"]);
     let asked = asked.args(["--untracked-files=no", "--no-renames", "--ignore-submodules=dirty"]);
     let answer = lock.answer(asked)?;
@@ -251,7 +281,8 @@ fn edited_or_staged(lock: &FoldLock, checkout: &CheckoutOf) -> Result<Vec<Word>,
             b'u' => 10,
             _ => return None,
         };
-        line.splitn(skipped + 1, |byte| *byte == b' ').nth(skipped).map(|path| Word::from(path.to_vec()))
+        let path = line.splitn(skipped + 1, |byte| *byte == b' ').nth(skipped)?;
+        Some((Word::from(path.to_vec()), line.starts_with(b"1 .M S")))
     };
     Ok(fields(&answer).filter_map(path).collect())
 }

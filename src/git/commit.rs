@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
+use crate::core::word::one_line;
 use crate::process::{Tool, ToolError};
 
 /// A power cut must not leave a ref on a commit of which half is empty files: git's default does not sync objects.
@@ -121,7 +122,7 @@ impl Commit {
         }
         let output = self.tool(repo, who).arg("-S").output()?;
         if output.code != Some(0) {
-            return Ok(Made::NotSigned(format!("cannot sign the commit: {}", output.stderr.trim())));
+            return Ok(Made::NotSigned(format!("cannot sign the commit: {}", one_line(&output.stderr))));
         }
         let answer = String::from_utf8_lossy(&output.stdout);
         super::repository::parse("commit-tree", answer.trim()).map(Made::Commit)

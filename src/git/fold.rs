@@ -28,7 +28,7 @@ use super::resume::{self, Intent, Restored};
 use super::{GitError, Repository};
 use crate::core::change::{Hold, Landing};
 use crate::core::id::{BranchName, CommitId};
-use crate::core::word::Word;
+use crate::core::word::{Word, one_line};
 use crate::process::Tool;
 use crate::process::tool::Conversation;
 
@@ -115,7 +115,7 @@ impl FoldLock {
     pub(super) fn words(&self) -> String {
         let mut bytes = vec![0; 4096];
         let read = self.file.read_at(&mut bytes, 0).unwrap_or(0);
-        String::from_utf8_lossy(&bytes[..read]).trim().trim_start_matches("fatal: ").to_owned()
+        one_line(String::from_utf8_lossy(&bytes[..read]).trim().trim_start_matches("fatal: "))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{GitError, Repository};
 use crate::core::id::CommitId;
+use crate::core::word::one_line;
 
 /// One ref of a transaction. Names are full.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,8 @@ pub enum Swap {
 }
 
 impl Repository {
-    /// Change refs in one transaction. Hooks of the user (`reference-transaction`) run and may refuse.
+    /// Change refs in one transaction. This is our own bookkeeping (what is pinned, kept, shown), so hooks of the user
+    /// (`reference-transaction`) do not run: one that refuses must not cost a result. They run when a target moves.
     ///
     /// # Errors
     /// Where git cannot be run at all.
@@ -65,10 +67,14 @@ impl Repository {
             return Ok(Swap::Done);
         }
         let lines: Vec<u8> = changes.iter().flat_map(RefChange::line).collect();
-        let output = self.git().args(["update-ref", "-m", reason, "--stdin", "-z"]).input(lines).output()?;
+        let output = self
+            .git()
+            .args(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", reason, "--stdin", "-z"])
+            .input(lines)
+            .output()?;
         Ok(match output.code {
             Some(0) => Swap::Done,
-            _ => Swap::Refused(output.stderr.trim().trim_start_matches("fatal: ").to_owned()),
+            _ => Swap::Refused(one_line(output.stderr.trim().trim_start_matches("fatal: "))),
         })
     }
 

@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use crate::core::word::one_line;
+
 /// A program that is about to run.
 #[derive(Debug)]
 pub struct Tool {
@@ -50,12 +52,12 @@ pub enum ToolError {
 }
 
 impl ToolError {
-    /// The program's own last words, for a person.
+    /// The program's own last words, for a person, on one line.
     pub fn words(&self) -> String {
         match self {
             Self::Start { source, .. } => source.to_string(),
             Self::Failed { stderr, how, .. } if stderr.trim().is_empty() => how.clone(),
-            Self::Failed { stderr, .. } => stderr.trim().to_owned(),
+            Self::Failed { stderr, .. } => one_line(stderr),
         }
     }
 }
