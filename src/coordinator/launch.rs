@@ -46,14 +46,20 @@ impl LaunchError {
 }
 
 /// Bring it up. The answer is the shim, where it is our child, or the event that says why there is none.
-pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Option<Child>, Event> {
+pub(super) fn launch(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    base: CommitId,
+) -> Result<Option<Child>, Box<Event>> {
     let up = prepare(world, task, attempt, base).and_then(|()| spawn(world, attempt, shim::SHIM));
-    up.map_err(|error| Event::Ended {
+    let failed = |error: LaunchError| Event::Ended {
         attempt,
         outcome: Outcome::CouldNotStart { reason: error.words() },
         result: Collected::Nothing,
         facts: Facts::default(),
-    })
+    };
+    up.map_err(|error| Box::new(failed(error)))
 }
 
 fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<(), LaunchError> {

@@ -449,10 +449,10 @@ impl Coordinator {
     }
 }
 
-fn launched(launched: Result<Option<Child>, Event>) -> Acted {
+fn launched(launched: Result<Option<Child>, Box<Event>>) -> Acted {
     match launched {
         Ok(shim) => Acted { events: Vec::new(), shim },
-        Err(event) => Acted::from(vec![event]),
+        Err(event) => Acted::from(vec![*event]),
     }
 }
 
