@@ -2,8 +2,8 @@
 //!
 //! The order, and why any instant of it may be the last one:
 //! 1. Look: is it done, is the target still where it was planned on, who has it checked out, is anything there in the
-//!    way ([`checkout`](super::checkout)). Nothing was touched so far.
-//! 2. The intent is written down: from here on we may find our own half-done work ([`resume`](super::resume)).
+//!    way (`checkout`). Nothing was touched so far.
+//! 2. The intent is written down: from here on we may find our own half-done work (`resume`).
 //! 3. `update-ref --stdin` prepares the transaction in that checkout: the locks of the target and of its HEAD are
 //!    ours, so nobody commits or switches there. If we die, it sees the end of its input and lets go.
 //! 4. `read-tree -m -u` moves index and files. It checks all before it writes any, but is not atomic: cut off in the

@@ -107,7 +107,7 @@ fn fate(state: &State, id: TaskId) -> Fate {
 /// Say what folding these one after the other would do; nothing is changed, and nobody is asked.
 ///
 /// # Errors
-/// As [`merge`].
+/// As [`merge()`].
 pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result<Vec<Told>, Error> {
     let state = session.state()?;
     let repository = session.repository();

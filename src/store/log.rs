@@ -149,7 +149,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where the log cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Piece>> {
+    pub fn read(&mut self) -> io::Result<Option<Piece>> {
         const AT_ONCE: u64 = 1 << 20;
         let list = chunks(&self.dir)?;
         let holding = list.iter().rev().find(|(start, _)| *start <= self.offset);
@@ -222,7 +222,7 @@ mod tests {
 
     fn read_all(reader: &mut Reader) -> (Vec<u8>, u64) {
         let (mut bytes, mut dropped) = (Vec::new(), 0);
-        while let Some(piece) = reader.next().unwrap() {
+        while let Some(piece) = reader.read().unwrap() {
             match piece {
                 Piece::Bytes(more) => bytes.extend(more),
                 Piece::Dropped(count) => dropped += count,
@@ -252,10 +252,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = Writer::create(dir.path(), 1000).unwrap();
         let mut reader = Reader::at_tail(dir.path(), 0).unwrap();
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.read().unwrap(), None);
         writer.write(b"one").unwrap();
-        assert_eq!(reader.next().unwrap(), Some(Piece::Bytes(b"one".to_vec())));
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.read().unwrap(), Some(Piece::Bytes(b"one".to_vec())));
+        assert_eq!(reader.read().unwrap(), None);
     }
 
     #[test]
