@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{GitError, Repository};
+use super::{GitError, Repository, locks};
 use crate::core::id::CommitId;
 
 /// One ref of a transaction. Names are full.
@@ -65,11 +65,20 @@ impl Repository {
             return Ok(Swap::Done);
         }
         let lines: Vec<u8> = changes.iter().flat_map(RefChange::line).collect();
-        let output = self.git().args(["update-ref", "-m", reason, "--stdin", "-z"]).input(lines).output()?;
-        Ok(match output.code {
-            Some(0) => Swap::Done,
-            _ => Swap::Refused(output.stderr.trim().trim_start_matches("fatal: ").to_owned()),
-        })
+        let swap = || -> Result<Swap, GitError> {
+            let tool = self.git().args(["update-ref", "-m", reason, "--stdin", "-z"]);
+            let output = tool.input(lines.clone()).output()?;
+            Ok(match output.code {
+                Some(0) => Swap::Done,
+                _ => Swap::Refused(output.stderr.trim().trim_start_matches("fatal: ").to_owned()),
+            })
+        };
+        let swapped = swap()?;
+        // A git that was killed may have left a lock on one of them: without that it is tried once more.
+        if swapped != Swap::Done && locks::clear_for(self, changes.iter().map(RefChange::name))?.dead > 0 {
+            return swap();
+        }
+        Ok(swapped)
     }
 
     /// All refs below a prefix that ends with `/`, with their commits.
