@@ -31,18 +31,23 @@ fn a_crash_at_any_point_is_made_good_by_ordinary_commands() {
 }
 
 #[test]
-fn a_fold_that_is_cut_off_while_it_is_taken_back_is_taken_back_once() {
+fn a_fold_that_was_cut_off_is_taken_back_once_also_where_that_is_cut_off() {
     for point in POINTS.iter().filter(|point| point.starts_with("land.") || point.starts_with("plan.")) {
         let play = Play::new("none");
         let a = play.first();
+        play.scene.arm(point);
         play.scene.ok(&["merge", &a.to_string()]);
+        play.fired(point);
+        assert_eq!(play.scene.stands(a), "folded", "{point}");
+        assert_eq!(play.scene.read("a"), "a\n", "{point}");
         play.scene.arm(point);
         play.scene.ok(&["undo"]);
         play.fired(point);
-        assert_eq!(play.scene.stands(a), "ready");
+        assert_eq!(play.scene.stands(a), "ready", "{point}");
         assert!(!play.scene.top.join("a").exists(), "{point}");
         let undone = play.scene.git(&["log", "--first-parent", "--format=%(trailers:key=Pleach-Undo,valueonly)"]);
         assert_eq!(undone.trim(), format!("{a}.1"), "{point}");
+        assert_eq!(play.scene.folds("main"), [format!("{a}.1")], "{point}");
         play.as_before();
     }
 }
@@ -133,6 +138,8 @@ impl Play {
 
     fn check(&self, a: u64, b: u64, c: u64, f: u64) {
         let (scene, point) = (&self.scene, self.point);
+        let others = if point == "snapshot.written" { 2 } else { 0 };
+        assert_eq!(scene.board().len(), 4 + others, "{point}: each is there once\n{}", scene.story());
         let outcomes = [a, b, c, f].map(|task| scene.outcome(task));
         let failing = if point == "none" { outcomes[3].clone() } else { "exited 3".to_owned() };
         assert_eq!(outcomes, ["exited 0", "exited 0", "cancelled", &failing], "{point}\n{}", scene.story());
