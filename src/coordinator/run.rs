@@ -27,6 +27,9 @@ use crate::store::journal::Journal;
 /// The longest that a failing action waits before it is tried again.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
+/// How long before locks of which nothing is sure yet are looked at again.
+const LOCKS_AGAIN: Duration = Duration::from_millis(500);
+
 /// What reaches the loop.
 pub(super) enum Message {
     /// Somebody asks.
@@ -37,6 +40,8 @@ pub(super) enum Message {
     Acted { action: Action, result: Result<Acted, String> },
     /// A subject that failed has rested.
     Rested(Subject),
+    /// The locks that were met have been looked at; are there any of which nothing is sure yet?
+    Locks(bool),
     /// A shim is gone.
     ShimGone(AttemptId),
     /// Somebody asks us to leave: a signal.
@@ -71,6 +76,8 @@ struct Coordinator {
     leaving: bool,
     /// The identity of the lock file that makes us the coordinator.
     home: Option<(u64, u64)>,
+    /// There may be locks that a killed git of ours left.
+    has_locks: bool,
 }
 
 struct Waiter {
@@ -111,7 +118,9 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         wake: None,
         leaving: false,
         home,
+        has_locks: true,
     };
+    this.clear_locks(Duration::ZERO);
     this.empty_trash();
     this.observe_all();
     while !this.leaving {
@@ -169,7 +178,11 @@ impl Coordinator {
     }
 
     fn is_idle(&self) -> bool {
-        self.seen.busy.is_empty() && self.waiters.is_empty() && self.watchers.is_empty() && !self.state.has_work()
+        !self.has_locks
+            && self.seen.busy.is_empty()
+            && self.waiters.is_empty()
+            && self.watchers.is_empty()
+            && !self.state.has_work()
     }
 
     /// Is the repository still where it was? Where it was moved, our socket and our lock have moved with it, and whoever
@@ -190,6 +203,12 @@ impl Coordinator {
             Message::Acted { action, result } => self.acted(action, result)?,
             Message::Rested(subject) => {
                 self.seen.busy.remove(&subject);
+            }
+            Message::Locks(has_locks) => {
+                self.has_locks = has_locks;
+                if has_locks {
+                    self.clear_locks(LOCKS_AGAIN);
+                }
             }
             Message::ShimGone(attempt) => self.observe(attempt),
             Message::Leave => self.leaving = true,
@@ -306,6 +325,15 @@ impl Coordinator {
         Ok(Response::Yes)
     }
 
+    fn clear_locks(&self, after: Duration) {
+        let (world, inbox) = (self.world.clone(), self.inbox.clone());
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(after).await;
+            let has_locks = tokio::task::spawn_blocking(move || sweep::clear_locks(&world)).await;
+            let _ = inbox.send(Message::Locks(has_locks.unwrap_or(false)));
+        });
+    }
+
     fn empty_trash(&self) {
         let world = self.world.clone();
         tokio::task::spawn_blocking(move || sweep::empty_trash(&world));
@@ -404,10 +432,11 @@ impl Coordinator {
                 let attempt = *attempt;
                 Some(Box::new(move || ended_without_a_run(&world, attempt, Outcome::Cancelled)))
             }
-            Action::Salvage(attempt) => {
-                let attempt = *attempt;
-                Some(Box::new(move || launch::salvage(&world, attempt).map(|()| Acted::default())))
-            }
+            Action::Salvage(attempt) => task(attempt.task).and_then(|task| {
+                let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
+                let salvage = move || launch::salvage(&world, &task, attempt, base);
+                Some(Box::new(move || salvage().map(|()| Acted::default())) as Work)
+            }),
             Action::Collect(attempt) => task(attempt.task).map(|task| {
                 let attempt = *attempt;
                 let collect = move || collect::collect(&world, &task, attempt);

@@ -4,6 +4,7 @@
 //! journal that replays is a journal that makes sense. `ready`, `blocked` and `stuck` are questions
 //! ([`State::waiting`]), not states.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -369,6 +370,23 @@ impl State {
             _ if self.paused => Waiting::Paused,
             _ => Waiting::Turn,
         })
+    }
+
+    /// Does a pending task wait, over however many others, for one that did not end well? Then nothing happens to it
+    /// until somebody sees to that one.
+    pub fn is_stuck(&self, task: &Task) -> bool {
+        let mut open = vec![task];
+        let mut met = BTreeSet::new();
+        while let Some(task) = open.pop() {
+            match self.waiting(task) {
+                Some(Waiting::Blocked(_)) => return true,
+                Some(Waiting::Needs(needs)) => {
+                    open.extend(needs.into_iter().filter(|need| met.insert(*need)).filter_map(|need| self.task(need)));
+                }
+                _ => {}
+            }
+        }
+        false
     }
 
     /// Is there anything that a coordinator would have to do or to watch?

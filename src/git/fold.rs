@@ -1,9 +1,9 @@
 //! Landing: the target moves by one compare-and-swap, and its checkout moves with it.
 //!
 //! The order, and why any instant of it may be the last one:
-//! 1. Look: is it done, is the target still where it was planned on, who has it checked out, is anything there in the
-//!    way (`checkout`). Nothing was touched so far.
-//! 2. The intent is written down: from here on we may find our own half-done work (`resume`).
+//! 1. Look: is it done, is the target still where it was planned on, who has it checked out. Nothing was touched so far.
+//! 2. The intent is written down: from here on we may find our own half-done work (`resume`). Is anything in that
+//!    checkout in the way (`checkout`)?
 //! 3. `update-ref --stdin` prepares the transaction in that checkout: the locks of the target and of its HEAD are
 //!    ours, so nobody commits or switches there. If we die, it sees the end of its input and lets go.
 //! 4. `read-tree -m -u` moves index and files. It checks all before it writes any, but is not atomic: cut off in the
@@ -268,6 +268,8 @@ impl Lander<'_> {
     }
 
     fn with_checkout(&self, checkout: &CheckoutOf, change: &TreeChange) -> Result<Attempt, GitError> {
+        // Even the looks below take the lock of the index for a moment, and leave it if they are killed.
+        self.intent.write()?;
         let paths = checkout::in_the_way(self.lock, checkout, change)?;
         if !paths.is_empty() {
             return Ok(Attempt::Ended(Fold::Held(overlap(checkout, paths))));
@@ -275,7 +277,6 @@ impl Lander<'_> {
         if !self.lock.run(self.read_tree(checkout, &["-n"]))? {
             return self.tree_refused(checkout, change);
         }
-        self.intent.write()?;
         (self.at)("land.locked");
         if self.repo.common_dir().join("reftable").is_dir() {
             return self.tree_first(checkout, change);
