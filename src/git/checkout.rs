@@ -105,6 +105,18 @@ fn by_git(opened: &Opened<'_>, target: &BranchName) -> Result<Vec<CheckoutOf>, G
     Ok(found)
 }
 
+/// For the test that compares the two: those by files, and those by git.
+#[cfg(test)]
+pub(super) fn both_ways(opened: &Opened<'_>, target: &BranchName) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let places = |found: Vec<CheckoutOf>| {
+        let there = found.into_iter().filter(|checkout| checkout.top.is_dir());
+        let mut places: Vec<_> = there.flat_map(|checkout| [checkout.top, checkout.git_dir]).collect();
+        places.sort();
+        places
+    };
+    (places(by_files(opened, target).unwrap().unwrap()), places(by_git(opened, target).unwrap()))
+}
+
 /// Git lists the main one by the place of its git directory; `core.worktree` may say otherwise (submodules).
 fn main_checkout(opened: &Opened<'_>, listed: PathBuf) -> Result<Option<CheckoutOf>, GitError> {
     let common = opened.repo.common_dir();

@@ -33,6 +33,10 @@ impl Identity {
             let (name, email) = told.unwrap_or_else(nobody);
             return Ok(Self { name, email, at });
         }
+        Self::by_git(repo, at)
+    }
+
+    pub(super) fn by_git(repo: &Repository, at: Timestamp) -> Result<Self, GitError> {
         // Git would else make up a name from the account and an address from the host.
         let asked = repo.git().args(["-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT"]);
         let output = asked.output()?;
@@ -169,7 +173,7 @@ impl Commit {
         self.write_by_git(opened.repo, who)
     }
 
-    fn write_by_git(&self, repo: &Repository, who: &Identity) -> Result<CommitId, GitError> {
+    pub(super) fn write_by_git(&self, repo: &Repository, who: &Identity) -> Result<CommitId, GitError> {
         let answer = self.tool(repo, who).line()?;
         super::repository::parse("commit-tree", &answer)
     }

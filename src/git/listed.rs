@@ -35,10 +35,15 @@ impl Repository {
     /// # Errors
     /// Where git cannot be asked.
     pub fn worktrees(&self) -> Result<Vec<Listed>, GitError> {
-        match by_files(&self.open()) {
+        match self.worktrees_by_files() {
             Some(list) => Ok(list),
             None => self.worktrees_by_git(),
         }
+    }
+
+    /// `None` where only git can tell.
+    pub(super) fn worktrees_by_files(&self) -> Option<Vec<Listed>> {
+        by_files(&self.open())
     }
 
     pub(super) fn worktrees_by_git(&self) -> Result<Vec<Listed>, GitError> {

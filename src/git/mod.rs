@@ -24,6 +24,8 @@ mod loose;
 pub mod merge;
 mod opened;
 pub mod pack;
+#[cfg(test)]
+mod parity;
 pub mod private;
 mod private_config;
 pub mod refs;

@@ -71,15 +71,17 @@ impl Opened<'_> {
 
     /// All best common ancestors.
     pub(super) fn merge_bases(&self, one: CommitId, other: CommitId) -> Result<Vec<CommitId>, GitError> {
-        let Some(library) = &self.library else {
-            let output = self.git().args(["merge-base", "--all", &one.to_string(), &other.to_string()]).output()?;
-            return Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect());
-        };
+        let Some(library) = &self.library else { return self.merge_bases_by_git(one, other) };
         match library.merge_bases(oid(one)?, oid(other)?) {
             Ok(bases) => bases.iter().map(|base| parse("merge-base", &base.to_string())).collect(),
             Err(error) if error.code() == ErrorCode::NotFound => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    pub(super) fn merge_bases_by_git(&self, one: CommitId, other: CommitId) -> Result<Vec<CommitId>, GitError> {
+        let output = self.git().args(["merge-base", "--all", &one.to_string(), &other.to_string()]).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect())
     }
 
     /// The bytes of a commit.
@@ -103,7 +105,7 @@ impl Opened<'_> {
         Ok(walk.found)
     }
 
-    fn difference_by_git(&self, from: CommitId, to: CommitId) -> Result<BTreeMap<Word, Sides>, GitError> {
+    pub(super) fn difference_by_git(&self, from: CommitId, to: CommitId) -> Result<BTreeMap<Word, Sides>, GitError> {
         let asked = self.git().args(["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames"]);
         let answer = asked.args([from.to_string(), to.to_string()]).run()?;
         let strange =
