@@ -61,7 +61,6 @@ fn nobody() -> (String, String) {
 
 /// The committer of a configuration; `None` inside where it names none, outside where only git can tell (a name that
 /// it would clean, an address that comes from the environment).
-#[expect(clippy::option_option, reason = "the two say different things")]
 fn configured(settings: &git2::Config) -> Option<Option<(String, String)>> {
     let has = |key: &str| settings.get_entry(key).is_ok();
     if !["committer.name", "user.name", "author.name"].into_iter().any(has) {

@@ -62,8 +62,11 @@ impl Opened<'_> {
         if old == new {
             return Ok(true);
         }
-        if let Some(library) = &self.library {
-            return Ok(library.graph_descendant_of(oid(new)?, oid(old)?)?);
+        // The library does not know where the history of a shallow clone ends, and fails there.
+        if let Some(library) = &self.library
+            && let Ok(answer) = library.graph_descendant_of(oid(new)?, oid(old)?)
+        {
+            return Ok(answer);
         }
         let [old, new] = [old, new].map(|id| id.to_string());
         Ok(self.git().args(["merge-base", "--is-ancestor", &old, &new]).succeeds()?)
@@ -71,12 +74,13 @@ impl Opened<'_> {
 
     /// All best common ancestors.
     pub(super) fn merge_bases(&self, one: CommitId, other: CommitId) -> Result<Vec<CommitId>, GitError> {
-        let Some(library) = &self.library else { return self.merge_bases_by_git(one, other) };
-        match library.merge_bases(oid(one)?, oid(other)?) {
-            Ok(bases) => bases.iter().map(|base| parse("merge-base", &base.to_string())).collect(),
-            Err(error) if error.code() == ErrorCode::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error.into()),
+        // "Not found" may be a base as well as a commit that a shallow clone does not have.
+        if let Some(library) = &self.library
+            && let Ok(bases) = library.merge_bases(oid(one)?, oid(other)?)
+        {
+            return bases.iter().map(|base| parse("merge-base", &base.to_string())).collect();
         }
+        self.merge_bases_by_git(one, other)
     }
 
     pub(super) fn merge_bases_by_git(&self, one: CommitId, other: CommitId) -> Result<Vec<CommitId>, GitError> {

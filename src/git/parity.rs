@@ -193,6 +193,36 @@ fn merge_bases_are_those_of_git() {
     }
 }
 
+/// The history of a shallow clone ends where the objects do.
+#[test]
+fn the_graph_of_a_shallow_clone_is_read() {
+    let bench = Bench::new(&[]);
+    let tree = bench.tree(&[]);
+    let mut commits = Vec::new();
+    for place in 0..4 {
+        let parents: Vec<CommitId> = commits.last().copied().into_iter().collect();
+        commits.push(bench.commit(&tree, &parents, place));
+    }
+    bench.git(&["update-ref", "refs/heads/main", &commits[3].to_string()]);
+    let url = format!("file://{}", bench.repo.common_dir().display());
+    let clone = bench.root.join("clone.git");
+    Tool::git().args(["clone", "-q", "--bare", "--depth", "2", &url]).arg(&clone).run().unwrap();
+    let mut shallow = bench;
+    shallow.repo = Repository::at(&clone);
+    shallow.top = clone;
+    shallow.git(&["config", "user.name", "Ute User"]);
+    shallow.git(&["config", "user.email", "ute@example.org"]);
+    let base = commits[2];
+    let [one, other] = [10, 11].map(|second| shallow.commit(&tree, &[base], second));
+    let orphan = shallow.commit(&tree, &[], 12);
+    let opened = shallow.repo.open();
+    assert!(opened.library().is_some());
+    assert_eq!(opened.merge_bases(one, other).unwrap(), [base]);
+    assert_eq!(opened.merge_bases(one, orphan).unwrap(), []);
+    assert!(opened.is_ancestor(base, one).unwrap() && !opened.is_ancestor(orphan, one).unwrap());
+    assert!(!opened.is_ancestor(one, other).unwrap() && !opened.is_ancestor(one, base).unwrap());
+}
+
 #[test]
 fn the_committer_is_whom_git_would_name() {
     let cases: &[&[(&str, &str)]] = &[
