@@ -24,6 +24,7 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 use super::checkout::{self, TreeChange};
+use super::listed::{self, Head};
 use super::resume::{self, Intent, Restored};
 use super::{GitError, Repository};
 use crate::core::change::{Hold, Landing};
@@ -166,8 +167,14 @@ pub fn land(
     Ok(Fold::Held(Hold::Refused { reason }))
 }
 
-/// The branch that a branch leads to, where it is a symbolic ref.
+/// The branch that a branch leads to, where it is a symbolic ref. (Only a file can be one, not a packed ref.)
 fn aim(repo: &Repository, target: &BranchName) -> Result<BranchName, GitError> {
+    let common = repo.common_dir();
+    if listed::refs_are_files(common)
+        && let Some(None | Some(Head::Commit(_))) = listed::ref_file(&common.join(target.full()))
+    {
+        return Ok(target.clone());
+    }
     let answer = repo.git().args(["symbolic-ref", "--quiet", &target.full()]).output()?;
     let named = BranchName::from_full(String::from_utf8_lossy(&answer.stdout).trim());
     Ok(named.filter(|_| answer.code == Some(0)).unwrap_or_else(|| target.clone()))
@@ -194,8 +201,9 @@ struct Lander<'a> {
 
 impl Lander<'_> {
     fn attempt(&self) -> Result<Attempt, GitError> {
-        let checkouts = checkouts_of(self.repo, self.target)?;
-        let change = TreeChange::between(self.repo, self.landing.from, self.landing.to)?;
+        let opened = self.repo.open();
+        let checkouts = checkout::checkouts_in(&opened, self.target)?;
+        let change = TreeChange::between(&opened, self.landing.from, self.landing.to)?;
         let mut is_ahead = false;
         if self.intent.is_there() {
             resume::clear_locks(self.repo, self.intent, &checkouts, &self.refs(), &change, self.landing.to)?;
@@ -207,10 +215,10 @@ impl Lander<'_> {
                 }
             }
         }
-        let Some(head) = self.repo.head_of(self.target)? else {
+        let Some(head) = opened.ref_value(&self.target.full())? else {
             return Ok(Attempt::Ended(Fold::Held(Hold::NoTarget { target: self.target.clone() })));
         };
-        if self.repo.is_ancestor(self.landing.to, head)? {
+        if opened.is_ancestor(self.landing.to, head)? {
             return self.mark();
         }
         if head != self.landing.from {
@@ -284,7 +292,7 @@ impl Lander<'_> {
         let Some(transaction) = Transaction::prepare(self, checkout.git())? else { return self.not_prepared() };
         (self.at)("land.prepared");
         // From here nobody can switch away; until now somebody could.
-        if !checkout.is_on(self.target)? {
+        if !checkout.is_on(self.repo, self.target)? {
             transaction.abort()?;
             return Ok(Attempt::Again);
         }
@@ -308,7 +316,7 @@ impl Lander<'_> {
             }
             return Ok(attempt);
         };
-        if !checkout.is_on(self.target)? {
+        if !checkout.is_on(self.repo, self.target)? {
             transaction.abort()?;
             return Ok(Attempt::Again);
         }
@@ -373,7 +381,7 @@ impl Lander<'_> {
     /// Our files are there, but the target went elsewhere: take them back, unless they are in the target's new
     /// head (somebody committed them).
     fn take_back(&self, checkout: &CheckoutOf, change: &TreeChange, head: CommitId) -> Result<(), GitError> {
-        let elsewhere = super::conserve::changed(self.repo, self.landing.from, head)?;
+        let elsewhere = super::conserve::changed(&self.repo.open(), self.landing.from, head)?;
         if change.paths().any(|path| elsewhere.contains(path)) {
             return Ok(());
         }

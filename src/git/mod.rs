@@ -18,10 +18,15 @@ mod extras;
 mod filters;
 pub mod fold;
 mod inspect;
+mod listed;
 mod live;
 pub mod locks;
+mod loose;
 pub mod merge;
+mod opened;
 pub mod pack;
+#[cfg(test)]
+mod parity;
 pub mod private;
 mod private_config;
 pub mod refs;
