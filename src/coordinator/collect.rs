@@ -82,13 +82,18 @@ fn take_over(
     if tip != base {
         keep.push(RefChange::Set(format!("{prefix}tip"), tip));
     }
-    swap(world, &keep)?;
-    if tip == base && exit.left_out.is_empty() {
+    let is_nothing = tip == base && exit.left_out.is_empty();
+    let branch = if exit.outcome.is_success() && !is_nothing {
+        Some(keep_and_show(world, task, attempt, tip, &keep)?)
+    } else {
+        swap(world, &keep)?;
+        None
+    };
+    if is_nothing {
         return Ok(Collected::Nothing);
     }
     let (size, mut flags) = pack::inspect(repository, base, tip)?;
     flags.extend(exit.left_out.iter().map(|path| Flag::LeftOut { path: path.clone() }));
-    let branch = if exit.outcome.is_success() { Some(show(world, task, attempt, tip)?) } else { None };
     crash::point("collect.refs_created");
     Ok(Collected::Change(Box::new(Change { tip, branch, size, flags, extras: exit.extras.clone() })))
 }
@@ -101,30 +106,39 @@ fn is_disk_full(world: &World, attempt: AttemptId) -> bool {
 }
 
 fn swap(world: &World, changes: &[RefChange]) -> Result<(), CollectError> {
-    match world.repository.update_refs(changes, "pleach: keep a result")? {
+    match world.refs.update(changes, "pleach: keep a result")? {
         Swap::Done => Ok(()),
         Swap::Refused(words) => Err(CollectError::Refs(words)),
     }
 }
 
-/// Make the branch that shows the result. A branch of that name that is not ours is left alone; the result then gets
-/// one with the number of the attempt.
-fn show(world: &World, task: &Task, attempt: AttemptId, tip: CommitId) -> Result<BranchName, CollectError> {
+/// Keep the result, and make the branch that shows it, in one transaction. A branch of that name that is not ours is left
+/// alone; the result then gets one with the number of the attempt.
+fn keep_and_show(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    tip: CommitId,
+    keep: &[RefChange],
+) -> Result<BranchName, CollectError> {
     let plain = world.branch(task);
     let numbered = BranchName(format!("{}.{}", plain.0, attempt.number));
     let earlier = |tip: CommitId| task.attempts.iter().any(|old| task.change(old.number).is_some_and(|c| c.tip == tip));
     for branch in [plain, numbered] {
         let change = match world.repository.head_of(&branch)? {
-            Some(head) if head == tip => return Ok(branch),
+            Some(head) if head == tip => return swap(world, keep).map(|()| branch),
             Some(head) if earlier(head) => RefChange::Advance { name: branch.full(), from: head, to: tip },
             Some(_) => continue,
             None => RefChange::Create(branch.full(), tip),
         };
         // Refused where a branch `pleach` is in the way of `pleach/7`, or the user has it checked out just now.
-        if world.repository.update_refs(&[change], "pleach: show a result")? == Swap::Done {
+        let changes = [keep, &[change]].concat();
+        if world.refs.update(&changes, "pleach: keep and show a result")? == Swap::Done {
             return Ok(branch);
         }
     }
+    // It is kept even where it cannot be shown.
+    swap(world, keep)?;
     let wanted = world.branch(task);
     Err(CollectError::Refs(format!(
         "branch {wanted} cannot be created: is there a branch `{}`? rename it, or set `[branch] prefix`",

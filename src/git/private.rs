@@ -65,8 +65,10 @@ pub fn checkout(private_dir: &Path, worktree: &Path) -> Result<(), GitError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(GitError::file("remove", lock)(error)),
         _ => {}
     }
-    // As many workers as processors, where there are enough files for it.
-    let settings = ["-c", "checkout.workers=0", "-c", "submodule.recurse=false"];
+    // As many workers as processors, where there are so many files that starting them pays: below that they only take
+    // processors from tasks.
+    let parallel = ["-c", "checkout.workers=0", "-c", "checkout.thresholdForParallelism=1000"];
+    let settings = [&parallel[..], &["-c", "submodule.recurse=false"]].concat();
     git(private_dir, worktree).args(settings).args(["read-tree", "--reset", "-u", "HEAD"]).run()?;
     Ok(())
 }
