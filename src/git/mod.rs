@@ -29,6 +29,7 @@ mod resume;
 pub mod snapshot;
 mod trash;
 pub mod worktree;
+mod written;
 
 pub use repository::{Found, Repository};
 
