@@ -101,7 +101,12 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
         Config::default()
     });
     let idle = Duration::from_secs(config::env::idle_seconds());
-    let world = Arc::new(World { refs: RefSession::new(repository.clone()), repository, layout, prefix: config.branch_prefix.clone() });
+    let world = Arc::new(World {
+        refs: RefSession::new(repository.clone()),
+        repository,
+        layout,
+        prefix: config.branch_prefix.clone(),
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
     let tasks = tokio::task::LocalSet::new();
     runtime.block_on(tasks.run_until(run::run(world, config.limits(), idle)))?;

@@ -12,6 +12,7 @@
 
 mod checkout;
 mod commit;
+mod connected;
 mod conserve;
 pub mod diff;
 mod extras;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::private::{self, Private};
 use super::worktree::Place;
-use super::{GitError, Repository, trash};
 use super::written::Written;
+use super::{GitError, Repository, trash};
 use super::{extras, filters};
 use crate::core::id::CommitId;
 use crate::core::word::{Word, shown};
