@@ -106,31 +106,55 @@ fn by_git(repo: &Repository, checkout: &Path) -> Result<Vec<Listed>, GitError> {
 
 /// The same without a process; none where the library cannot read all that git does.
 fn by_library(checkout: &Path) -> Option<Vec<Listed>> {
-    if !same_system_file() {
-        return None;
-    }
-    let config = git2::Repository::open(checkout).ok()?.config().ok()?;
+    let system = system_file()?;
+    let agreed = git2::Config::find_system().is_ok_and(|of_library| of_library == *system);
     let mut listed = Vec::new();
     let mut is_known = true;
-    let note = |entry: &git2::ConfigEntry<'_>| {
-        let key = entry.name_bytes().to_vec();
-        is_known &= !key.starts_with(b"includeif.hasconfig:");
-        let is_local = matches!(entry.level(), git2::ConfigLevel::Local | git2::ConfigLevel::Worktree);
-        listed.push(Listed { is_local, key, value: entry.has_value().then(|| entry.value_bytes().to_vec()) });
-    };
-    config.entries(None).ok()?.for_each(note).ok()?;
+    if !agreed && system.exists() {
+        git2::Config::open(system)
+            .ok()?
+            .entries(None)
+            .ok()?
+            .for_each(|entry| {
+                // Its conditions ask about a repository that this reading does not know.
+                is_known &= !entry.name_bytes().starts_with(b"includeif.");
+                listed.push(Listed::of(entry));
+            })
+            .ok()?;
+    }
+    let config = git2::Repository::open(checkout).ok()?.config().ok()?;
+    config
+        .entries(None)
+        .ok()?
+        .for_each(|entry| {
+            // Of a linked worktree it takes the wrong branch, and what remotes there are it does not ask.
+            let key = entry.name_bytes();
+            is_known &= !key.starts_with(b"includeif.") || key.starts_with(b"includeif.gitdir");
+            let is_system = matches!(entry.level(), git2::ConfigLevel::System | git2::ConfigLevel::ProgramData);
+            if agreed || !is_system {
+                listed.push(Listed::of(entry));
+            }
+        })
+        .ok()?;
     is_known.then_some(listed)
 }
 
-/// Where the configuration of the whole machine is depends on how git was built: do git and the library agree?
-fn same_system_file() -> bool {
+impl Listed {
+    fn of(entry: &git2::ConfigEntry<'_>) -> Self {
+        Self {
+            is_local: matches!(entry.level(), git2::ConfigLevel::Local | git2::ConfigLevel::Worktree),
+            key: entry.name_bytes().to_vec(),
+            value: entry.has_value().then(|| entry.value_bytes().to_vec()),
+        }
+    }
+}
+
+/// The configuration of the whole machine: where it is depends on how git was built, and the library has an opinion of
+/// its own. Asked once. None where this git cannot tell.
+fn system_file() -> Option<&'static PathBuf> {
     static OF_GIT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let ask = || Tool::git().args(["var", "GIT_CONFIG_SYSTEM"]).line().ok().map(PathBuf::from);
-    let Some(of_git) = OF_GIT.get_or_init(ask) else { return false };
-    match git2::Config::find_system() {
-        Ok(of_library) => of_library == *of_git,
-        Err(_) => !of_git.exists(),
-    }
+    OF_GIT.get_or_init(ask).as_ref()
 }
 
 fn compose(repo: &Repository, settings: &[Setting<'_>], effective: &HashMap<&[u8], &[u8]>) -> Vec<u8> {
@@ -242,8 +266,6 @@ two   three
 	path = here
 [includeIf \"gitdir:/nowhere/\"]
 	path = nowhere
-[includeIf \"onbranch:main\"]
-	path = branch
 [extensions]
 	worktreeConfig = true
 [user]
@@ -267,7 +289,6 @@ two   three
             ("deep", "[i18n]\n\tcommitEncoding = latin1\n"),
             ("here", "[gpg \"ssh\"]\n\tprogram = here\n"),
             ("nowhere", "[gpg]\n\tprogram = nowhere\n"),
-            ("branch", "[tag]\n\tsort = branch\n"),
             ("config.worktree", "[core]\n\tsparseCheckout = true\n"),
             ("worktrees/linked/config.worktree", "[core]\n\tsparseCheckoutCone = true\n"),
         ] {
@@ -276,13 +297,18 @@ two   three
         let repo = Repository::at(&common);
         for checkout in [common.clone(), common.join("worktrees/linked")] {
             let ours = by_library(&checkout);
-            // Another file of the machine is read by git alone.
-            if same_system_file() {
+            // An old git cannot tell where its file for the machine is.
+            if system_file().is_some() {
                 assert_eq!(ours, Some(by_git(&repo, &checkout).unwrap()), "{}", checkout.display());
             }
         }
-        git(&["config", "includeIf.hasconfig:remote.*.url:again.path", "more"]);
-        assert_eq!(by_library(&common), None);
+        for condition in ["hasconfig:remote.*.url:again", "onbranch:main"] {
+            let key = format!("includeIf.{condition}.path");
+            git(&["config", &key, "more"]);
+            assert_eq!(by_library(&common), None, "{condition}");
+            git(&["config", "--unset", &key]);
+        }
+        assert!(by_library(&common).is_some());
         let derived = derive(&repo, &common).unwrap();
         let file = top.join("derived");
         std::fs::write(&file, derived).unwrap();
