@@ -82,7 +82,7 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Re
         made.map_err(StoreError::file("make directory", path))?;
     }
     let pin = RefChange::Set(base_pin(attempt), base);
-    if let Swap::Refused(words) = world.repository.update_refs(&[pin], "pleach: pin the base")? {
+    if let Swap::Refused(words) = world.refs.update(&[pin], "pleach: pin the base")? {
         return Err(LaunchError::Unpinned(words));
     }
     crash::point("launch.pinned");

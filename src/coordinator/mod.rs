@@ -32,6 +32,7 @@ use crate::config::{self, Config};
 use crate::core::id::{AttemptId, BranchName};
 use crate::core::state::Task;
 use crate::git::Repository;
+use crate::git::refs::RefSession;
 use crate::git::worktree::Place;
 use crate::process::{clock, daemon};
 use crate::store::{Layout, election};
@@ -40,6 +41,8 @@ use crate::store::{Layout, election};
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) repository: Repository,
+    /// Transactions on its refs.
+    pub(crate) refs: RefSession,
     pub(crate) layout: Layout,
     /// What comes before the id in the name of a result's branch.
     pub(crate) prefix: String,
@@ -101,6 +104,7 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     });
     let idle = Duration::from_secs(config::env::idle_seconds());
     let world = Arc::new(World {
+        refs: RefSession::new(repository.clone()),
         repository,
         layout,
         prefix: config.branch_prefix.clone(),

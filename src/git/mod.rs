@@ -12,6 +12,7 @@
 
 mod checkout;
 mod commit;
+mod connected;
 mod conserve;
 pub mod diff;
 mod extras;
@@ -35,6 +36,7 @@ mod resume;
 pub mod snapshot;
 mod trash;
 pub mod worktree;
+mod written;
 
 pub use repository::{Found, Repository};
 
