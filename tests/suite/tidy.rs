@@ -44,7 +44,6 @@ const ARROWS: &[(&str, &str, &str)] = &[
 const LONG: &[(&str, &str)] = &[
     ("src/cli/args.rs", "all that can be typed is one table"),
     ("src/core/state.rs", "the life of a task is one table, and a replay of all events"),
-    ("tests/suite/simulation/coordinator.rs", "the coordinator of the simulation, step by step as the real one"),
 ];
 const LONGEST: usize = 500;
 
