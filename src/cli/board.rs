@@ -66,7 +66,7 @@ pub fn change(files: u32, insertions: u64, deletions: u64) -> String {
 pub fn note(row: &Row) -> String {
     let doing = row.progress.as_ref().map(progress).unwrap_or_default();
     let rest = if doing.is_empty() { row.line.as_str() } else { &doing };
-    join(&row.why, ": ", rest)
+    shown(&join(&row.why, ": ", rest))
 }
 
 const TITLES: [&str; COLUMNS] = ["ID", "TASK", "STATE", "TIME", "CHANGE", "NOTE"];

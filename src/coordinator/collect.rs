@@ -3,6 +3,7 @@
 //! The objects first, then the refs that keep them, and the event last: whatever is interrupted is done again, and
 //! comes to the same.
 
+use super::sweep::is_checked_out;
 use super::{World, kept_prefix, observe};
 use crate::core::change::{Change, Collected, Flag};
 use crate::core::event::{Event, Facts};
@@ -88,7 +89,13 @@ fn take_over(
     }
     let (size, mut flags) = pack::inspect(repository, base, tip)?;
     flags.extend(exit.left_out.iter().map(|path| Flag::LeftOut { path: path.clone() }));
-    let branch = if exit.outcome.is_success() { Some(show(world, task, attempt, tip)?) } else { None };
+    let branch = if exit.outcome.is_success() { show(world, task, attempt, tip)? } else { None };
+    if exit.outcome.is_success() && branch.is_none() {
+        exit.notes.push(format!(
+            "no branch shows it: there is one whose name is in the way of {}; rename that, or set `[branch] prefix`",
+            world.branch(task)
+        ));
+    }
     crash::point("collect.refs_created");
     Ok(Collected::Change(Box::new(Change { tip, branch, size, flags, extras: exit.extras.clone() })))
 }
@@ -108,26 +115,39 @@ fn swap(world: &World, changes: &[RefChange]) -> Result<(), CollectError> {
 }
 
 /// Make the branch that shows the result. A branch of that name that is not ours is left alone; the result then gets
-/// one with the number of the attempt.
-fn show(world: &World, task: &Task, attempt: AttemptId, tip: CommitId) -> Result<BranchName, CollectError> {
+/// one with the number of the attempt. Where a branch `pleach` leaves no room for `pleach/7`, there is none: the result is
+/// kept all the same.
+fn show(world: &World, task: &Task, attempt: AttemptId, tip: CommitId) -> Result<Option<BranchName>, CollectError> {
     let plain = world.branch(task);
     let numbered = BranchName(format!("{}.{}", plain.0, attempt.number));
     let earlier = |tip: CommitId| task.attempts.iter().any(|old| task.change(old.number).is_some_and(|c| c.tip == tip));
     for branch in [plain, numbered] {
         let change = match world.repository.head_of(&branch)? {
-            Some(head) if head == tip => return Ok(branch),
-            Some(head) if earlier(head) => RefChange::Advance { name: branch.full(), from: head, to: tip },
+            Some(head) if head == tip => return Ok(Some(branch)),
+            // A branch that somebody stands on does not move under their feet.
+            Some(head) if earlier(head) && !is_checked_out(world, &branch)? => {
+                RefChange::Advance { name: branch.full(), from: head, to: tip }
+            }
             Some(_) => continue,
             None => RefChange::Create(branch.full(), tip),
         };
-        // Refused where a branch `pleach` is in the way of `pleach/7`, or the user has it checked out just now.
-        if world.repository.update_refs(&[change], "pleach: show a result")? == Swap::Done {
-            return Ok(branch);
+        match world.repository.update_refs(&[change], "pleach: show a result")? {
+            Swap::Done => return Ok(Some(branch)),
+            Swap::Refused(_) if !has_room(world, &branch)? => {}
+            Swap::Refused(words) => return Err(CollectError::Refs(words)),
         }
     }
-    let wanted = world.branch(task);
-    Err(CollectError::Refs(format!(
-        "branch {wanted} cannot be created: is there a branch `{}`? rename it, or set `[branch] prefix`",
-        world.prefix.trim_end_matches('/')
-    )))
+    Ok(None)
+}
+
+/// Can there be a branch of this name beside those that there are?
+fn has_room(world: &World, branch: &BranchName) -> Result<bool, CollectError> {
+    let full = branch.full();
+    let slashes = full.char_indices().filter(|(at, c)| *c == '/' && *at > "refs/heads".len());
+    for (at, _) in slashes {
+        if world.repository.ref_value(&full[..at])?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(world.repository.refs_below(&format!("{full}/"))?.is_empty())
 }

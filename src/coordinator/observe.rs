@@ -1,5 +1,6 @@
 //! Looking at the world: what is seen of an attempt's shim, and of the disk.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,9 +18,12 @@ pub(super) fn shim(dir: &AttemptDir) -> Result<Shim, StoreError> {
     if dir.exit().exists() {
         return Ok(Shim::Exited);
     }
-    match record::load::<Run>(&dir.run())? {
-        Some(run) if !run.is_nobody() => {}
-        _ => return Ok(Shim::Absent),
+    match record::load::<Run>(&dir.run()) {
+        Ok(Some(run)) if !run.is_nobody() => {}
+        Ok(_) => return Ok(Shim::Absent),
+        // Torn by a power cut: a shim was there all the same, and may have run its task.
+        Err(StoreError::Damaged { .. }) => {}
+        Err(error) => return Err(error),
     }
     if election::is_held(&dir.lock())? {
         return Ok(Shim::Alive);
@@ -41,6 +45,12 @@ pub(super) async fn until_gone(dir: AttemptDir) {
     while matches!(shim(&dir), Ok(Shim::Alive)) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Which file this is, whatever it is called.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
+    let seen = std::fs::metadata(path).ok()?;
+    Some((seen.dev(), seen.ino()))
 }
 
 /// Bytes free for us where this path is.

@@ -4,7 +4,7 @@ use super::protocol::{Refused, RefusedKind, Request, Until};
 use crate::core::change::Direction;
 use crate::core::event::Event;
 use crate::core::id::{AttemptId, TaskId};
-use crate::core::state::{State, Task, TaskState, Waiting};
+use crate::core::state::{State, Task, TaskState};
 
 /// The events that a request makes, all or none.
 ///
@@ -44,8 +44,7 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
 pub(super) fn has_reached(state: &State, tasks: &[TaskId], until: Until, any: bool) -> bool {
     let there = |id: &TaskId| {
         let Some(task) = state.task(*id) else { return true };
-        let stuck = matches!(state.waiting(task), Some(Waiting::Blocked(_)));
-        let ended = !task.has_work_ahead() || stuck;
+        let ended = !task.has_work_ahead() || state.is_stuck(task);
         match until {
             Until::Ended => ended,
             Until::Landed => ended && !matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }),

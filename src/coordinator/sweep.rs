@@ -6,7 +6,7 @@ use super::{World, log};
 use crate::core::id::{AttemptId, BranchName};
 use crate::core::state::{Place, State, Task};
 use crate::git::refs::RefChange;
-use crate::git::{GitError, pack, worktree};
+use crate::git::{GitError, locks, pack, worktree};
 
 /// Make branches, pins and left-over directories agree with the state. What fails is told, and tried by the next one.
 pub(super) fn sweep(world: &World, state: &State) {
@@ -18,6 +18,17 @@ pub(super) fn sweep(world: &World, state: &State) {
     told("remove what an import left", pack::sweep_quarantine(&world.repository));
     told("drop pins of attempts that are over", drop_pins(world, state));
     told("make branches agree with the tasks", show_branches(world, state));
+}
+
+/// Put aside the locks that a killed git of ours left. `true` where there are some of which that is not sure yet.
+pub(super) fn clear_locks(world: &World) -> bool {
+    match locks::clear(&world.repository, &world.prefix) {
+        Ok(cleared) => cleared.open > 0,
+        Err(error) => {
+            log(&format!("cannot put a dead lock aside: {}", error.words()));
+            false
+        }
+    }
 }
 
 /// Delete what was thrown away. Slow, and no hurry.
@@ -78,6 +89,6 @@ pub(super) fn show_branch(world: &World, task: &Task) -> Result<(), GitError> {
     world.repository.update_refs(&[change], "pleach: show what is up for review").map(drop)
 }
 
-fn is_checked_out(world: &World, branch: &BranchName) -> Result<bool, GitError> {
+pub(super) fn is_checked_out(world: &World, branch: &BranchName) -> Result<bool, GitError> {
     Ok(world.repository.worktrees()?.iter().any(|tree| tree.branch.as_ref() == Some(branch)))
 }

@@ -4,6 +4,7 @@
 //! journal that replays is a journal that makes sense. `ready`, `blocked` and `stuck` are questions
 //! ([`State::waiting`]), not states.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -74,10 +75,6 @@ pub struct Attempt {
     /// Is its worktree still there?
     #[serde(default, skip_serializing_if = "is_gone")]
     pub place: Place,
-    /// Was the task discarded after it had ended? Then its worktree goes, whatever is left in it. A retry does
-    /// not take that back: the worktree may be half gone.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub discarded: bool,
     /// Was what was kept of it freed?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freed: bool,
@@ -375,6 +372,23 @@ impl State {
         })
     }
 
+    /// Does a pending task wait, over however many others, for one that did not end well? Then nothing happens to it
+    /// until somebody sees to that one.
+    pub fn is_stuck(&self, task: &Task) -> bool {
+        let mut open = vec![task];
+        let mut met = BTreeSet::new();
+        while let Some(task) = open.pop() {
+            match self.waiting(task) {
+                Some(Waiting::Blocked(_)) => return true,
+                Some(Waiting::Needs(needs)) => {
+                    open.extend(needs.into_iter().filter(|need| met.insert(*need)).filter_map(|need| self.task(need)));
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Is there anything that a coordinator would have to do or to watch?
     pub fn has_work(&self) -> bool {
         let has_next_step = |task: &Task| match &task.state {
@@ -486,7 +500,6 @@ impl Task {
                 }
             }
             (S::Ready { .. } | S::Refused { .. } | S::Failed | S::Empty | S::Withdrawn, Event::Discarded { .. }) => {
-                next.attempts.iter_mut().for_each(|attempt| attempt.discarded = true);
                 S::Discarded
             }
             (S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. }, Event::Restored { attempt })
@@ -593,6 +606,11 @@ impl Task {
         matches!(self.state, S::Ready { .. } | S::Queued { .. } | S::Landing { .. } | S::Refused { .. })
     }
 
+    /// Is it part of this target by a fold of ours?
+    pub fn is_folded_into(&self, target: &BranchName) -> bool {
+        matches!(&self.state, TaskState::Folded(folded) if folded.target == *target)
+    }
+
     /// Is it waiting to run, or running?
     pub fn has_work_ahead(&self) -> bool {
         matches!(self.state, TaskState::Pending | TaskState::Running { .. })
@@ -611,15 +629,7 @@ impl Task {
 
 impl Attempt {
     fn started(number: u32, base: CommitId, at: Timestamp) -> Self {
-        Self {
-            number,
-            base: Some(base),
-            started: at,
-            ended: None,
-            place: Place::Present,
-            discarded: false,
-            freed: false,
-        }
+        Self { number, base: Some(base), started: at, ended: None, place: Place::Present, freed: false }
     }
 
     fn not_started(number: u32, reason: String, at: Timestamp) -> Self {
@@ -629,13 +639,13 @@ impl Attempt {
             result: Collected::Nothing,
             facts: Facts::default(),
         };
-        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, discarded: false, freed: false }
+        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, freed: false }
     }
 
     /// Has its worktree nothing left that the repository does not hold? Then it may go.
     ///
     /// A result that was refused, that left something out, or that points into another repository (whose commits may be
-    /// nowhere else) keeps its worktree until somebody discards the task.
+    /// nowhere else) keeps its worktree until `gc` frees it: a discard can be taken back, and must not lose the only copy.
     pub fn is_removable(&self) -> bool {
         use super::change::Flag;
         let Some(ended) = &self.ended else { return false };
@@ -646,7 +656,7 @@ impl Attempt {
             }
             Collected::Refused { .. } => false,
         };
-        self.place == Place::Present && (complete || self.discarded)
+        self.place == Place::Present && (complete || self.freed)
     }
 }
 

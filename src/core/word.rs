@@ -49,6 +49,12 @@ pub fn shown(text: &str) -> String {
     Word::from(text).shown()
 }
 
+/// What a program said over several lines, on one.
+pub fn one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
+}
+
 /// Would this character act on a terminal, or on the order of the text, instead of being seen?
 pub fn is_hostile(c: char) -> bool {
     c.is_control()

@@ -7,6 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::fold::{FoldLock, read_if_there};
+use super::listed::{self, Head};
+use super::opened::Opened;
 use super::{GitError, Repository};
 use crate::core::change::Hold;
 use crate::core::id::{BranchName, CommitId};
@@ -21,6 +23,9 @@ pub struct CheckoutOf {
     pub top: PathBuf,
     /// Its own git directory: the common one, or one below its `worktrees`.
     pub git_dir: PathBuf,
+    /// Does the configuration say that there is none (`core.bare`), although there is an index of one? Most likely some
+    /// tool wrote that by mistake.
+    pub is_disowned: bool,
 }
 
 impl CheckoutOf {
@@ -31,7 +36,12 @@ impl CheckoutOf {
     }
 
     /// Does its HEAD name this branch now?
-    pub(super) fn is_on(&self, branch: &BranchName) -> Result<bool, GitError> {
+    pub(super) fn is_on(&self, repo: &Repository, branch: &BranchName) -> Result<bool, GitError> {
+        if listed::refs_are_files(repo.common_dir())
+            && let Some(head) = listed::head(repo.common_dir(), &self.git_dir)
+        {
+            return Ok(head == Head::Ref(branch.full()));
+        }
         let answer = self.git().args(["symbolic-ref", "--quiet", "HEAD"]).output()?;
         Ok(String::from_utf8_lossy(&answer.stdout).trim() == branch.full())
     }
@@ -42,54 +52,119 @@ impl CheckoutOf {
 /// # Errors
 /// Where git cannot be asked.
 pub fn checkouts_of(repo: &Repository, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
+    checkouts_in(&repo.open(), target)
+}
+
+/// As [`checkouts_of`].
+pub(super) fn checkouts_in(opened: &Opened<'_>, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
+    let found = match by_files(opened, target)? {
+        Some(found) => found,
+        None => by_git(opened, target)?,
+    };
+    Ok(found.into_iter().filter(|checkout| checkout.top.is_dir()).collect())
+}
+
+/// `None` where only git can tell. Only the checkouts that are on the branch are looked at closely: there may be many.
+fn by_files(opened: &Opened<'_>, target: &BranchName) -> Result<Option<Vec<CheckoutOf>>, GitError> {
+    let common = opened.repo.common_dir();
+    if !listed::refs_are_files(common) {
+        return Ok(None);
+    }
+    let wanted = Head::Ref(target.full());
+    let Some(head) = listed::head(common, common) else { return Ok(None) };
     let mut found = Vec::new();
-    for (place, listed) in repo.worktrees()?.into_iter().enumerate() {
+    if head == wanted {
+        match listed::is_bare(common) {
+            None => return Ok(None),
+            Some(true) if has_index(opened.repo) => found.push(disowned(opened.repo)),
+            Some(true) => {}
+            Some(false) => found.extend(main_checkout(opened, listed::top_of(common).to_owned())?),
+        }
+    }
+    for git_dir in listed::linked_git_dirs(opened.repo)? {
+        // Git leaves out what names no place.
+        let Some(dot_git) = listed::dot_git_of(&git_dir) else { continue };
+        match listed::head(common, &git_dir) {
+            None => return Ok(None),
+            Some(head) if head == wanted => {
+                found.push(CheckoutOf { top: listed::top_of(&dot_git).to_owned(), git_dir, is_disowned: false });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(Some(found))
+}
+
+fn by_git(opened: &Opened<'_>, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
+    let repo = opened.repo;
+    let mut found = Vec::new();
+    for (place, mut listed) in repo.worktrees_by_git()?.into_iter().enumerate() {
+        if place == 0 && listed.is_bare && has_index(repo) {
+            let answer = repo.git().args(["symbolic-ref", "--quiet", "HEAD"]).output()?;
+            listed.branch = BranchName::from_full(String::from_utf8_lossy(&answer.stdout).trim());
+            if listed.branch.as_ref() == Some(target) {
+                found.push(disowned(repo));
+            }
+            continue;
+        }
         if listed.branch.as_ref() != Some(target) || listed.is_bare {
             continue;
         }
         let checkout =
-            if place == 0 { main_checkout(repo, listed.path)? } else { linked_checkout(repo, &listed.path)? };
-        found.extend(checkout.filter(|checkout| checkout.top.is_dir()));
+            if place == 0 { main_checkout(opened, listed.path)? } else { linked_checkout(repo, &listed.path)? };
+        found.extend(checkout);
     }
     Ok(found)
 }
 
-/// Git lists the main one by the place of its git directory; `core.worktree` may say otherwise (submodules).
-fn main_checkout(repo: &Repository, listed: PathBuf) -> Result<Option<CheckoutOf>, GitError> {
+/// Is this a git directory inside of a checkout that has been used?
+fn has_index(repo: &Repository) -> bool {
     let common = repo.common_dir();
-    let asked = repo.git().args(["config", "--type=path", "--get", "core.worktree"]).output()?;
-    let named = asked.stdout.strip_suffix(b"\n").filter(|_| asked.code == Some(0));
-    let top = match named {
-        Some(path) => common.join(Word::from(path.to_vec()).as_path()),
+    common.file_name().is_some_and(|name| name == ".git") && common.join("index").exists()
+}
+
+/// The main checkout, of which a flipped `core.bare` says that it is none.
+fn disowned(repo: &Repository) -> CheckoutOf {
+    let top = repo.common_dir().parent().unwrap_or(repo.common_dir()).to_owned();
+    CheckoutOf { top, git_dir: repo.common_dir().to_owned(), is_disowned: true }
+}
+
+/// For the test that compares the two: those by files, and those by git.
+#[cfg(test)]
+pub(super) fn both_ways(opened: &Opened<'_>, target: &BranchName) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let places = |found: Vec<CheckoutOf>| {
+        let there = found.into_iter().filter(|checkout| checkout.top.is_dir());
+        let mut places: Vec<_> = there.flat_map(|checkout| [checkout.top, checkout.git_dir]).collect();
+        places.sort();
+        places
+    };
+    (places(by_files(opened, target).unwrap().unwrap()), places(by_git(opened, target).unwrap()))
+}
+
+/// Git lists the main one by the place of its git directory; `core.worktree` may say otherwise (submodules).
+fn main_checkout(opened: &Opened<'_>, listed: PathBuf) -> Result<Option<CheckoutOf>, GitError> {
+    let common = opened.repo.common_dir();
+    let top = match opened.path_setting("core.worktree")? {
+        Some(path) => common.join(path),
         // Listed without files of its own: a git directory that is not called `.git` and names no work tree.
         None if listed == common => return Ok(None),
         None => listed,
     };
     let top = top.canonicalize().unwrap_or(top);
-    Ok(Some(CheckoutOf { top, git_dir: common.to_owned() }))
+    Ok(Some(CheckoutOf { top, git_dir: common.to_owned(), is_disowned: false }))
 }
 
 fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, GitError> {
     let wanted = top.join(".git");
-    for git_dir in linked_git_dirs(repo)? {
-        let Some(text) = read_if_there(&git_dir.join("gitdir"))? else { continue };
-        let named = git_dir.join(Word::from(text.trim_ascii_end().to_vec()).as_path());
+    for git_dir in listed::linked_git_dirs(repo)? {
+        let Some(named) = listed::dot_git_of(&git_dir) else { continue };
         let same =
             named == wanted || named.canonicalize().ok().is_some_and(|path| Some(path) == wanted.canonicalize().ok());
         if same {
-            return Ok(Some(CheckoutOf { top: top.to_owned(), git_dir }));
+            return Ok(Some(CheckoutOf { top: top.to_owned(), git_dir, is_disowned: false }));
         }
     }
     Ok(None)
-}
-
-fn linked_git_dirs(repo: &Repository) -> Result<Vec<PathBuf>, GitError> {
-    let dir = repo.common_dir().join("worktrees");
-    match fs::read_dir(&dir) {
-        Ok(entries) => Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(GitError::file("list", dir)(error)),
-    }
 }
 
 /// Is somebody in the middle of something there, or rebasing this branch elsewhere?
@@ -99,6 +174,11 @@ pub(super) fn unfinished(
     checkouts: &[CheckoutOf],
 ) -> Result<Option<Hold>, GitError> {
     for checkout in checkouts {
+        if checkout.is_disowned {
+            let top = Word::from(checkout.top.as_path()).shown();
+            let reason = format!("core.bare is set, although {target} is checked out in {top}: see `pleach doctor`");
+            return Ok(Some(Hold::Refused { reason }));
+        }
         if let Some(operation) = under_way(&checkout.git_dir) {
             let operation = operation.to_owned();
             return Ok(Some(Hold::Unfinished { checkout: checkout.top.as_path().into(), operation }));
@@ -106,11 +186,11 @@ pub(super) fn unfinished(
     }
     // A rebase detaches HEAD, and sets its branch at the end, wherever that branch is by then.
     let name = target.full();
-    for git_dir in linked_git_dirs(repo)?.into_iter().chain([repo.common_dir().to_owned()]) {
+    for git_dir in listed::linked_git_dirs(repo)?.into_iter().chain([repo.common_dir().to_owned()]) {
         for file in ["rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs"] {
             let text = read_if_there(&git_dir.join(file))?.unwrap_or_default();
             if text.split(|byte| *byte == b'\n').any(|line| line == name.as_bytes()) {
-                return Ok(Some(Hold::Unfinished { checkout: place_of(&git_dir)?, operation: "rebase".to_owned() }));
+                return Ok(Some(Hold::Unfinished { checkout: place_of(&git_dir), operation: "rebase".to_owned() }));
             }
         }
     }
@@ -118,12 +198,9 @@ pub(super) fn unfinished(
 }
 
 /// The top directory that belongs to a git directory.
-fn place_of(git_dir: &Path) -> Result<Word, GitError> {
-    let named = read_if_there(&git_dir.join("gitdir"))?;
-    let path = named.map(|text| git_dir.join(Word::from(text.trim_ascii_end().to_vec()).as_path()));
-    let path = path.unwrap_or_else(|| git_dir.to_owned());
-    let is_dot_git = path.file_name().is_some_and(|name| name == ".git");
-    Ok(if is_dot_git { path.parent().unwrap_or(&path).into() } else { path.as_path().into() })
+fn place_of(git_dir: &Path) -> Word {
+    let path = listed::dot_git_of(git_dir).unwrap_or_else(|| git_dir.to_owned());
+    listed::top_of(&path).into()
 }
 
 fn under_way(git_dir: &Path) -> Option<&'static str> {
@@ -162,24 +239,8 @@ pub(super) struct TreeChange {
 }
 
 impl TreeChange {
-    pub(super) fn between(repo: &Repository, from: CommitId, to: CommitId) -> Result<Self, GitError> {
-        let asked = repo.git().args(["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames"]);
-        let answer = asked.args([from.to_string(), to.to_string()]).run()?;
-        let strange =
-            |head: &[u8]| GitError::Answer { command: "diff-tree", answer: String::from_utf8_lossy(head).into_owned() };
-        let mut words = fields(&answer);
-        let mut entries = BTreeMap::new();
-        while let (Some(head), Some(path)) = (words.next(), words.next()) {
-            let text = std::str::from_utf8(head).map_err(|_| strange(head))?;
-            let parts: Vec<&str> = text.trim_start_matches(':').split(' ').collect();
-            let [old_mode, new_mode, old, new, _status] = parts[..] else { return Err(strange(head)) };
-            let entry = |mode: &str, object: &str| {
-                let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode != 0)?;
-                Some(Entry { mode, object: object.to_owned() })
-            };
-            entries.insert(Word::from(path.to_vec()), (entry(old_mode, old), entry(new_mode, new)));
-        }
-        Ok(Self { entries })
+    pub(super) fn between(opened: &Opened<'_>, from: CommitId, to: CommitId) -> Result<Self, GitError> {
+        Ok(Self { entries: opened.difference(from, to)? })
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &Word> {
@@ -206,7 +267,12 @@ impl TreeChange {
 /// The paths that a landing would touch and that hold something of the user: edited, staged, untracked or ignored.
 pub(super) fn in_the_way(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeChange) -> Result<Vec<Word>, GitError> {
     let mut found: BTreeSet<Word> = BTreeSet::new();
-    for path in edited_or_staged(lock, checkout)? {
+    for (path, is_other_commit) in edited_or_staged(lock, checkout)? {
+        // A submodule whose checkout is at another commit than the one that is recorded: that checkout is never touched.
+        let is_link = |side: &Option<Entry>| side.as_ref().is_some_and(Entry::is_gitlink);
+        if is_other_commit && change.entries.get(&path).is_none_or(|(old, new)| is_link(old) && is_link(new)) {
+            continue;
+        }
         let is_above = parents(&path).any(|above| matches!(change.entries.get(&above), Some((None, Some(_)))));
         if change.entries.contains_key(&path) || is_above || change.reaches_below(&path) {
             found.insert(path);
@@ -240,8 +306,9 @@ pub(super) fn in_the_way(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeCh
 }
 
 /// All tracked paths that differ between HEAD and the index, or the index and the files. The index is refreshed, so
-/// that a file that was only touched is not in `read-tree`'s way.
-fn edited_or_staged(lock: &FoldLock, checkout: &CheckoutOf) -> Result<Vec<Word>, GitError> {
+/// that a file that was only touched is not in `read-tree`'s way. With each: is it a submodule whose own HEAD is all that
+/// differs?
+fn edited_or_staged(lock: &FoldLock, checkout: &CheckoutOf) -> Result<Vec<(Word, bool)>, GitError> {
     let asked = checkout.git().env("GIT_OPTIONAL_LOCKS", "1").args(["status", "--porcelain=v2", "-z"]);
     let asked = asked.args(["--untracked-files=no", "--no-renames", "--ignore-submodules=dirty"]);
     let answer = lock.answer(asked)?;
@@ -251,7 +318,8 @@ fn edited_or_staged(lock: &FoldLock, checkout: &CheckoutOf) -> Result<Vec<Word>,
             b'u' => 10,
             _ => return None,
         };
-        line.splitn(skipped + 1, |byte| *byte == b' ').nth(skipped).map(|path| Word::from(path.to_vec()))
+        let path = line.splitn(skipped + 1, |byte| *byte == b' ').nth(skipped)?;
+        Some((Word::from(path.to_vec()), line.starts_with(b"1 .M S")))
     };
     Ok(fields(&answer).filter_map(path).collect())
 }

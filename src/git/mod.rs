@@ -5,7 +5,7 @@
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
-//! - [`diff`]: what differs.
+//! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
@@ -18,9 +18,15 @@ mod extras;
 mod filters;
 pub mod fold;
 mod inspect;
+mod listed;
 mod live;
+pub mod locks;
+mod loose;
 pub mod merge;
+mod opened;
 pub mod pack;
+#[cfg(test)]
+mod parity;
 pub mod private;
 mod private_config;
 pub mod refs;

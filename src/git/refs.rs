@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{GitError, Repository};
+use super::{GitError, Repository, locks};
 use crate::core::id::CommitId;
+use crate::core::word::one_line;
 
 /// One ref of a transaction. Names are full.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +57,8 @@ pub enum Swap {
 }
 
 impl Repository {
-    /// Change refs in one transaction. Hooks of the user (`reference-transaction`) run and may refuse.
+    /// Change refs in one transaction. This is our own bookkeeping (what is pinned, kept, shown), so hooks of the user
+    /// (`reference-transaction`) do not run: one that refuses must not cost a result. They run when a target moves.
     ///
     /// # Errors
     /// Where git cannot be run at all.
@@ -65,11 +67,21 @@ impl Repository {
             return Ok(Swap::Done);
         }
         let lines: Vec<u8> = changes.iter().flat_map(RefChange::line).collect();
-        let output = self.git().args(["update-ref", "-m", reason, "--stdin", "-z"]).input(lines).output()?;
-        Ok(match output.code {
-            Some(0) => Swap::Done,
-            _ => Swap::Refused(output.stderr.trim().trim_start_matches("fatal: ").to_owned()),
-        })
+        let swap = || -> Result<Swap, GitError> {
+            // These are refs of ours: no hook of the user can hold a result up.
+            let tool = self.git().args(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", reason, "--stdin", "-z"]);
+            let output = tool.input(lines.clone()).output()?;
+            Ok(match output.code {
+                Some(0) => Swap::Done,
+                _ => Swap::Refused(one_line(output.stderr.trim().trim_start_matches("fatal: "))),
+            })
+        };
+        let swapped = swap()?;
+        // A git that was killed may have left a lock on one of them: without that it is tried once more.
+        if swapped != Swap::Done && locks::clear_for(self, changes.iter().map(RefChange::name))?.dead > 0 {
+            return swap();
+        }
+        Ok(swapped)
     }
 
     /// All refs below a prefix that ends with `/`, with their commits.

@@ -10,8 +10,9 @@ use walkdir::WalkDir;
 
 use super::{Error, Session};
 use crate::coordinator::protocol::Request;
+use crate::core::change::{Collected, Flag, list};
 use crate::core::id::AttemptId;
-use crate::core::state::{Attempt, State, Task, TaskState};
+use crate::core::state::{Attempt, Ended, Place, State, Task, TaskState};
 use crate::process::clock;
 use crate::store::Layout;
 
@@ -94,14 +95,31 @@ fn settled(state: &State, task: &Task, attempt: &Attempt) -> Option<(String, Tim
     let ended = attempt.ended.as_ref()?;
     let is_result = task.result_attempt().is_some_and(|result| result.number == attempt.number);
     let is_last = task.attempts.last().is_some_and(|last| last.number == attempt.number);
-    match &task.state {
+    // Its files could not be taken over: they are in the worktree and nowhere else. Only who discards it wants them gone.
+    let is_only_copy = attempt.place == Place::Present && matches!(ended.result, Collected::Refused { .. });
+    if is_only_copy && task.state != TaskState::Discarded {
+        return None;
+    }
+    let (what, since) = match &task.state {
         TaskState::Folded(folded) if is_result => Some((format!("folded into {}", folded.target), task.updated)),
         TaskState::Discarded => Some((format!("discarded ({})", ended.outcome), task.updated)),
         TaskState::Empty => Some(("changed nothing".to_owned(), task.updated)),
         TaskState::Failed if is_last => Some((ended.outcome.to_string(), ended.at)),
         _ if !is_last && !is_result => Some((format!("replaced by a later attempt ({})", ended.outcome), ended.at)),
         _ => None,
-    }
+    }?;
+    Some((what + &left_behind(attempt, ended), since))
+}
+
+/// What goes with the worktree, and was never part of the result.
+fn left_behind(attempt: &Attempt, ended: &Ended) -> String {
+    let flags = ended.result.change().map(|change| change.flags.as_slice()).unwrap_or_default();
+    let paths = flags.iter().filter_map(|flag| match flag {
+        Flag::LeftOut { path } if attempt.place == Place::Present => Some(path.shown()),
+        _ => None,
+    });
+    let paths: Vec<String> = paths.collect();
+    if paths.is_empty() { String::new() } else { format!(", with {} that is nowhere else", list(paths.into_iter())) }
 }
 
 fn bytes(layout: &Layout, attempt: AttemptId) -> u64 {

@@ -25,6 +25,7 @@ use crate::coordinator::protocol::{Refused, RefusedKind};
 pub use crate::core::error_kind::ErrorKind;
 use crate::core::id::TaskHandle;
 use crate::core::state::{State, Task};
+use crate::core::word::Word;
 use crate::git::repository::Discover;
 use crate::git::{Found, GitError, Repository};
 use crate::store::{Layout, StoreError, journal};
@@ -57,14 +58,25 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let message = match &error {
             StoreError::File { source, .. } => format!("{error}: {source}"),
-            StoreError::Damaged { .. } => error.to_string(),
+            StoreError::Damaged { .. } | StoreError::Copied { .. } => error.to_string(),
         };
+        if let StoreError::Copied { home, .. } = &error {
+            let hint = format!("start afresh here: rm -r {}", quoted(home));
+            return Self::new(ErrorKind::Repository, message, hint);
+        }
         let hint = match &error {
             StoreError::File { source, .. } => hint_for(source.kind()),
-            StoreError::Damaged { .. } => "see what can be mended with `pleach doctor`",
+            _ => "see what can be mended with `pleach doctor`",
         };
         Self::new(ErrorKind::Error, message, hint)
     }
+}
+
+/// A path as one would type it.
+fn quoted(path: &Path) -> String {
+    let shown = Word::from(path).shown();
+    let is_plain = shown.chars().all(|c| c.is_alphanumeric() || "/._-+,:@%".contains(c));
+    if is_plain { shown } else { format!("'{}'", shown.replace('\'', "'\\''")) }
 }
 
 fn hint_for(kind: std::io::ErrorKind) -> &'static str {

@@ -6,6 +6,7 @@ use super::{Error, ErrorKind, Session, control};
 use crate::coordinator::protocol::Request;
 pub use crate::coordinator::protocol::Until;
 use crate::core::id::{TaskHandle, TaskId};
+use crate::core::state::{Task, TaskState};
 
 /// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,19 +17,24 @@ pub struct Patience {
     pub timeout: Option<Duration>,
 }
 
-/// Wait until tasks have ended. Without any named: all that are running or waiting.
+/// Wait until tasks have ended, and what folds by itself has got where it goes: whoever waits wants to go on with it.
+/// Without any named: all that are running, waiting, or on their way into their target.
 ///
 /// # Errors
 /// Where a task is unknown, or the time is over.
 pub fn wait(session: &mut Session, tasks: &[TaskHandle], patience: Patience) -> Result<Vec<TaskId>, Error> {
     let state = session.state()?;
     let ids = if tasks.is_empty() {
-        state.open().filter(|task| task.has_work_ahead()).map(|task| task.id).collect()
+        state.open().filter(|task| is_under_way(task)).map(|task| task.id).collect()
     } else {
         control::ids(&state, tasks)?
     };
-    until(session, &ids, Until::Ended, patience)?;
+    until(session, &ids, Until::Landed, patience)?;
     Ok(ids)
+}
+
+fn is_under_way(task: &Task) -> bool {
+    task.has_work_ahead() || matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. })
 }
 
 /// Wait until these have got there.

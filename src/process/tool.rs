@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use crate::core::word::one_line;
+
 /// A program that is about to run.
 #[derive(Debug)]
 pub struct Tool {
@@ -50,12 +52,12 @@ pub enum ToolError {
 }
 
 impl ToolError {
-    /// The program's own last words, for a person.
+    /// The program's own last words, for a person, on one line.
     pub fn words(&self) -> String {
         match self {
             Self::Start { source, .. } => source.to_string(),
             Self::Failed { stderr, how, .. } if stderr.trim().is_empty() => how.clone(),
-            Self::Failed { stderr, .. } => stderr.trim().to_owned(),
+            Self::Failed { stderr, .. } => one_line(stderr),
         }
     }
 }
@@ -148,10 +150,10 @@ impl Tool {
         words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Run it to its end, whatever its exit code.
+    /// Run it to its end, whatever its exit code. Whatever a program that was killed had said by then is no answer.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Where it cannot be started, or a signal ended it.
     pub fn output(mut self) -> Result<Output, ToolError> {
         let shown = self.shown();
         let start = |source| ToolError::Start { shown: shown.clone(), source };
@@ -169,11 +171,11 @@ impl Tool {
         if let Some(feeder) = feeder {
             let _ = feeder.join();
         }
-        Ok(Output {
-            code: finished.status.code(),
-            stdout: finished.stdout,
-            stderr: String::from_utf8_lossy(&finished.stderr).into_owned(),
-        })
+        let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
+        match finished.status.code() {
+            Some(code) => Ok(Output { code: Some(code), stdout: finished.stdout, stderr }),
+            None => Err(ToolError::Failed { shown, how: how(None), stderr }),
+        }
     }
 
     /// Run it to its end; its standard output is the answer.

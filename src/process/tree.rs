@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
@@ -94,7 +95,7 @@ pub fn kill_marked(mark: &str, dir: &Path) -> usize {
             killed.insert(pid);
         }
         // The kernel needs a moment to take them away.
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     }
     killed.len()
 }
@@ -120,4 +121,26 @@ pub fn is_open(path: &Path) -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return false };
     let descriptors = entries.flatten().filter_map(|entry| fs::read_dir(entry.path().join("fd")).ok());
     descriptors.flatten().flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|open| open == path))
+}
+
+/// When each living process was started whose name begins with `name` and which works below one of these directories.
+/// `None` where processes cannot be listed.
+pub fn find(name: &str, dirs: &[PathBuf]) -> Option<Vec<SystemTime>> {
+    let booted = fs::read_to_string("/proc/stat").ok()?;
+    let booted: u64 = booted.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let mut found = Vec::new();
+    for home in fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path()) {
+        let is_named = fs::read_to_string(home.join("comm")).is_ok_and(|comm| comm.starts_with(name));
+        if !is_named || !fs::read_link(home.join("cwd")).is_ok_and(|cwd| dirs.iter().any(|dir| cwd.starts_with(dir))) {
+            continue;
+        }
+        // The name may hold anything; what follows its last bracket are numbers. The start is the 22nd of all.
+        let stat = fs::read_to_string(home.join("stat")).unwrap_or_default();
+        let numbers = stat.rsplit(')').next().unwrap_or_default();
+        if let Some(started) = numbers.split_whitespace().nth(19).and_then(|number| number.parse::<u64>().ok()) {
+            found.push(SystemTime::UNIX_EPOCH + Duration::from_secs(booted + started / ticks));
+        }
+    }
+    Some(found)
 }

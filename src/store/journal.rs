@@ -89,6 +89,8 @@ impl Journal {
         if length > replayed.sound {
             file.set_len(replayed.sound).map_err(StoreError::file("cut off the torn end of", &path))?;
         }
+        // Somebody may have died between writing and syncing: what we act on must survive, too.
+        file.sync_data().map_err(StoreError::file("write", &path))?;
         let journal = Self {
             layout: layout.clone(),
             file,

@@ -8,17 +8,19 @@
 //!     journal.jsonl  snapshot.jsonl  lock  socket  fold.lock  worktree.lock  place.json
 //! <state dir>/<repository>-<hash>/
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
-//!     attempts/7.1/                spec.json lock run.json exit.json progress.json result.pack
+//!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!     environments/<hash>.json     trash/     coordinator.log
 //! ```
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, make_dir, read, replace};
+use super::{StoreError, create, make_dir, read, replace};
 use crate::core::id::AttemptId;
 use crate::core::word::Word;
 
@@ -31,7 +33,7 @@ pub struct Layout {
     pub state: PathBuf,
 }
 
-/// Where the state of this repository is, and whose it is. Written once.
+/// Where the state of this repository is, and whose it is.
 #[derive(Debug, Serialize, Deserialize)]
 struct Place {
     /// The common git directory that it was made for: a copied repository must not share it.
@@ -54,37 +56,49 @@ impl Layout {
             why: error.to_string(),
         })?;
         let recorded = place.repository.as_path();
-        if recorded != common_dir && recorded.join("pleach/place.json").exists() {
-            return Err(StoreError::Damaged {
-                path: file,
-                line: 1,
-                why: format!(
-                    "this repository is a copy of {} and shares its tasks; remove {} here to start afresh",
-                    place.repository.shown(),
-                    home.display()
-                ),
-            });
+        if recorded != common_dir && is_another(&recorded.join("pleach/place.json"), &file, &place) {
+            return Err(StoreError::Copied { original: recorded.to_owned(), home });
         }
         Ok(Some(Self { home, state: place.state.as_path().to_owned() }))
     }
 
-    /// The layout of a repository; made, where it has none.
+    /// The layout of a repository; made, where it has none. Its state directory is its own: one that is there already
+    /// belonged to a repository that was at this path before, and what lies in it has the same numbers as our tasks.
     ///
     /// # Errors
     /// Where directories cannot be made.
     pub fn make(common_dir: &Path, state_root: &Path) -> Result<Self, StoreError> {
         if let Some(layout) = Self::find(common_dir)? {
             layout.make_dirs()?;
+            layout.settle(common_dir)?;
             return Ok(layout);
         }
         let home = common_dir.join("pleach");
         make_dir(&home)?;
-        let layout = Self { state: state_root.join(directory_name(common_dir)), home };
-        layout.make_dirs()?;
-        let place = Place { repository: common_dir.into(), state: layout.state.as_path().into() };
+        let state = make_own(state_root, &directory_name(common_dir))?;
+        let place = Place { repository: common_dir.into(), state: state.as_path().into() };
         let bytes = serde_json::to_vec(&place).expect("a struct of strings is JSON");
-        replace(&layout.home.join("place.json"), &bytes)?;
+        if !create(&home.join("place.json"), &bytes)? {
+            // Somebody was faster: theirs counts, and ours is empty.
+            let _ = fs::remove_dir(&state);
+        }
+        let lost = || StoreError::file("find", home.join("place.json"))(io::ErrorKind::NotFound.into());
+        let layout = Self::find(common_dir)?.ok_or_else(lost)?;
+        layout.make_dirs()?;
         Ok(layout)
+    }
+
+    /// Where the repository was moved, its record follows: a copy of it that is made later is known by that.
+    fn settle(&self, common_dir: &Path) -> Result<(), StoreError> {
+        let file = self.home.join("place.json");
+        let place = read(&file)?.and_then(|bytes| serde_json::from_slice::<Place>(&bytes).ok());
+        match place {
+            Some(place) if place.repository.as_path() != common_dir && !place.repository.as_path().exists() => {
+                let place = Place { repository: common_dir.into(), ..place };
+                replace(&file, &serde_json::to_vec(&place).expect("a struct of strings is JSON"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn make_dirs(&self) -> Result<(), StoreError> {
@@ -171,6 +185,11 @@ impl AttemptDir {
         self.0.join("run.json")
     }
 
+    /// How its task ended, before its files are saved: of no more use once [`AttemptDir::exit`] is there.
+    pub fn ended(&self) -> PathBuf {
+        self.0.join("ended.json")
+    }
+
     /// How it ended: written once, by the shim.
     pub fn exit(&self) -> PathBuf {
         self.0.join("exit.json")
@@ -210,6 +229,29 @@ impl AttemptDir {
     pub fn tmp(&self) -> PathBuf {
         self.0.join("tmp")
     }
+}
+
+/// Is the repository of this record another one, and not this one under another path (a mount, or moved and then
+/// replaced by a new one, which has a state directory of its own)?
+fn is_another(theirs: &Path, ours: &Path, place: &Place) -> bool {
+    let identity = |path| fs::metadata(path).ok().map(|seen| (seen.dev(), seen.ino()));
+    let Some(identity_of_theirs) = identity(theirs) else { return false };
+    let record = read(theirs).ok().flatten().and_then(|bytes| serde_json::from_slice::<Place>(&bytes).ok());
+    Some(identity_of_theirs) != identity(ours) && record.is_none_or(|theirs| theirs.state == place.state)
+}
+
+/// A directory below `root` that nobody has had before: `name`, or `name-2` and so on.
+fn make_own(root: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    make_dir(root)?;
+    for number in 1.. {
+        let path = root.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(StoreError::file("make directory", path)(error)),
+            Ok(()) => return Ok(path),
+        }
+    }
+    unreachable!("there are more numbers than directories")
 }
 
 /// `name-hash`: readable, short, and not the same for two repositories.

@@ -197,6 +197,19 @@ pub fn last_line(dir: &Path, limit: usize) -> io::Result<Option<String>> {
     Ok(line.map(|line| line.chars().take(limit).collect()))
 }
 
+/// Bytes written, and bytes of these that are not kept, as the chunks tell.
+///
+/// # Errors
+/// Where the log cannot be read.
+pub fn counts(dir: &Path) -> io::Result<(u64, u64)> {
+    let (mut written, mut dropped) = (0, 0);
+    for (start, path) in chunks(dir)? {
+        dropped += start.saturating_sub(written);
+        written = start + fs::metadata(path)?.len();
+    }
+    Ok((written, dropped))
+}
+
 fn end(dir: &Path) -> io::Result<u64> {
     match chunks(dir)?.pop() {
         Some((start, path)) => Ok(start + fs::metadata(path)?.len()),
@@ -240,6 +253,7 @@ mod tests {
         let whole = lines.concat().into_bytes();
         let (bytes, dropped) = read_all(&mut Reader::new(dir.path()));
         assert_eq!(writer.counts(), (whole.len() as u64, dropped));
+        assert_eq!(counts(dir.path()).unwrap(), writer.counts());
         assert_eq!(bytes.len() as u64 + dropped, whole.len() as u64);
         assert!(bytes.len() <= 800 && whole.starts_with(&bytes[..400]) && whole.ends_with(&bytes[400..]));
         assert_eq!(last_line(dir.path(), 100).unwrap().as_deref(), Some("line 0499"));

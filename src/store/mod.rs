@@ -41,6 +41,14 @@ pub enum StoreError {
         /// What is wrong.
         why: String,
     },
+    /// The repository was copied, and our records with it: two of them must not work on the same tasks.
+    #[error("this repository is a copy of {}, whose tasks it must not touch", original.display())]
+    Copied {
+        /// The common directory of the other one.
+        original: PathBuf,
+        /// Our records in the copy.
+        home: PathBuf,
+    },
 }
 
 impl StoreError {
@@ -85,6 +93,26 @@ pub fn replace_with(path: &Path, contents: &[u8], durable: Durable) -> Result<()
             File::open(dir)?.sync_all()?;
         }
         Ok(())
+    };
+    write().map_err(StoreError::file("write", path))
+}
+
+/// Make a whole file where there is none; `false` where there is one.
+///
+/// # Errors
+/// Where any step fails; there is no file then.
+pub fn create(path: &Path, contents: &[u8]) -> Result<bool, StoreError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let write = || -> io::Result<bool> {
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+        file.write_all(contents)?;
+        file.as_file().sync_data()?;
+        match file.persist_noclobber(path) {
+            Err(failed) if failed.error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+            persisted => persisted.map_err(|failed| failed.error)?,
+        };
+        File::open(dir)?.sync_all()?;
+        Ok(true)
     };
     write().map_err(StoreError::file("write", path))
 }

@@ -10,6 +10,7 @@ use crate::cli::exit;
 use crate::cli::style::{Paint, Style};
 use crate::core::change::{Conflict, Hold, Refusal};
 use crate::core::id::{BranchName, CommitId, TaskId};
+use crate::core::word::shown;
 use crate::ops::fold::{self, Fate, How, Told};
 use crate::ops::{Error, ErrorKind};
 
@@ -38,22 +39,23 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
         true => fold::try_merge(&session, &args.tasks, &how)?,
         false => fold::merge(&mut session, &args.tasks, &how)?,
     };
-    tell_all(context, &told, args.json)
+    tell_all(context, &told, "merge", args.json)
 }
 
 pub(super) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
     let told = fold::undo(&mut session, args.task.as_ref(), args.into.as_ref())?;
-    tell_all(context, &[told], args.json)
+    tell_all(context, &[told], "undo", args.json)
 }
 
-fn tell_all(context: &Context, told: &[Told], json: bool) -> Result<u8, Error> {
+/// `verb` is what was asked for, and is to be asked for again once the way is free.
+fn tell_all(context: &Context, told: &[Told], verb: &str, json: bool) -> Result<u8, Error> {
     let style = context.style();
     if json {
         let answers: Vec<Answer<'_>> = told.iter().map(|told| as_json(told)).collect();
         answer(|out| print_json(out, &answers))?;
     } else {
-        answer(|out| told.iter().try_for_each(|told| say(out, told, &style)))?;
+        answer(|out| told.iter().try_for_each(|told| say(out, told, verb, &style)))?;
     }
     // The worst of them decides: a conflict before a hold before all else.
     Ok(told.iter().map(|told| code(&told.fate)).filter(|code| *code != 0).min().unwrap_or(0))
@@ -85,7 +87,7 @@ fn as_json(told: &Told) -> Answer<'_> {
     }
 }
 
-fn say(out: &mut dyn Write, told: &Told, style: &Style) -> io::Result<()> {
+fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Result<()> {
     let task = told.task;
     match &told.fate {
         Fate::Folded(folded) => {
@@ -106,8 +108,8 @@ fn say(out: &mut dyn Write, told: &Told, style: &Style) -> io::Result<()> {
         }
         Fate::Refused(target, Refusal::Held(hold)) => {
             writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Look, "held"))?;
-            writeln!(out, "  {hold}")?;
-            writeln!(out, "  {}", next_step(task, hold, target))
+            writeln!(out, "  {}", shown(&hold.to_string()))?;
+            writeln!(out, "  {}", next_step(task, hold, target, verb))
         }
     }
 }
@@ -125,10 +127,10 @@ fn say_conflict(out: &mut dyn Write, told: &Told, conflict: &Conflict, target: &
     }
 }
 
-fn next_step(task: TaskId, hold: &Hold, target: &BranchName) -> String {
+fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> String {
     match hold {
-        Hold::Overlap { .. } => format!("commit or put away those edits, then `pleach merge {task}` again"),
-        Hold::Unfinished { operation, .. } => format!("finish the {operation}, then `pleach merge {task}` again"),
+        Hold::Overlap { .. } => format!("commit or put away those edits, then `pleach {verb} {task}` again"),
+        Hold::Unfinished { operation, .. } => format!("finish the {operation}, then `pleach {verb} {task}` again"),
         Hold::SeveralCheckouts { .. } => "leave the branch in all of them but one".to_owned(),
         Hold::NoTarget { .. } => format!("make it with `git branch {target}`, or name another with `--into`"),
         Hold::Needs { needs } => {
@@ -140,7 +142,7 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName) -> String {
         }
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
         Hold::NotConserved { .. } => "this is a bug of pleach or a very odd history: merge it by hand".to_owned(),
-        Hold::Refused { .. } => format!("mend that, then `pleach merge {task}` again"),
+        Hold::Refused { .. } => format!("mend that, then `pleach {verb} {task}` again"),
     }
 }
 

@@ -16,6 +16,7 @@ use super::args::{Cli, Color, Verb, Which};
 use super::style::{Paint, Style};
 use super::{exit, pager};
 use crate::core::id::TaskHandle;
+use crate::core::word::shown;
 use crate::ops::{Error, ErrorKind, Session};
 
 /// What every verb needs to know beside its own arguments.
@@ -118,9 +119,10 @@ fn fail(color: Color, json: bool, error: &Error) -> ExitCode {
         let _ = answer(|out| print_json(out, &failure));
     } else {
         let style = Style::of_stderr(color);
-        tell(&format!("{} {}", style.paint(Paint::Bad, "error:"), error.message));
+        let safe = |text: &str| text.lines().map(shown).collect::<Vec<_>>().join("\n");
+        tell(&format!("{} {}", style.paint(Paint::Bad, "error:"), safe(&error.message)));
         if let Some(hint) = &error.hint {
-            tell(&format!("{} {hint}", style.paint(Paint::Strong, "hint:")));
+            tell(&format!("{} {}", style.paint(Paint::Strong, "hint:"), safe(hint)));
         }
     }
     ExitCode::from(exit::of(error.kind))

@@ -59,7 +59,7 @@ impl World {
         let attempt = task.attempt(number).ok_or("no such attempt")?;
         let ended = attempt.ended.as_ref().ok_or_else(|| format!("{id} has no end"))?;
         let may_stay =
-            (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.discarded;
+            (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.freed;
         let is_gone = attempt.place == Place::Gone;
         ensure!(is_gone || may_stay, "the worktree of {id} is left over");
         if attempt.freed && task.state == S::Discarded {

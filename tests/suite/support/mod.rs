@@ -1,4 +1,5 @@
 //! What several topics need.
 
 pub(crate) mod repo;
+pub(crate) mod scene;
 pub(crate) mod scratch;
