@@ -13,7 +13,7 @@ use clap::Parser as _;
 use super::args::{Cli, Verb};
 use super::commands::{Context, act};
 use super::style::{Paint, Style, pad};
-use super::{board, exit, time};
+use super::{board, exit, pager, time};
 use crate::core::report::{Board, Row, Show, Standing};
 use crate::ops::demo::{self, CONFLICTING, FOLDED, MENDED, PARTS};
 use crate::ops::{Error, ErrorKind, look};
@@ -174,7 +174,7 @@ impl Demo {
         loop {
             let board = look::board(&mut self.context.session()?, Show::All)?;
             let over = board.running == 0 && board.waiting == 0;
-            view.show(&board).map_err(cannot_write)?;
+            pager::unless_closed(view.show(&board)).map_err(cannot_write)?;
             if over {
                 return Ok(board);
             }

@@ -87,7 +87,7 @@ fn log(kind: u64) -> String {
 
 fn add(scene: &Scene, kind: u64) -> u64 {
     // Half of them may run again by themselves.
-    let retries = if kind % 2 == 0 { "40" } else { "0" };
+    let retries = if kind.is_multiple_of(2) { "40" } else { "0" };
     let retries = if fails(kind) { "0" } else { retries };
     scene.add(&["--retries", retries, "--grace", "1s"], &line(kind))
 }
