@@ -128,13 +128,13 @@ fn targets(repo: &Repository, touched: &[Touched]) -> Result<Vec<Vec<u8>>, GitEr
     let names: String = links.iter().map(|link| format!("{}\n", link.object)).collect();
     let answer = repo.git().args(["cat-file", "--batch"]).input(names).run()?;
     let mut rest = &answer[..];
-    let mut content = |link: &&Touched| {
+    let content = |link: &&Touched| {
         next_object(&mut rest).map(<[u8]>::to_vec).ok_or_else(|| GitError::Answer {
             command: "cat-file --batch",
             answer: format!("nothing for {}", link.object),
         })
     };
-    links.iter().map(|link| content(link)).collect()
+    links.iter().map(content).collect()
 }
 
 /// One answer of `cat-file --batch`: `<name> <type> <size>`, a newline, the content, a newline.

@@ -1,4 +1,5 @@
-//! Git: reads by `git2` where it can open the repository, all else by the `git` command.
+//! Git: reads by `git2` where it can open the repository, all else by the `git` command. In the private repository of
+//! a task, its shim writes by `git2` too.
 //!
 //! - [`repository`]: finding a repository, and questions about its graph and checkouts.
 //! - [`refs`]: transactions on refs, by compare-and-swap.
