@@ -42,6 +42,8 @@ pub(super) enum Message {
     Rested(Subject),
     /// The locks that were met have been looked at; are there any of which nothing is sure yet?
     Locks(bool),
+    /// Somebody who waited for an answer, or watched, is gone.
+    AskerGone,
     /// A shim is gone.
     ShimGone(AttemptId),
     /// Somebody asks us to leave: a signal.
@@ -209,6 +211,10 @@ impl Coordinator {
                 if has_locks {
                     self.clear_locks(LOCKS_AGAIN);
                 }
+            }
+            Message::AskerGone => {
+                self.waiters.retain(|waiter| !waiter.answer.is_closed());
+                self.watchers.retain(|tick| !tick.is_closed());
             }
             Message::ShimGone(attempt) => self.observe(attempt),
             Message::Leave => self.leaving = true,

@@ -80,7 +80,7 @@ fn children(pid: u32) -> Vec<u32> {
 
 /// Kill what a dead supervisor left behind: processes that carry `mark` (`NAME=value`) in their environment, or whose
 /// working directory is below `dir`. Returns how many were met. It looks again until a look finds none.
-pub fn kill_marked(mark: &str, dir: &Path) -> usize {
+pub fn kill_marked(mark: &[u8], dir: &Path) -> usize {
     const ROUNDS: usize = 100;
     let mut killed = BTreeSet::new();
     for _ in 0..ROUNDS {
@@ -100,7 +100,7 @@ pub fn kill_marked(mark: &str, dir: &Path) -> usize {
     killed.len()
 }
 
-fn marked(mark: &str, dir: &Path) -> Vec<u32> {
+fn marked(mark: &[u8], dir: &Path) -> Vec<u32> {
     let own = std::process::id();
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -111,7 +111,7 @@ fn marked(mark: &str, dir: &Path) -> Vec<u32> {
             .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with(['Z', 'X']));
         runs && (fs::read_link(home.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
             || fs::read(home.join("environ"))
-                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark)))
     };
     pids.filter(|pid| *pid != own).filter(is_marked).collect()
 }

@@ -1,5 +1,7 @@
 //! The end of an attempt: left-overs become a commit, the result a pack, and how it ended a record.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
 use crate::git::worktree::Place;
@@ -38,7 +40,9 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     if dir.exit().exists() {
         return Ok(());
     }
-    let killed = tree::kill_marked(&format!("PLEACH_ATTEMPT={}", spec.attempt), spec.worktree.as_path());
+    // The number of an attempt is no mark: other repositories have attempts of that number. Its socket is its own.
+    let mark = [b"PLEACH_SOCKET=", dir.inbox().as_os_str().as_bytes()].concat();
+    let killed = tree::kill_marked(&mark, spec.worktree.as_path());
     // A record that was torn by a power cut is none.
     if let Some(exit) = record::load::<Exit>(&dir.ended()).ok().flatten() {
         return conclude(dir, spec, exit);

@@ -60,3 +60,20 @@ fn two_checkouts_of_one_repository_run_side_by_side() {
     assert!(scene.folds("main").is_empty());
     assert!(scene.leftovers().is_empty(), "{:?}", scene.leftovers());
 }
+
+#[test]
+fn whoever_waits_or_watches_and_goes_away_keeps_no_coordinator_up() {
+    let scene = Scene::new();
+    scene.ok(&["pause"]);
+    scene.add(&[], "true");
+    let mut askers = [&["wait"][..], &["events", "-f"]].map(|words| scene.start(words));
+    // Longer than an idle coordinator stays: it is they who keep it up.
+    scene.until("the first coordinator would have left", || scene.board()[&1]["state"] == "waiting");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(scene.processes().iter().any(|process| process.is_coordinator()));
+    for asker in &mut askers {
+        asker.kill().unwrap();
+        asker.wait().unwrap();
+    }
+    scene.until("the coordinator leaves", || !scene.processes().iter().any(|process| process.is_coordinator()));
+}

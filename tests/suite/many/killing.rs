@@ -115,3 +115,23 @@ fn nothing_survives_the_supervisor() {
     assert!(scene.status(task)["attempts"][0]["leaked"].as_u64() >= Some(2));
     scene.assert_tidy();
 }
+
+#[test]
+fn a_supervisor_that_is_killed_takes_no_task_of_another_repository_with_it() {
+    let scenes = [Scene::new(), Scene::new()];
+    for scene in &scenes {
+        let line = format!(
+            "touch {}; until [ -e {} ]; do sleep 0.05; done",
+            scene.path("up").display(),
+            scene.path("gate").display()
+        );
+        assert_eq!(scene.add(&[], &line), 1);
+        scene.until_there(&scene.path("up"));
+    }
+    scenes[0].processes().iter().find(|process| process.is_shim()).unwrap().kill();
+    scenes[0].pleach(&["wait"]);
+    assert_eq!(scenes[0].outcome(1), "lost");
+    fs::File::create(scenes[1].path("gate")).unwrap();
+    scenes[1].pleach(&["wait"]);
+    assert_eq!(scenes[1].outcome(1), "exited 0");
+}
