@@ -4,5 +4,6 @@
 mod fold;
 mod git;
 mod journals;
+mod odd;
 mod simulation;
 mod support;

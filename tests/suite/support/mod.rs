@@ -1,3 +1,5 @@
 //! What several topics need.
 
+pub(crate) mod cli;
 pub(crate) mod repo;
+pub(crate) mod scene;
