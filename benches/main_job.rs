@@ -95,7 +95,11 @@ impl Bench {
 
     fn command(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.args(args).current_dir(&self.top).env("HOME", &self.root).env("PLEACH_STATE_DIR", self.root.join("state"));
+        command
+            .args(args)
+            .current_dir(&self.top)
+            .env("HOME", &self.root)
+            .env("PLEACH_STATE_DIR", self.root.join("state"));
         command.env("PLEACH_IDLE_SECONDS", "1").env_remove("XDG_CONFIG_HOME").stdin(Stdio::null());
         command
     }
@@ -206,7 +210,8 @@ fn add_latency(rounds: usize) -> Row {
     let mut coordinator = bench.coordinator();
     bench.pleach(&["pause"]);
     let time = |program: &str, args: &[&str]| {
-        let (wall, _) = cost(|| assert!(bench.command(program, args).stdout(Stdio::null()).status().unwrap().success()));
+        let (wall, _) =
+            cost(|| assert!(bench.command(program, args).stdout(Stdio::null()).status().unwrap().success()));
         wall * 1000.0
     };
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -233,7 +238,8 @@ fn ls_with_history(tasks: u64, rounds: usize) -> Row {
     journal.append(&records).unwrap();
     journal.compact(&state).unwrap();
     let time = |program: &str, args: &[&str]| {
-        let (wall, _) = cost(|| assert!(bench.command(program, args).stdout(Stdio::null()).status().unwrap().success()));
+        let (wall, _) =
+            cost(|| assert!(bench.command(program, args).stdout(Stdio::null()).status().unwrap().success()));
         wall * 1000.0
     };
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -87,6 +87,10 @@ pub enum Swap {
     Refused(String),
 }
 
+/// The session works elsewhere than in the repository: whoever asks whether a git is at work there, and may hold a lock
+/// that was found, must not meet this one, which holds none between two transactions.
+const SESSION: [&str; 7] = ["-c", "core.hooksPath=/dev/null", "update-ref", "-m", "pleach", "--stdin", "-z"];
+
 impl RefSession {
     /// For this repository. Nothing is started yet.
     pub fn new(repository: Repository) -> Self {
@@ -114,11 +118,7 @@ impl RefSession {
             Some(open) if fresh(&open) => Some(open.git),
             other => {
                 end(other.map(|open| open.git));
-                self.repository
-                    .git()
-                    .args(["-c", "core.hooksPath=/dev/null", "update-ref", "-m", "pleach", "--stdin", "-z"])
-                    .converse(None)
-                    .ok()
+                self.repository.git().dir("/").args(SESSION).converse(None).ok()
             }
         };
         let Some(mut git) = git else { return false };

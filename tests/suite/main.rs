@@ -9,6 +9,7 @@ mod fold;
 mod git;
 mod journals;
 mod many;
+mod odd;
 mod simulation;
 mod support;
 mod tidy;

@@ -1,5 +1,6 @@
 //! What several topics need.
 
+pub(crate) mod cli;
 pub(crate) mod repo;
 pub(crate) mod scene;
 pub(crate) mod scratch;
