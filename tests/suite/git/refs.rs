@@ -28,7 +28,7 @@ fn a_session_swaps_refuses_and_goes_on() {
         world.run(&["branch", "taken"]);
         let second = world.head();
         let change = RefChange::Advance { name: name("a"), from: first, to: second };
-        assert_eq!(update(&[change.clone()]), Swap::Done);
+        assert_eq!(update(std::slice::from_ref(&change)), Swap::Done);
         // All or nothing, and in the words of a process of its own.
         for bad in [RefChange::Create(name("taken"), second), RefChange::Set(name("b"), second), change] {
             let changes = [RefChange::Set(name("new"), second), bad];
