@@ -62,10 +62,6 @@ pub struct Attempt {
     /// Is its worktree still there?
     #[serde(default, skip_serializing_if = "is_gone")]
     pub place: Place,
-    /// Was the task discarded after it had ended? Then its worktree goes, whatever is left in it. A retry does
-    /// not take that back: the worktree may be half gone.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub discarded: bool,
     /// Was what was kept of it freed?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freed: bool,
@@ -424,7 +420,6 @@ impl Task {
                 }
             }
             (S::Ready { .. } | S::Refused { .. } | S::Failed | S::Empty | S::Withdrawn, Event::Discarded { .. }) => {
-                next.attempts.iter_mut().for_each(|attempt| attempt.discarded = true);
                 S::Discarded
             }
             (S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. }, Event::Restored { attempt })
@@ -549,15 +544,7 @@ impl Task {
 
 impl Attempt {
     fn started(number: u32, base: CommitId, at: Timestamp) -> Self {
-        Self {
-            number,
-            base: Some(base),
-            started: at,
-            ended: None,
-            place: Place::Present,
-            discarded: false,
-            freed: false,
-        }
+        Self { number, base: Some(base), started: at, ended: None, place: Place::Present, freed: false }
     }
 
     fn not_started(number: u32, reason: String, at: Timestamp) -> Self {
@@ -567,13 +554,13 @@ impl Attempt {
             result: Collected::Nothing,
             facts: Facts::default(),
         };
-        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, discarded: false, freed: false }
+        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, freed: false }
     }
 
     /// Has its worktree nothing left that the repository does not hold? Then it may go.
     ///
     /// A result that was refused, that left something out, or that points into another repository (whose commits may be
-    /// nowhere else) keeps its worktree until somebody discards the task.
+    /// nowhere else) keeps its worktree until somebody frees it by `gc`, after the task was discarded or folded.
     pub fn is_removable(&self) -> bool {
         use super::change::Flag;
         let Some(ended) = &self.ended else { return false };
@@ -584,7 +571,7 @@ impl Attempt {
             }
             Collected::Refused { .. } => false,
         };
-        self.place == Place::Present && (complete || self.discarded)
+        self.place == Place::Present && complete
     }
 }
 

@@ -58,8 +58,7 @@ impl World {
         let id = task.attempt_id(number);
         let attempt = task.attempt(number).ok_or("no such attempt")?;
         let ended = attempt.ended.as_ref().ok_or_else(|| format!("{id} has no end"))?;
-        let may_stay =
-            (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.discarded;
+        let may_stay = matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result);
         let is_gone = attempt.place == Place::Gone;
         ensure!(is_gone || may_stay, "the worktree of {id} is left over");
         if attempt.freed && task.state == S::Discarded {
