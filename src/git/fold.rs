@@ -195,6 +195,9 @@ struct Lander<'a> {
 impl Lander<'_> {
     fn attempt(&self) -> Result<Attempt, GitError> {
         let checkouts = checkouts_of(self.repo, self.target)?;
+        if let Some(hold) = checkout::doubtful(self.target, &checkouts) {
+            return Ok(Attempt::NotOurs(hold));
+        }
         let change = TreeChange::between(self.repo, self.landing.from, self.landing.to)?;
         let mut is_ahead = false;
         if self.intent.is_there() {

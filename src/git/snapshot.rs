@@ -171,6 +171,9 @@ impl<'a> Taking<'a> {
             "core.safecrlf=false",
             "-c",
             "submodule.recurse=false",
+            // Where this names a file that is not there, `status` fails.
+            "-c",
+            "diff.orderFile=/dev/null",
         ])
     }
 

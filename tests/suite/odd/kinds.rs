@@ -45,7 +45,9 @@ fn a_blobless_clone() {
 #[test]
 fn a_sparse_checkout_with_cones_and_without() {
     for (kind, pattern) in [("--cone", "dir"), ("--no-cone", "/dir/")] {
-        let more = format!("mkdir docs; echo d > docs/d; git add -A; git commit -qm d; git sparse-checkout set {kind} {pattern}");
+        let more = format!(
+            "mkdir docs; echo d > docs/d; git add -A; git commit -qm d; git sparse-checkout set {kind} {pattern}"
+        );
         let scene = init("", &more);
         assert!(!scene.top.join("docs").exists());
         let line = "test ! -e docs && echo more >> dir/kept && mkdir docs && echo new > docs/new";
@@ -70,7 +72,9 @@ fn a_bare_repository() {
 
 #[test]
 fn a_worktree_of_a_bare_repository() {
-    let script = format!("git init -q o; cd o; {FILES} cd ..; git clone -q --bare o ../bare.git; rmdir \"$TOP\"; git -C ../bare.git worktree add -q \"$TOP\" main");
+    let script = format!(
+        "git init -q o; cd o; {FILES} cd ..; git clone -q --bare o ../bare.git; rmdir \"$TOP\"; git -C ../bare.git worktree add -q \"$TOP\" main"
+    );
     round(&made_by("repo", &script));
 }
 
@@ -120,7 +124,10 @@ fn a_submodule_that_a_task_moved_on_is_flagged_and_can_be_undone() {
     let line = "git -c protocol.file.allow=always submodule --quiet update --init && cd sub && \
                 git -c user.name=a -c user.email=b commit -q --allow-empty -m more";
     task(&scene, line);
-    assert_eq!(told(&scene, 1, "flag"), ["new submodule link at sub", "sub is a repository of its own and was left out"]);
+    assert_eq!(
+        told(&scene, 1, "flag"),
+        ["new submodule link at sub", "sub is a repository of its own and was left out"]
+    );
     let worktree = told(&scene, 1, "worktree").concat();
     let commit = sh(&scene, std::path::Path::new(&worktree), "git -C sub rev-parse HEAD");
     held(&scene, &["merge", "1"], "new submodule link at sub", "`pleach merge --accept-flags 1`");

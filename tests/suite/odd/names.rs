@@ -83,7 +83,10 @@ fn names_that_differ_only_in_case_are_flagged() {
     task(&scene, "echo 1 > README; mkdir DIR; echo 1 > DIR/Kept");
     let flags = told(&scene, 1, "flag");
     assert!(flags.iter().any(|flag| flag == "README and readme are one file where case does not count"), "{flags:?}");
-    assert!(flags.iter().any(|flag| flag == "DIR/Kept and dir/kept are one file where case does not count"), "{flags:?}");
+    assert!(
+        flags.iter().any(|flag| flag == "DIR/Kept and dir/kept are one file where case does not count"),
+        "{flags:?}"
+    );
     held(&scene, &["merge", "1"], "README and readme", "`pleach merge --accept-flags 1`");
     scene.ok(&["merge", "--accept-flags", "1"]);
     assert_eq!(scene.read("README"), "1\n");

@@ -88,7 +88,8 @@ fn a_state_directory_that_cannot_be_made() {
 #[test]
 fn a_git_directory_of_another_user_is_refused_as_git_does() {
     let scene = Scene::new();
-    let chown = |user: &str| Command::new("chown").args(["-R", user]).arg(&scene.top).output().unwrap().status.success();
+    let chown =
+        |user: &str| Command::new("chown").args(["-R", user]).arg(&scene.top).output().unwrap().status.success();
     if !chown("12345:12345") {
         return eprintln!("files cannot be given away here: not tested");
     }
@@ -109,9 +110,13 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
         return;
     }
     scene.variables.insert("PLEACH_STATE_DIR".to_owned(), disk.join("state").display().to_string());
+    scene.write("../home/config/pleach/config.toml", "[limits]\ndisk_floor = \"1 B\"\n");
     scene.ok(&["run", "--", "echo one >> readme"]);
     let gate = scene.path("gate");
-    let line = format!("echo two > two; head -c 1000 /dev/urandom > bytes; while test ! -e {}; do read -t 1 _ || sleep 0.05; done", gate.display());
+    let line = format!(
+        "echo two > two; head -c 1000 /dev/urandom > bytes; while test ! -e {}; do read -t 1 _ || sleep 0.05; done",
+        gate.display()
+    );
     let id = scene.add(&[], &line);
     scene.until("it runs", || scene.status(id)["state"] == "running" && !changed_now(&scene, id).is_empty());
     // Fill it to the last byte while the task works.
