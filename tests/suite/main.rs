@@ -4,6 +4,7 @@
 mod fold;
 mod git;
 mod journals;
+mod lost_work;
 mod odd;
 mod simulation;
 mod support;
