@@ -1,6 +1,7 @@
 //! The tests that need more than one function: one binary, one folder a topic.
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod cli;
 mod fold;
 mod git;
 mod journals;
