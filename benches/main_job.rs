@@ -307,8 +307,10 @@ fn children(pid: u32) -> Vec<u32> {
     pids.into_keys().collect()
 }
 
+/// Pages that this process has for itself. Pages of the program's file count for nobody, also where they are fresh
+/// from the linker and not yet on the disk.
 fn private_kb(pid: u32) -> u64 {
     let rollup = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("smaps_rollup")).unwrap();
-    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
-    private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
+    let own = rollup.lines().filter(|line| line.starts_with("Anonymous:"));
+    own.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
 }

@@ -10,7 +10,7 @@ pub mod args;
 mod ask;
 pub mod board;
 mod commands;
-pub mod demo;
+mod demo;
 pub mod diff_view;
 pub mod exit;
 pub mod generate;

@@ -31,7 +31,7 @@ pub const DEPTH: &str = "PLEACH_DEPTH";
 
 /// Every variable that we read, and what it means.
 pub const NAMES: &[(&str, &str)] = &[
-    (STATE_DIR, "where worktrees, logs and journals are kept (default: $XDG_STATE_HOME/pleach)"),
+    (STATE_DIR, "where worktrees and logs are kept (default: $XDG_STATE_HOME/pleach)"),
     (CONCURRENCY, "how many tasks run at once (default: the number of cores)"),
     (IDLE_SECONDS, "how long a coordinator without work stays, in seconds (default: 60)"),
     (CRASH, "for tests: a directory; a file in it makes the process die at the point of that name"),

@@ -85,13 +85,18 @@ fn take_over(
     if tip != base {
         keep.push(RefChange::Set(format!("{prefix}tip"), tip));
     }
-    swap(world, &keep)?;
-    if tip == base && exit.left_out.is_empty() {
+    let is_nothing = tip == base && exit.left_out.is_empty();
+    let branch = if exit.outcome.is_success() && !is_nothing {
+        keep_and_show(world, task, attempt, tip, &keep)?
+    } else {
+        swap(world, &keep)?;
+        None
+    };
+    if is_nothing {
         return Ok(Collected::Nothing);
     }
     let (size, mut flags) = pack::inspect(repository, base, tip)?;
     flags.extend(exit.left_out.iter().map(|path| Flag::LeftOut { path: path.clone() }));
-    let branch = if exit.outcome.is_success() { show(world, task, attempt, tip)? } else { None };
     if exit.outcome.is_success() && branch.is_none() {
         exit.notes.push(format!(
             "no branch shows it: there is one whose name is in the way of {}; rename that, or set `[branch] prefix`",
@@ -110,22 +115,28 @@ fn is_disk_full(world: &World, attempt: AttemptId) -> bool {
 }
 
 fn swap(world: &World, changes: &[RefChange]) -> Result<(), CollectError> {
-    match world.repository.update_refs(changes, "pleach: keep a result")? {
+    match world.refs.update(changes, "pleach: keep a result")? {
         Swap::Done => Ok(()),
         Swap::Refused(words) => Err(CollectError::Refs(words)),
     }
 }
 
-/// Make the branch that shows the result. A branch of that name that is not ours is left alone; the result then gets
-/// one with the number of the attempt. Where a branch `pleach` leaves no room for `pleach/7`, there is none: the result is
-/// kept all the same.
-fn show(world: &World, task: &Task, attempt: AttemptId, tip: CommitId) -> Result<Option<BranchName>, CollectError> {
+/// Keep the result, and make the branch that shows it, in one transaction. A branch of that name that is not ours is left
+/// alone; the result then gets one with the number of the attempt. Where a branch `pleach` leaves no room for `pleach/7`,
+/// there is none: the result is kept all the same.
+fn keep_and_show(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    tip: CommitId,
+    keep: &[RefChange],
+) -> Result<Option<BranchName>, CollectError> {
     let plain = world.branch(task);
     let numbered = BranchName(format!("{}.{}", plain.0, attempt.number));
     let earlier = |tip: CommitId| task.attempts.iter().any(|old| task.change(old.number).is_some_and(|c| c.tip == tip));
     for branch in [plain, numbered] {
         let change = match world.repository.head_of(&branch)? {
-            Some(head) if head == tip => return Ok(Some(branch)),
+            Some(head) if head == tip => return swap(world, keep).map(|()| Some(branch)),
             // A branch that somebody stands on does not move under their feet.
             Some(head) if earlier(head) && !is_checked_out(world, &branch)? => {
                 RefChange::Advance { name: branch.full(), from: head, to: tip }
@@ -133,13 +144,14 @@ fn show(world: &World, task: &Task, attempt: AttemptId, tip: CommitId) -> Result
             Some(_) => continue,
             None => RefChange::Create(branch.full(), tip),
         };
-        match world.repository.update_refs(&[change], "pleach: show a result")? {
+        let changes = [keep, &[change]].concat();
+        match world.refs.update(&changes, "pleach: keep and show a result")? {
             Swap::Done => return Ok(Some(branch)),
             Swap::Refused(_) if !has_room(world, &branch)? => {}
             Swap::Refused(words) => return Err(CollectError::Refs(words)),
         }
     }
-    Ok(None)
+    swap(world, keep).map(|()| None)
 }
 
 /// Can there be a branch of this name beside those that there are?

@@ -27,7 +27,7 @@ pub(super) fn entry(state: &State, task: &Task) -> Option<Entry> {
         _ => return None,
     };
     let needs = task.spec.needs.iter().filter_map(|id| state.task(*id));
-    let open = needs.filter(|need| !matches!(need.state, TaskState::Folded(_)));
+    let open = needs.filter(|need| !need.is_folded_into(&request.target));
     let unfolded = open.filter_map(|need| Some((need.id, need.tip()?))).collect();
     Some(Entry { task: task.clone(), request: request.clone(), undoes: undoes.clone(), unfolded })
 }

@@ -8,12 +8,10 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
-use super::{World, base_pin, landing};
-use crate::core::change::Collected;
-use crate::core::event::{Event, Facts};
+use super::{World, base_pin, landing, log};
 use crate::core::id::{AttemptId, CommitId};
-use crate::core::outcome::Outcome;
 use crate::core::state::Task;
 use crate::core::word::Word;
 use crate::git::refs::{RefChange, Swap};
@@ -31,34 +29,52 @@ pub(super) enum LaunchError {
     Git(#[from] GitError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("its base cannot be pinned: {0}")]
+    Unpinned(String),
+    #[error("its supervisor died at once")]
+    Died,
     #[error("{0}")]
     Refused(String),
 }
+
+/// How long before an attempt that did not come up is tried again, and then again. Each step of it may be done twice,
+/// and what fails may be somebody else's doing: a killed git, a lock held for a moment.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(200)];
+/// The same where its base cannot be pinned: a lock that a killed git left there goes when it is old enough.
+const LONG_PAUSES: [Duration; 8] = [Duration::from_millis(500); 8];
 
 impl LaunchError {
     fn words(&self) -> String {
         match self {
             Self::Git(error) => error.words(),
             Self::Store(StoreError::File { source, .. }) => format!("{self}: {source}"),
-            Self::Store(_) | Self::Refused(_) => self.to_string(),
+            Self::Store(_) | Self::Unpinned(_) | Self::Died | Self::Refused(_) => self.to_string(),
         }
     }
 }
 
-/// Bring it up. The answer is the shim, where it is our child, or the event that says why there is none.
-pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Option<Child>, Event> {
-    let up = prepare(world, task, attempt, base).and_then(|()| spawn(world, attempt, shim::SHIM));
-    up.map_err(|error| Event::Ended {
-        attempt,
-        outcome: Outcome::CouldNotStart { reason: error.words() },
-        result: Collected::Nothing,
-        facts: Facts::default(),
-    })
+/// Bring it up. The answer is the shim, where it is our child.
+///
+/// # Errors
+/// Where that fails time and again: why, in words.
+pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Option<Child>, String> {
+    let bring_up = || prepare(world, task, attempt, base).and_then(|()| spawn(world, attempt, shim::SHIM));
+    let mut up = bring_up();
+    let mut tries = 0;
+    while let Err(error) = &up {
+        let pauses: &[Duration] = if matches!(error, LaunchError::Unpinned(_)) { &LONG_PAUSES } else { &PAUSES };
+        let Some(pause) = pauses.get(tries) else { break };
+        log(&format!("attempt {attempt} does not come up, next try in {pause:?}: {}", error.words()));
+        std::thread::sleep(*pause);
+        tries += 1;
+        up = bring_up();
+    }
+    up.map_err(|error| error.words())
 }
 
 fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<(), LaunchError> {
     let dir = world.layout.attempt(attempt);
-    if dir.spec().exists() {
+    if has_spec(&dir)? {
         return Ok(());
     }
     for path in [&dir.0, &dir.tmp()] {
@@ -66,8 +82,8 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Re
         made.map_err(StoreError::file("make directory", path))?;
     }
     let pin = RefChange::Set(base_pin(attempt), base);
-    if let Swap::Refused(words) = world.repository.update_refs(&[pin], "pleach: pin the base")? {
-        return Err(LaunchError::Refused(words));
+    if let Swap::Refused(words) = world.refs.update(&[pin], "pleach: pin the base")? {
+        return Err(LaunchError::Unpinned(words));
     }
     crash::point("launch.pinned");
     let place = world.place(attempt);
@@ -88,6 +104,15 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Re
     record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No)?;
     crash::point("launch.spec_written");
     Ok(())
+}
+
+/// Is it there, and whole? A power cut may have torn it; all that it says is known to us.
+fn has_spec(dir: &AttemptDir) -> Result<bool, StoreError> {
+    match record::load::<Spec>(&dir.spec()) {
+        Ok(spec) => Ok(spec.is_some()),
+        Err(StoreError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The git directory of a checkout of the user, whose sparse patterns count; none where it is gone.
@@ -161,7 +186,9 @@ fn spawn(world: &World, attempt: AttemptId, role: &str) -> Result<Option<Child>,
     }
     let _ = child.wait();
     match words.trim() {
-        "" => Err(LaunchError::Refused("its supervisor died at once".to_owned())),
+        // It was killed after it had taken the attempt: what is seen of it now decides (it is salvaged).
+        "" if dir.run().exists() => Ok(None),
+        "" => Err(LaunchError::Died),
         words => Err(LaunchError::Refused(words.to_owned())),
     }
 }
@@ -170,8 +197,13 @@ fn spawn(world: &World, attempt: AttemptId, role: &str) -> Result<Option<Child>,
 ///
 /// # Errors
 /// Where it cannot be started; what the dead one left is then still there.
-pub(super) fn salvage(world: &World, attempt: AttemptId) -> Result<(), String> {
+pub(super) fn salvage(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<(), String> {
     let dir = world.layout.attempt(attempt);
+    let whole = has_spec(&dir).and_then(|whole| match whole {
+        true => Ok(()),
+        false => record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No),
+    });
+    whole.map_err(|error| error.to_string())?;
     let log = world.layout.coordinator_log();
     let started = daemon::start(&[shim::SALVAGE.as_ref(), dir.0.as_os_str()], &log, Stdio::null());
     let mut child = started.map_err(|error| error.to_string())?;
@@ -179,12 +211,12 @@ pub(super) fn salvage(world: &World, attempt: AttemptId) -> Result<(), String> {
     if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of attempt {attempt} ended with {ended}")) }
 }
 
-/// Record that an attempt was cancelled before its shim ever ran, so that no shim which is still on its way runs it.
+/// Claim an attempt for nobody, so that no shim which is still on its way runs it.
 /// `false` where one was faster.
 ///
 /// # Errors
 /// Where its directory cannot be written.
-pub(super) fn abandon(world: &World, attempt: AttemptId) -> Result<bool, StoreError> {
+pub(super) fn claim(world: &World, attempt: AttemptId) -> Result<bool, StoreError> {
     let dir = world.layout.attempt(attempt);
     crate::store::make_dir(&dir.0)?;
     let won = election::while_held(&dir.lock(), || -> Result<bool, StoreError> {

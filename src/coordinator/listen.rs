@@ -39,27 +39,55 @@ async fn converse(stream: UnixStream, inbox: mpsc::UnboundedSender<Message>) {
         }
         let Ok(request) = serde_json::from_str(&line) else { return };
         if matches!(request, Request::Watch) {
-            return watch(write, inbox).await;
+            return watch(read, write, inbox).await;
         }
         let (answer, answered) = oneshot::channel();
         if inbox.send(Message::Request { request, answer }).is_err() {
             return;
         }
         // Without an answer the asker asks again: the connection just ends.
-        let Ok(response) = answered.await else { return };
+        let Some(response) = answer_to(&mut read, answered).await else {
+            let _ = inbox.send(Message::AskerGone);
+            return;
+        };
         if say(&mut write, &response).await.is_err() {
             return;
         }
     }
 }
 
-async fn watch(mut write: tokio::net::unix::OwnedWriteHalf, inbox: mpsc::UnboundedSender<Message>) {
+/// The answer; `None` where there is none, or where whoever asked is gone and nobody need remember the question.
+async fn answer_to(
+    read: &mut (impl AsyncBufReadExt + Unpin),
+    mut answered: oneshot::Receiver<Response>,
+) -> Option<Response> {
+    tokio::select! {
+        biased;
+        answer = &mut answered => return answer.ok(),
+        more = read.fill_buf() => if more.map_or(true, <[u8]>::is_empty) { return None },
+    }
+    // The next question is there already: it waits for this answer.
+    answered.await.ok()
+}
+
+async fn watch(
+    mut read: impl AsyncBufReadExt + Unpin,
+    mut write: tokio::net::unix::OwnedWriteHalf,
+    inbox: mpsc::UnboundedSender<Message>,
+) {
     let (tick, mut ticks) = mpsc::channel(1);
     if inbox.send(Message::Watch(tick)).is_err() {
         return;
     }
-    while ticks.recv().await.is_some() {
-        if say(&mut write, &Response::Tick).await.is_err() {
+    loop {
+        let goes_on = tokio::select! {
+            tick = ticks.recv() => tick.is_some() && say(&mut write, &Response::Tick).await.is_ok(),
+            // Whoever watches says nothing more: this is the end of the connection.
+            _ = read.fill_buf() => false,
+        };
+        if !goes_on {
+            drop(ticks);
+            let _ = inbox.send(Message::AskerGone);
             return;
         }
     }

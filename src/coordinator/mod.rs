@@ -32,6 +32,7 @@ use crate::config::{self, Config};
 use crate::core::id::{AttemptId, BranchName};
 use crate::core::state::Task;
 use crate::git::Repository;
+use crate::git::refs::RefSession;
 use crate::git::worktree::Place;
 use crate::process::{clock, daemon};
 use crate::store::{Layout, election};
@@ -40,9 +41,13 @@ use crate::store::{Layout, election};
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) repository: Repository,
+    /// Transactions on its refs.
+    pub(crate) refs: RefSession,
     pub(crate) layout: Layout,
     /// What comes before the id in the name of a result's branch.
     pub(crate) prefix: String,
+    /// Two that delete the same directory would trip over each other.
+    pub(crate) emptying: std::sync::Mutex<()>,
 }
 
 impl World {
@@ -98,7 +103,13 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
         Config::default()
     });
     let idle = Duration::from_secs(config::env::idle_seconds());
-    let world = Arc::new(World { repository, layout, prefix: config.branch_prefix.clone() });
+    let world = Arc::new(World {
+        refs: RefSession::new(repository.clone()),
+        repository,
+        layout,
+        prefix: config.branch_prefix.clone(),
+        emptying: std::sync::Mutex::new(()),
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
     let tasks = tokio::task::LocalSet::new();
     runtime.block_on(tasks.run_until(run::run(world, config.limits(), idle)))?;

@@ -18,9 +18,12 @@ pub(super) fn shim(dir: &AttemptDir) -> Result<Shim, StoreError> {
     if dir.exit().exists() {
         return Ok(Shim::Exited);
     }
-    match record::load::<Run>(&dir.run())? {
-        Some(run) if !run.is_nobody() => {}
-        _ => return Ok(Shim::Absent),
+    match record::load::<Run>(&dir.run()) {
+        Ok(Some(run)) if !run.is_nobody() => {}
+        Ok(_) => return Ok(Shim::Absent),
+        // Torn by a power cut: a shim was there all the same, and may have run its task.
+        Err(StoreError::Damaged { .. }) => {}
+        Err(error) => return Err(error),
     }
     if election::is_held(&dir.lock())? {
         return Ok(Shim::Alive);

@@ -31,8 +31,8 @@ pub enum Request {
     },
     /// Another attempt of these.
     Retry {
-        /// Which.
-        tasks: Vec<TaskId>,
+        /// Which, and how many attempts of it the asker has seen: asked again, it is not tried again.
+        tasks: Vec<(TaskId, usize)>,
     },
     /// Put these into the line of their target, in this order.
     Fold {

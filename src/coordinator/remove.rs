@@ -36,7 +36,7 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
     }
     let pin = base_pin(attempt);
     if let Some(base) = world.repository.ref_value(&pin)?
-        && let Swap::Refused(words) = world.repository.update_refs(&[RefChange::Delete(pin, base)], "pleach: unpin")?
+        && let Swap::Refused(words) = world.refs.update(&[RefChange::Delete(pin, base)], "pleach: unpin")?
     {
         return Err(CollectError::Refs(words));
     }
@@ -63,7 +63,7 @@ pub(super) fn free(world: &World, state: &State, attempt: AttemptId) -> Result<V
     let mut refs = world.repository.refs_below(&kept_prefix(attempt))?;
     refs.extend(world.repository.refs_below(&landed_mark(attempt))?);
     let deletes: Vec<RefChange> = refs.into_iter().map(|(name, commit)| RefChange::Delete(name, commit)).collect();
-    if let Swap::Refused(words) = world.repository.update_refs(&deletes, "pleach: free")? {
+    if let Swap::Refused(words) = world.refs.update(&deletes, "pleach: free")? {
         return Err(CollectError::Refs(words));
     }
     trash::throw(&world.layout.attempt(attempt).0, &world.layout.trash())?;

@@ -4,7 +4,7 @@ use super::protocol::{Refused, RefusedKind, Request, Until};
 use crate::core::change::Direction;
 use crate::core::event::Event;
 use crate::core::id::{AttemptId, TaskId};
-use crate::core::state::{State, Task, TaskState, Waiting};
+use crate::core::state::{State, Task, TaskState};
 
 /// The events that a request makes, all or none.
 ///
@@ -17,7 +17,10 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
     };
     match request {
         Request::Cancel { tasks, now } => each(tasks, &|task| cancel(task, *now)),
-        Request::Retry { tasks } => each(tasks, &retry),
+        Request::Retry { tasks } => {
+            let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen));
+            Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        }
         Request::Discard { tasks } => each(tasks, &discard),
         Request::Fold { folds } => {
             let events = folds.iter().map(|(id, request)| {
@@ -44,8 +47,7 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
 pub(super) fn has_reached(state: &State, tasks: &[TaskId], until: Until, any: bool) -> bool {
     let there = |id: &TaskId| {
         let Some(task) = state.task(*id) else { return true };
-        let stuck = matches!(state.waiting(task), Some(Waiting::Blocked(_)));
-        let ended = !task.has_work_ahead() || stuck;
+        let ended = !task.has_work_ahead() || state.is_stuck(task);
         match until {
             Until::Ended => ended,
             Until::Landed => ended && !matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }),
@@ -105,10 +107,12 @@ fn last_was_cancelled(task: &Task) -> bool {
     ended.is_some_and(|ended| ended.outcome == Outcome::Cancelled)
 }
 
-fn retry(task: &Task) -> Result<Option<Event>, Refused> {
+fn retry(task: &Task, seen: usize) -> Result<Option<Event>, Refused> {
     let id = task.id;
     match task.state {
         TaskState::Pending => Ok(None),
+        // The question was asked before, and only its answer got lost.
+        _ if task.attempts.len() > seen => Ok(None),
         TaskState::Running { .. } => {
             Err(wrong(format!("task {id} is running"), "cancel it first with `pleach cancel`"))
         }
@@ -176,6 +180,8 @@ fn undo(task: &Task, event: Event) -> Result<Option<Event>, Refused> {
     match task.state {
         TaskState::Folded(_) => Ok(Some(event)),
         TaskState::Queued { undoes: Some(_), .. } | TaskState::Landing { undoes: Some(_), .. } => Ok(None),
+        // The question was asked before, and only its answer got lost.
+        TaskState::Ready { .. } if task.undone => Ok(None),
         _ => Err(wrong(
             format!("task {} is {}, not folded", task.id, stands(task)),
             "see what is with `pleach ls --all`",

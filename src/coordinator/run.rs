@@ -13,11 +13,11 @@ use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::decide::decide;
 use crate::core::event::{Event, Facts, Record};
-use crate::core::id::{AttemptId, TaskId};
+use crate::core::id::{AttemptId, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
 use crate::core::outcome::Outcome;
 use crate::core::policy::Limits;
-use crate::core::state::State;
+use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
 use crate::process::{clock, socket};
 use crate::shim::watch::{KILL, STOP};
@@ -26,6 +26,9 @@ use crate::store::journal::Journal;
 
 /// The longest that a failing action waits before it is tried again.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// How long before locks of which nothing is sure yet are looked at again.
+const LOCKS_AGAIN: Duration = Duration::from_millis(500);
 
 /// What reaches the loop.
 pub(super) enum Message {
@@ -37,6 +40,10 @@ pub(super) enum Message {
     Acted { action: Action, result: Result<Acted, String> },
     /// A subject that failed has rested.
     Rested(Subject),
+    /// The locks that were met have been looked at; are there any of which nothing is sure yet?
+    Locks(bool),
+    /// Somebody who waited for an answer, or watched, is gone.
+    AskerGone,
     /// A shim is gone.
     ShimGone(AttemptId),
     /// Somebody asks us to leave: a signal.
@@ -71,6 +78,8 @@ struct Coordinator {
     leaving: bool,
     /// The identity of the lock file that makes us the coordinator.
     home: Option<(u64, u64)>,
+    /// There may be locks that a killed git of ours left.
+    has_locks: bool,
 }
 
 struct Waiter {
@@ -111,7 +120,9 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         wake: None,
         leaving: false,
         home,
+        has_locks: true,
     };
+    this.clear_locks(Duration::ZERO);
     this.empty_trash();
     this.observe_all();
     while !this.leaving {
@@ -169,7 +180,11 @@ impl Coordinator {
     }
 
     fn is_idle(&self) -> bool {
-        self.seen.busy.is_empty() && self.waiters.is_empty() && self.watchers.is_empty() && !self.state.has_work()
+        !self.has_locks
+            && self.seen.busy.is_empty()
+            && self.waiters.is_empty()
+            && self.watchers.is_empty()
+            && !self.state.has_work()
     }
 
     /// Is the repository still where it was? Where it was moved, our socket and our lock have moved with it, and whoever
@@ -190,6 +205,16 @@ impl Coordinator {
             Message::Acted { action, result } => self.acted(action, result)?,
             Message::Rested(subject) => {
                 self.seen.busy.remove(&subject);
+            }
+            Message::Locks(has_locks) => {
+                self.has_locks = has_locks;
+                if has_locks {
+                    self.clear_locks(LOCKS_AGAIN);
+                }
+            }
+            Message::AskerGone => {
+                self.waiters.retain(|waiter| !waiter.answer.is_closed());
+                self.watchers.retain(|tick| !tick.is_closed());
             }
             Message::ShimGone(attempt) => self.observe(attempt),
             Message::Leave => self.leaving = true,
@@ -306,13 +331,22 @@ impl Coordinator {
         Ok(Response::Yes)
     }
 
+    fn clear_locks(&self, after: Duration) {
+        let (world, inbox) = (self.world.clone(), self.inbox.clone());
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(after).await;
+            let has_locks = tokio::task::spawn_blocking(move || sweep::clear_locks(&world)).await;
+            let _ = inbox.send(Message::Locks(has_locks.unwrap_or(false)));
+        });
+    }
+
     fn empty_trash(&self) {
         let world = self.world.clone();
         tokio::task::spawn_blocking(move || sweep::empty_trash(&world));
     }
 
     fn observe_all(&mut self) {
-        let running = self.state.tasks().filter(|task| task.has_work_ahead());
+        let running = self.state.open().filter(|task| task.has_work_ahead());
         let attempts: Vec<AttemptId> = running.filter_map(|task| task.last_attempt()).collect();
         for attempt in attempts {
             self.observe(attempt);
@@ -398,16 +432,17 @@ impl Coordinator {
             }),
             Action::Launch(attempt) => task(attempt.task).and_then(|task| {
                 let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
-                Some(Box::new(move || Ok(launched(launch::launch(&world, &task, attempt, base)))) as Work)
+                Some(Box::new(move || launched(&world, &task, attempt, base)) as Work)
             }),
             Action::Abandon(attempt) => {
                 let attempt = *attempt;
-                Some(Box::new(move || abandoned(&world, attempt)))
+                Some(Box::new(move || ended_without_a_run(&world, attempt, Outcome::Cancelled)))
             }
-            Action::Salvage(attempt) => {
-                let attempt = *attempt;
-                Some(Box::new(move || launch::salvage(&world, attempt).map(|()| Acted::default())))
-            }
+            Action::Salvage(attempt) => task(attempt.task).and_then(|task| {
+                let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
+                let salvage = move || launch::salvage(&world, &task, attempt, base);
+                Some(Box::new(move || salvage().map(|()| Acted::default())) as Work)
+            }),
             Action::Collect(attempt) => task(attempt.task).map(|task| {
                 let attempt = *attempt;
                 let collect = move || collect::collect(&world, &task, attempt);
@@ -423,7 +458,7 @@ impl Coordinator {
             }),
             Action::Land(id, _) => task(*id).and_then(|task| {
                 let entry = landing::entry(&self.state, &task)?;
-                let crate::core::state::TaskState::Landing { landing, .. } = task.state else { return None };
+                let TaskState::Landing { landing, .. } = task.state else { return None };
                 let land = move || landing::land(&world, &entry, &landing);
                 Some(Box::new(move || land().map(Acted::from).map_err(|e| e.words())) as Work)
             }),
@@ -432,9 +467,11 @@ impl Coordinator {
                 None
             }
             Action::Requeue(id) => {
-                let request = self.state.task(*id).and_then(|task| task.auto_fold());
-                let event = request.map(|request| Event::FoldRequested { task: *id, request });
-                self.record(event.into_iter().collect())?;
+                // As it was asked, which may be more than what the task's own policy says.
+                if let Some(TaskState::Refused { request, .. }) = self.state.task(*id).map(|task| &task.state) {
+                    let event = Event::FoldRequested { task: *id, request: request.clone() };
+                    self.record(vec![event])?;
+                }
                 None
             }
         };
@@ -468,17 +505,17 @@ impl Coordinator {
     }
 }
 
-fn launched(launched: Result<Option<Child>, Event>) -> Acted {
-    match launched {
-        Ok(shim) => Acted { events: Vec::new(), shim },
-        Err(event) => Acted::from(vec![event]),
+/// Bring an attempt up. Where that fails, no shim that is still on its way may run it either, or nothing is recorded.
+fn launched(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Acted, String> {
+    match launch::launch(world, task, attempt, base) {
+        Ok(shim) => Ok(Acted { events: Vec::new(), shim }),
+        Err(reason) => ended_without_a_run(world, attempt, Outcome::CouldNotStart { reason }),
     }
 }
 
-fn abandoned(world: &World, attempt: AttemptId) -> Result<Acted, String> {
-    let won = launch::abandon(world, attempt).map_err(|error| error.to_string())?;
-    let ended =
-        Event::Ended { attempt, outcome: Outcome::Cancelled, result: Collected::Nothing, facts: Facts::default() };
+fn ended_without_a_run(world: &World, attempt: AttemptId, outcome: Outcome) -> Result<Acted, String> {
+    let won = launch::claim(world, attempt).map_err(|error| error.to_string())?;
+    let ended = Event::Ended { attempt, outcome, result: Collected::Nothing, facts: Facts::default() };
     Ok(Acted::from(if won { vec![ended] } else { Vec::new() }))
 }
 

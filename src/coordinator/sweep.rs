@@ -6,7 +6,7 @@ use super::{World, log};
 use crate::core::id::{AttemptId, BranchName};
 use crate::core::state::{Place, State, Task};
 use crate::git::refs::RefChange;
-use crate::git::{GitError, pack, worktree};
+use crate::git::{GitError, locks, pack, worktree};
 
 /// Make branches, pins and left-over directories agree with the state. What fails is told, and tried by the next one.
 pub(super) fn sweep(world: &World, state: &State) {
@@ -20,8 +20,20 @@ pub(super) fn sweep(world: &World, state: &State) {
     told("make branches agree with the tasks", show_branches(world, state));
 }
 
+/// Put aside the locks that a killed git of ours left. `true` where there are some of which that is not sure yet.
+pub(super) fn clear_locks(world: &World) -> bool {
+    match locks::clear(&world.repository, &world.prefix) {
+        Ok(cleared) => cleared.open > 0,
+        Err(error) => {
+            log(&format!("cannot put a dead lock aside: {}", error.words()));
+            false
+        }
+    }
+}
+
 /// Delete what was thrown away. Slow, and no hurry.
 pub(super) fn empty_trash(world: &World) {
+    let _alone = world.emptying.lock();
     for error in worktree::empty_trash(&world.layout.trash()) {
         log(&format!("cannot delete something in the trash: {}", error.words()));
     }

@@ -4,6 +4,7 @@ use jiff::{Timestamp, ToSpan};
 
 use super::action::Action;
 use super::change::{Hold, Refusal};
+use super::id::TaskId;
 use super::inventory::{Inventory, Shim};
 use super::merge_queue;
 use super::policy::Limits;
@@ -28,7 +29,7 @@ pub struct Decision {
 pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) -> Decision {
     let mut actions: Vec<Action> = Vec::new();
     let mut wake_at: Option<Timestamp> = None;
-    for task in state.tasks() {
+    for task in state.open() {
         actions.extend(tend(task, seen));
         actions.extend(
             task.attempts
@@ -36,7 +37,7 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
                 .filter(|attempt| attempt.is_removable())
                 .map(|attempt| Action::Remove(task.attempt_id(attempt.number))),
         );
-        if let Some(due) = held_retry(task) {
+        if let Some(due) = held_retry(state, task) {
             if due <= now {
                 actions.push(Action::Requeue(task.id));
             } else {
@@ -48,7 +49,7 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
     actions.extend(schedule::next(state, seen, limits, now).into_iter().map(Action::Start));
     actions.retain(|action| !seen.busy.contains(&action.subject()));
     let waits = |task: &Task| state.waiting(task) == Some(Waiting::Turn);
-    if schedule::is_disk_short(seen, limits) && state.tasks().any(waits) {
+    if schedule::is_disk_short(seen, limits) && state.open().any(waits) {
         wake_at = earlier(wake_at, now + DISK_RETRY.seconds());
     }
     Decision { actions, wake_at }
@@ -71,13 +72,20 @@ fn tend(task: &Task, seen: &Inventory) -> Option<Action> {
 }
 
 /// When a result that folds by itself, and is held by something that passes, is tried again.
-fn held_retry(task: &Task) -> Option<Timestamp> {
-    let TaskState::Refused { refusal: Refusal::Held(hold), .. } = &task.state else { return None };
-    let passes = matches!(
-        hold,
-        Hold::Overlap { .. } | Hold::Unfinished { .. } | Hold::SeveralCheckouts { .. } | Hold::Refused { .. }
-    );
-    (passes && task.auto_fold().is_some()).then(|| task.updated + HELD_RETRY.seconds())
+fn held_retry(state: &State, task: &Task) -> Option<Timestamp> {
+    let TaskState::Refused { refusal: Refusal::Held(hold), request, .. } = &task.state else { return None };
+    task.auto_fold()?;
+    let need = |id: &TaskId| state.task(*id);
+    let is_folded = |id: &TaskId| need(id).is_some_and(|need| need.is_folded_into(&request.target));
+    // Once for each news of them: what was refused with all of them in would only be refused again.
+    let is_news = |id: &TaskId| need(id).is_some_and(|need| need.updated > task.updated);
+    match hold {
+        Hold::Overlap { .. } | Hold::Unfinished { .. } | Hold::SeveralCheckouts { .. } | Hold::Refused { .. } => {
+            Some(task.updated + HELD_RETRY.seconds())
+        }
+        Hold::Needs { needs } if needs.iter().all(is_folded) && needs.iter().any(is_news) => Some(task.updated),
+        _ => None,
+    }
 }
 
 fn earlier(wake_at: Option<Timestamp>, due: Timestamp) -> Option<Timestamp> {

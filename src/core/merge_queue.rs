@@ -12,7 +12,7 @@ use super::state::{State, Task, TaskState};
 /// What to do for each target that has a line.
 pub fn next(state: &State) -> Vec<Action> {
     let mut heads: BTreeMap<&BranchName, Entry> = BTreeMap::new();
-    for entry in state.tasks().filter_map(|task| Entry::of(state, task)) {
+    for entry in state.open().filter_map(|task| Entry::of(state, task)) {
         let head = heads.entry(entry.target).or_insert(entry);
         if entry.rank() < head.rank() {
             *head = entry;

@@ -24,6 +24,7 @@ pub mod report;
 pub mod schedule;
 #[cfg(test)]
 mod sketch;
+mod slots;
 pub mod state;
 pub mod task;
 pub mod word;

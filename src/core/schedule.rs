@@ -33,7 +33,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
         return Vec::new();
     }
     let is_ready = |task: &&Task| state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id);
-    let mut ready: Vec<&Task> = state.tasks().filter(is_ready).collect();
+    let mut ready: Vec<&Task> = state.open().filter(is_ready).collect();
     if ready.is_empty() {
         return Vec::new();
     }
@@ -55,7 +55,7 @@ fn starting(state: &State, seen: &Inventory) -> impl Iterator<Item = TaskId> {
 /// Those that wait for nothing but their turn, in the order in which they would start.
 pub fn order(state: &State, now: Timestamp) -> Vec<TaskId> {
     let waits = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused));
-    let mut ready: Vec<&Task> = state.tasks().filter(waits).collect();
+    let mut ready: Vec<&Task> = state.open().filter(waits).collect();
     let chains = Chains::of(state);
     ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
     ready.into_iter().map(|task| task.id).collect()
@@ -84,7 +84,7 @@ impl<'a> Room<'a> {
     fn new(state: &'a State, limits: &'a Limits) -> Self {
         let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
         let mut room = Self { tasks: limits.tasks, groups };
-        for task in state.tasks().filter(|task| matches!(task.state, TaskState::Running { .. })) {
+        for task in state.open().filter(|task| matches!(task.state, TaskState::Running { .. })) {
             room.take(task);
         }
         room
@@ -111,7 +111,7 @@ impl Chains {
     fn of(state: &State) -> Self {
         let mut lengths = BTreeMap::new();
         // A task's needs are older than itself, so one pass from the newest to the oldest sees dependents first.
-        for task in state.tasks().rev().filter(|task| task.state == TaskState::Pending) {
+        for task in state.open().rev().filter(|task| task.state == TaskState::Pending) {
             let behind = lengths.get(&task.id).copied().unwrap_or(0) + 1;
             for need in &task.spec.needs {
                 let length = lengths.entry(*need).or_insert(0);

@@ -4,7 +4,8 @@
 //! journal that replays is a journal that makes sense. `ready`, `blocked` and `stuck` are questions
 //! ([`State::waiting`]), not states.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,17 +14,29 @@ use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal}
 use super::event::{Event, Facts, Record};
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
 use super::outcome::Outcome;
+use super::slots::Slots;
 use super::task::{FoldPolicy, TaskSpec};
 
 /// Everything that is known about a repository's tasks.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct State {
     next: u64,
     events: u64,
     paused: bool,
-    #[serde(with = "as_list")]
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: Slots,
 }
+
+/// The first line of a written state.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    version: u32,
+    next: u64,
+    events: u64,
+    paused: bool,
+}
+
+/// The version of a written state. A newer one is refused.
+const VERSION: u32 = 1;
 
 /// One task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,7 +210,7 @@ pub struct IllegalEvent {
 
 impl Default for State {
     fn default() -> Self {
-        Self { next: 1, events: 0, paused: false, tasks: BTreeMap::new() }
+        Self { next: 1, events: 0, paused: false, tasks: Slots::default() }
     }
 }
 
@@ -229,15 +242,15 @@ impl State {
                     return Err(self.illegal(&record.event));
                 }
                 self.next = task.0 + 1;
-                self.tasks.insert(*task, Task::new(*task, (**spec).clone(), record.at));
+                self.tasks.insert(Task::new(*task, (**spec).clone(), record.at));
             }
             event => {
                 let id = event.task();
-                let stepped = id.and_then(|id| self.tasks.get(&id)).and_then(|task| task.after(record, place));
-                match (id, stepped) {
-                    (Some(id), Some(task)) => self.tasks.insert(id, task),
-                    _ => return Err(self.illegal(event)),
-                };
+                let stepped = id.and_then(|id| self.tasks.get(id)).and_then(|task| task.after(record, place));
+                match stepped {
+                    Some(task) => self.tasks.insert(task),
+                    None => return Err(self.illegal(event)),
+                }
             }
         }
         self.events = place;
@@ -246,8 +259,7 @@ impl State {
 
     fn illegal(&self, event: &Event) -> IllegalEvent {
         let task = event.task();
-        let state =
-            task.and_then(|id| self.tasks.get(&id)).map_or("not there".to_owned(), |t| format!("{:?}", t.state));
+        let state = task.and_then(|id| self.tasks.get(id)).map_or("not there".to_owned(), |t| format!("{:?}", t.state));
         IllegalEvent { task, state, event: format!("{event:?}") }
     }
 
@@ -266,27 +278,78 @@ impl State {
         self.paused
     }
 
-    /// All tasks, oldest first.
+    /// All tasks, oldest first. Costs a parse of each that is long settled: see [`State::open`].
     pub fn tasks(&self) -> impl DoubleEndedIterator<Item = &Task> {
-        self.tasks.values()
+        self.tasks.all()
+    }
+
+    /// The tasks of which anything is still to be done or decided, oldest first.
+    pub fn open(&self) -> impl DoubleEndedIterator<Item = &Task> {
+        self.tasks.open()
+    }
+
+    /// How many tasks there ever were.
+    pub fn count(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The `most` last settled of the tasks that are not [`State::open`], by when they last changed, the newest first.
+    pub fn last_settled(&self, most: usize) -> Vec<&Task> {
+        let mut all: Vec<(i64, TaskId)> = self.tasks.dormant().collect();
+        if all.len() > most {
+            let cut = all.len() - most;
+            all.select_nth_unstable(cut);
+            all.drain(..cut);
+        }
+        all.sort_unstable_by(|a, b| b.cmp(a));
+        all.into_iter().filter_map(|(_, id)| self.task(id)).collect()
+    }
+
+    /// The state as text: a line that says what it is, and one for each task.
+    pub fn write(&self) -> String {
+        let head = Head { version: VERSION, next: self.next, events: self.events, paused: self.paused };
+        let mut text = serde_json::to_string(&head).expect("a struct of numbers is JSON");
+        text.push('\n');
+        self.tasks.write(&mut text);
+        text
+    }
+
+    /// Read what [`State::write`] wrote.
+    ///
+    /// # Errors
+    /// Where a line is not what it should be: its number, from 1, and why.
+    pub fn read(text: String) -> Result<Self, (usize, String)> {
+        let text: Arc<str> = text.into();
+        let head_end = text.find('\n').ok_or((1, "it has no first line".to_owned()))?;
+        let head: Head = serde_json::from_str(&text[..head_end]).map_err(|error| (1, error.to_string()))?;
+        if head.version > VERSION {
+            return Err((1, format!("format {} was written by a newer pleach", head.version)));
+        }
+        let tasks = Slots::read(&text, head_end + 1).map_err(|(line, why)| (line + 1, why))?;
+        Ok(Self { next: head.next, events: head.events, paused: head.paused, tasks })
+    }
+
+    /// The tasks whose written lines cannot be read any more.
+    pub fn damaged(&self) -> Vec<TaskId> {
+        self.tasks.damaged()
     }
 
     /// One task.
     pub fn task(&self, id: TaskId) -> Option<&Task> {
-        self.tasks.get(&id)
+        self.tasks.get(id)
     }
 
     /// The task that somebody means; for a name, the newest that has it.
     pub fn find(&self, handle: &TaskHandle) -> Option<&Task> {
         match handle {
             TaskHandle::Id(id) => self.task(*id),
-            TaskHandle::Name(name) => self.tasks().rev().find(|task| task.spec.name.as_ref() == Some(name)),
+            TaskHandle::Name(name) => self.tasks.named(name),
         }
     }
 
     /// The task that this request already made.
     pub fn find_request(&self, request: &str) -> Option<&Task> {
-        const RECENT: usize = 4096;
+        const RECENT: usize = 256;
         self.tasks().rev().take(RECENT).find(|task| !request.is_empty() && task.spec.request == request)
     }
 
@@ -309,6 +372,23 @@ impl State {
         })
     }
 
+    /// Does a pending task wait, over however many others, for one that did not end well? Then nothing happens to it
+    /// until somebody sees to that one.
+    pub fn is_stuck(&self, task: &Task) -> bool {
+        let mut open = vec![task];
+        let mut met = BTreeSet::new();
+        while let Some(task) = open.pop() {
+            match self.waiting(task) {
+                Some(Waiting::Blocked(_)) => return true,
+                Some(Waiting::Needs(needs)) => {
+                    open.extend(needs.into_iter().filter(|need| met.insert(*need)).filter_map(|need| self.task(need)));
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Is there anything that a coordinator would have to do or to watch?
     pub fn has_work(&self) -> bool {
         let has_next_step = |task: &Task| match &task.state {
@@ -319,7 +399,7 @@ impl State {
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
         let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
-        self.tasks().any(|task| has_next_step(task) || has_leftovers(task))
+        self.open().any(|task| has_next_step(task) || has_leftovers(task))
     }
 
     /// The newest fold that still stands, of one target or of any.
@@ -526,6 +606,11 @@ impl Task {
         matches!(self.state, S::Ready { .. } | S::Queued { .. } | S::Landing { .. } | S::Refused { .. })
     }
 
+    /// Is it part of this target by a fold of ours?
+    pub fn is_folded_into(&self, target: &BranchName) -> bool {
+        matches!(&self.state, TaskState::Folded(folded) if folded.target == *target)
+    }
+
     /// Is it waiting to run, or running?
     pub fn has_work_ahead(&self) -> bool {
         matches!(self.state, TaskState::Pending | TaskState::Running { .. })
@@ -560,7 +645,7 @@ impl Attempt {
     /// Has its worktree nothing left that the repository does not hold? Then it may go.
     ///
     /// A result that was refused, that left something out, or that points into another repository (whose commits may be
-    /// nowhere else) keeps its worktree until somebody frees it by `gc`, after the task was discarded or folded.
+    /// nowhere else) keeps its worktree until `gc` frees it: a discard can be taken back, and must not lose the only copy.
     pub fn is_removable(&self) -> bool {
         use super::change::Flag;
         let Some(ended) = &self.ended else { return false };
@@ -571,22 +656,7 @@ impl Attempt {
             }
             Collected::Refused { .. } => false,
         };
-        self.place == Place::Present && complete
-    }
-}
-
-/// The map of tasks as a list: the id is in the task already.
-mod as_list {
-    use super::{BTreeMap, Task, TaskId};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(tasks: &BTreeMap<TaskId, Task>, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_seq(tasks.values())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<TaskId, Task>, D::Error> {
-        let tasks = Vec::<Task>::deserialize(d)?;
-        Ok(tasks.into_iter().map(|task| (task.id, task)).collect())
+        self.place == Place::Present && (complete || self.freed)
     }
 }
 

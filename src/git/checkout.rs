@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::fold::{FoldLock, read_if_there};
+use super::listed::{self, Head};
+use super::opened::Opened;
 use super::{GitError, Repository};
 use crate::core::change::Hold;
 use crate::core::id::{BranchName, CommitId};
@@ -55,7 +57,12 @@ impl CheckoutOf {
     }
 
     /// Does its HEAD name this branch now?
-    pub(super) fn is_on(&self, branch: &BranchName) -> Result<bool, GitError> {
+    pub(super) fn is_on(&self, repo: &Repository, branch: &BranchName) -> Result<bool, GitError> {
+        if listed::refs_are_files(repo.common_dir())
+            && let Some(head) = listed::head(repo.common_dir(), &self.git_dir)
+        {
+            return Ok(head == Head::Ref(branch.full()));
+        }
         let answer = self.git().args(["symbolic-ref", "--quiet", "HEAD"]).output()?;
         Ok(String::from_utf8_lossy(&answer.stdout).trim() == branch.full())
     }
@@ -66,14 +73,58 @@ impl CheckoutOf {
 /// # Errors
 /// Where git cannot be asked.
 pub fn checkouts_of(repo: &Repository, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
+    checkouts_in(&repo.open(), target)
+}
+
+/// As [`checkouts_of`].
+pub(super) fn checkouts_in(opened: &Opened<'_>, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
+    let found = match by_files(opened, target)? {
+        Some(found) => found,
+        None => by_git(opened, target)?,
+    };
+    Ok(found.into_iter().filter(|checkout| checkout.top.is_dir()).collect())
+}
+
+/// `None` where only git can tell. Only the checkouts that are on the branch are looked at closely: there may be many.
+fn by_files(opened: &Opened<'_>, target: &BranchName) -> Result<Option<Vec<CheckoutOf>>, GitError> {
+    let common = opened.repo.common_dir();
+    if !listed::refs_are_files(common) {
+        return Ok(None);
+    }
+    let wanted = Head::Ref(target.full());
+    let Some(head) = listed::head(common, common) else { return Ok(None) };
     let mut found = Vec::new();
-    for (place, mut listed) in repo.worktrees()?.into_iter().enumerate() {
+    if head == wanted {
+        match listed::is_bare(common) {
+            None => return Ok(None),
+            Some(true) if has_index(opened.repo) && is_dot_git(opened.repo) => found.push(disowned(opened.repo)),
+            Some(true) => {}
+            Some(false) => found.extend(main_checkout(opened, listed::top_of(common).to_owned())?),
+        }
+    }
+    for git_dir in listed::linked_git_dirs(opened.repo)? {
+        // Git leaves out what names no place.
+        let Some(dot_git) = listed::dot_git_of(&git_dir) else { continue };
+        match listed::head(common, &git_dir) {
+            None => return Ok(None),
+            Some(head) if head == wanted => {
+                found.push(CheckoutOf { top: listed::top_of(&dot_git).to_owned(), git_dir, doubt: None });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(Some(found))
+}
+
+fn by_git(opened: &Opened<'_>, target: &BranchName) -> Result<Vec<CheckoutOf>, GitError> {
+    let repo = opened.repo;
+    let mut found = Vec::new();
+    for (place, mut listed) in repo.worktrees_by_git()?.into_iter().enumerate() {
         if place == 0 && listed.is_bare && has_index(repo) && is_dot_git(repo) {
             let answer = repo.git().args(["symbolic-ref", "--quiet", "HEAD"]).output()?;
             listed.branch = BranchName::from_full(String::from_utf8_lossy(&answer.stdout).trim());
             if listed.branch.as_ref() == Some(target) {
-                let top = repo.common_dir().parent().unwrap_or(repo.common_dir()).to_owned();
-                found.push(CheckoutOf { top, git_dir: repo.common_dir().to_owned(), doubt: Some(Doubt::Bare) });
+                found.push(disowned(repo));
             }
             continue;
         }
@@ -81,8 +132,8 @@ pub fn checkouts_of(repo: &Repository, target: &BranchName) -> Result<Vec<Checko
             continue;
         }
         let checkout =
-            if place == 0 { main_checkout(repo, listed.path)? } else { linked_checkout(repo, &listed.path)? };
-        found.extend(checkout.filter(|checkout| checkout.top.is_dir()));
+            if place == 0 { main_checkout(opened, listed.path)? } else { linked_checkout(repo, &listed.path)? };
+        found.extend(checkout);
     }
     Ok(found)
 }
@@ -130,17 +181,33 @@ fn leads_to(top: &Path, common: &Path) -> bool {
     named.is_some_and(|named| top.join(Word::from(named).as_path()).canonicalize().is_ok_and(|dir| dir == common))
 }
 
+/// The main checkout, of which a flipped `core.bare` says that it is none.
+fn disowned(repo: &Repository) -> CheckoutOf {
+    let top = repo.common_dir().parent().unwrap_or(repo.common_dir()).to_owned();
+    CheckoutOf { top, git_dir: repo.common_dir().to_owned(), doubt: Some(Doubt::Bare) }
+}
+
+/// For the test that compares the two: those by files, and those by git.
+#[cfg(test)]
+pub(super) fn both_ways(opened: &Opened<'_>, target: &BranchName) -> (Vec<PathBuf>, Vec<PathBuf>) {
+    let places = |found: Vec<CheckoutOf>| {
+        let there = found.into_iter().filter(|checkout| checkout.top.is_dir());
+        let mut places: Vec<_> = there.flat_map(|checkout| [checkout.top, checkout.git_dir]).collect();
+        places.sort();
+        places
+    };
+    (places(by_files(opened, target).unwrap().unwrap()), places(by_git(opened, target).unwrap()))
+}
+
 /// Git lists the main one by the place of its git directory; `core.worktree` may say otherwise (submodules).
-fn main_checkout(repo: &Repository, listed: PathBuf) -> Result<Option<CheckoutOf>, GitError> {
-    let common = repo.common_dir();
-    let asked = repo.git().args(["config", "--type=path", "--get", "core.worktree"]).output()?;
-    let named = asked.stdout.strip_suffix(b"\n").filter(|_| asked.code == Some(0));
-    let top = match named {
-        Some(path) => common.join(Word::from(path.to_vec()).as_path()),
+fn main_checkout(opened: &Opened<'_>, listed: PathBuf) -> Result<Option<CheckoutOf>, GitError> {
+    let common = opened.repo.common_dir();
+    let top = match opened.path_setting("core.worktree")? {
+        Some(path) => common.join(path),
         // Listed without files of its own: a git directory that is not called `.git` and names no work tree.
-        None if listed == common => match remembered(repo)? {
+        None if listed == common => match remembered(opened.repo)? {
             Some(top) => top,
-            None if !has_index(repo) => return Ok(None),
+            None if !has_index(opened.repo) => return Ok(None),
             None => return Ok(Some(CheckoutOf { top: listed, git_dir: common.to_owned(), doubt: Some(Doubt::Lost) })),
         },
         None => listed,
@@ -151,9 +218,8 @@ fn main_checkout(repo: &Repository, listed: PathBuf) -> Result<Option<CheckoutOf
 
 fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, GitError> {
     let wanted = top.join(".git");
-    for git_dir in linked_git_dirs(repo)? {
-        let Some(text) = read_if_there(&git_dir.join("gitdir"))? else { continue };
-        let named = git_dir.join(Word::from(text.trim_ascii_end().to_vec()).as_path());
+    for git_dir in listed::linked_git_dirs(repo)? {
+        let Some(named) = listed::dot_git_of(&git_dir) else { continue };
         let same =
             named == wanted || named.canonicalize().ok().is_some_and(|path| Some(path) == wanted.canonicalize().ok());
         if same {
@@ -161,15 +227,6 @@ fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, 
         }
     }
     Ok(None)
-}
-
-fn linked_git_dirs(repo: &Repository) -> Result<Vec<PathBuf>, GitError> {
-    let dir = repo.common_dir().join("worktrees");
-    match fs::read_dir(&dir) {
-        Ok(entries) => Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(GitError::file("list", dir)(error)),
-    }
 }
 
 /// May any of these not be touched at all, not even to finish or to take back what we began?
@@ -197,11 +254,11 @@ pub(super) fn unfinished(
     }
     // A rebase detaches HEAD, and sets its branch at the end, wherever that branch is by then.
     let name = target.full();
-    for git_dir in linked_git_dirs(repo)?.into_iter().chain([repo.common_dir().to_owned()]) {
+    for git_dir in listed::linked_git_dirs(repo)?.into_iter().chain([repo.common_dir().to_owned()]) {
         for file in ["rebase-merge/head-name", "rebase-apply/head-name", "rebase-merge/update-refs"] {
             let text = read_if_there(&git_dir.join(file))?.unwrap_or_default();
             if text.split(|byte| *byte == b'\n').any(|line| line == name.as_bytes()) {
-                return Ok(Some(Hold::Unfinished { checkout: place_of(&git_dir)?, operation: "rebase".to_owned() }));
+                return Ok(Some(Hold::Unfinished { checkout: place_of(&git_dir), operation: "rebase".to_owned() }));
             }
         }
     }
@@ -209,12 +266,9 @@ pub(super) fn unfinished(
 }
 
 /// The top directory that belongs to a git directory.
-fn place_of(git_dir: &Path) -> Result<Word, GitError> {
-    let named = read_if_there(&git_dir.join("gitdir"))?;
-    let path = named.map(|text| git_dir.join(Word::from(text.trim_ascii_end().to_vec()).as_path()));
-    let path = path.unwrap_or_else(|| git_dir.to_owned());
-    let is_dot_git = path.file_name().is_some_and(|name| name == ".git");
-    Ok(if is_dot_git { path.parent().unwrap_or(&path).into() } else { path.as_path().into() })
+fn place_of(git_dir: &Path) -> Word {
+    let path = listed::dot_git_of(git_dir).unwrap_or_else(|| git_dir.to_owned());
+    listed::top_of(&path).into()
 }
 
 fn under_way(git_dir: &Path) -> Option<&'static str> {
@@ -253,24 +307,8 @@ pub(super) struct TreeChange {
 }
 
 impl TreeChange {
-    pub(super) fn between(repo: &Repository, from: CommitId, to: CommitId) -> Result<Self, GitError> {
-        let asked = repo.git().args(["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames"]);
-        let answer = asked.args([from.to_string(), to.to_string()]).run()?;
-        let strange =
-            |head: &[u8]| GitError::Answer { command: "diff-tree", answer: String::from_utf8_lossy(head).into_owned() };
-        let mut words = fields(&answer);
-        let mut entries = BTreeMap::new();
-        while let (Some(head), Some(path)) = (words.next(), words.next()) {
-            let text = std::str::from_utf8(head).map_err(|_| strange(head))?;
-            let parts: Vec<&str> = text.trim_start_matches(':').split(' ').collect();
-            let [old_mode, new_mode, old, new, _status] = parts[..] else { return Err(strange(head)) };
-            let entry = |mode: &str, object: &str| {
-                let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode != 0)?;
-                Some(Entry { mode, object: object.to_owned() })
-            };
-            entries.insert(Word::from(path.to_vec()), (entry(old_mode, old), entry(new_mode, new)));
-        }
-        Ok(Self { entries })
+    pub(super) fn between(opened: &Opened<'_>, from: CommitId, to: CommitId) -> Result<Self, GitError> {
+        Ok(Self { entries: opened.difference(from, to)? })
     }
 
     pub(super) fn paths(&self) -> impl Iterator<Item = &Word> {

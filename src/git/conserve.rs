@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GitError, Repository};
+use super::GitError;
+use super::opened::Opened;
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 use crate::process::tool::fields;
 
 /// The paths of `head..to` that the change `bases..tip` does not account for. None is good.
 pub(super) fn beyond(
-    repo: &Repository,
+    opened: &Opened<'_>,
     head: CommitId,
     to: CommitId,
     bases: &[CommitId],
@@ -21,17 +22,17 @@ pub(super) fn beyond(
 ) -> Result<Vec<Word>, GitError> {
     let mut allowed = BTreeSet::new();
     for &base in bases {
-        allowed.extend(changed(repo, base, tip)?);
+        allowed.extend(changed(opened, base, tip)?);
     }
-    let mut left: Vec<Word> = changed(repo, head, to)?.into_iter().filter(|path| !allowed.contains(path)).collect();
+    let mut left: Vec<Word> = changed(opened, head, to)?.into_iter().filter(|path| !allowed.contains(path)).collect();
     // Renames are asked for only now: they are rare and dear.
     for &base in bases {
         if left.is_empty() {
             break;
         }
-        let ours = Renames::between(repo, base, head)?;
-        let theirs = Renames::between(repo, base, tip)?;
-        let by_us = changed(repo, base, head)?;
+        let ours = Renames::between(opened.repo, base, head)?;
+        let theirs = Renames::between(opened.repo, base, tip)?;
+        let by_us = changed(opened, base, head)?;
         let reached: BTreeSet<Word> = allowed.iter().flat_map(|path| ours.destinations(path)).collect();
         // Their renamed directory takes our new files along: away from the one place, to the other.
         let moved: BTreeSet<Word> = by_us
@@ -46,10 +47,8 @@ pub(super) fn beyond(
 }
 
 /// The paths that differ.
-pub(super) fn changed(repo: &Repository, from: CommitId, to: CommitId) -> Result<BTreeSet<Word>, GitError> {
-    let asked = repo.git().args(["diff-tree", "-r", "-z", "--no-renames", "--name-only"]);
-    let answer = asked.args([from.to_string(), to.to_string()]).run()?;
-    Ok(fields(&answer).map(|path| Word::from(path.to_vec())).collect())
+pub(super) fn changed(opened: &Opened<'_>, from: CommitId, to: CommitId) -> Result<BTreeSet<Word>, GitError> {
+    Ok(opened.difference(from, to)?.into_keys().collect())
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -59,7 +58,7 @@ struct Renames {
 }
 
 impl Renames {
-    fn between(repo: &Repository, from: CommitId, to: CommitId) -> Result<Self, GitError> {
+    fn between(repo: &super::Repository, from: CommitId, to: CommitId) -> Result<Self, GitError> {
         let asked = repo.git().args(["diff-tree", "-r", "-z", "-M", "-l7000", "--diff-filter=R", "--name-status"]);
         let answer = asked.args([from.to_string(), to.to_string()]).run()?;
         let mut words = fields(&answer);
@@ -115,6 +114,7 @@ fn last(path: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Repository;
     use super::*;
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         let head = commit(&[("a", "1"), ("b", "2"), ("c", "new")], &[base]);
         let right = commit(&[("a", "2"), ("b", "2"), ("c", "new")], &[head]);
         let wrong = commit(&[("a", "2"), ("b", "1")], &[head]);
-        assert_eq!(beyond(&repo, head, right, &[base], tip).unwrap(), []);
-        assert_eq!(beyond(&repo, head, wrong, &[base], tip).unwrap(), ["b", "c"].map(Word::from));
+        assert_eq!(beyond(&repo.open(), head, right, &[base], tip).unwrap(), []);
+        assert_eq!(beyond(&repo.open(), head, wrong, &[base], tip).unwrap(), ["b", "c"].map(Word::from));
     }
 }

@@ -11,7 +11,7 @@ use crate::core::word::Word;
 /// Where staged content is kept that the worktree does not hold.
 pub(super) const STAGED: &str = "refs/pleach/index";
 
-/// All of that, by name, less what `tip` or `base` hold. One process where there is nothing.
+/// All of that, by name, less what `tip` or `base` hold. No process where there is nothing.
 ///
 /// # Errors
 /// Where git cannot be asked.
@@ -23,18 +23,24 @@ pub(super) fn find(
 ) -> Result<Vec<(String, CommitId)>, GitError> {
     let git = || private::git(private_dir, private_dir);
     let given = refs_at_start(repo, private_dir)?;
-    // A broken ref is a warning and a code; the others are told all the same.
-    let refs = git().args(["for-each-ref", "--format=%(objectname) %(refname)"]);
-    let refs = refs.args(["refs/heads", "refs/tags", "refs/stash", "refs/notes", STAGED]).output()?.stdout;
+    let refs = match refs_in_process(private_dir) {
+        Some(refs) => refs,
+        None => {
+            // A broken ref is a warning and a code; the others are told all the same.
+            let refs = git().args(["for-each-ref", "--format=%(objectname) %(refname)"]);
+            let refs = refs.args(["refs/heads", "refs/tags", "refs/stash", "refs/notes", STAGED]).output()?.stdout;
+            pairs(&refs).map(|(name, id)| (name.to_vec(), id.to_vec())).collect()
+        }
+    };
     let known = [tip.to_string().into_bytes(), base.to_string().into_bytes()];
     let mut found: Vec<(String, String)> = Vec::new();
-    for (name, id) in pairs(&refs) {
+    for (name, id) in &refs {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if name == b"refs/stash" {
             let entries = git().args(["rev-list", "--walk-reflogs", "refs/stash", "--"]).output()?;
             let entries = if entries.code == Some(0) { text(&entries.stdout) } else { text(id) };
             found.extend(entries.lines().enumerate().map(|(n, entry)| (format!("stash-{n}"), entry.to_owned())));
-        } else if given.get(name) != Some(&id.to_vec()) && !known.iter().any(|known| known == id) {
+        } else if given.get(name) != Some(id) && !known.iter().any(|known| known == id) {
             found.push((component(name), text(id)));
         }
     }
@@ -51,6 +57,23 @@ pub(super) fn find(
     let walk = String::from_utf8_lossy(&walk).into_owned();
     let new: BTreeSet<&str> = walk.lines().collect();
     Ok(distinct(commits.into_iter().filter(|(_, id)| new.contains(id.to_string().as_str()))))
+}
+
+/// The same refs as `for-each-ref` tells, by the library; none where it cannot read all of them.
+fn refs_in_process(private_dir: &Path) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let library = git2::Repository::open(private_dir).ok()?;
+    let mut found = Vec::new();
+    for reference in library.references().ok()? {
+        let reference = reference.ok()?;
+        let name = reference.name_bytes().to_vec();
+        let counts = ["refs/heads/", "refs/tags/", "refs/notes/"].iter().any(|top| name.starts_with(top.as_bytes()))
+            || [&b"refs/stash"[..], STAGED.as_bytes()].contains(&&name[..]);
+        if counts {
+            found.push((name, reference.resolve().ok()?.target()?.to_string().into_bytes()));
+        }
+    }
+    found.sort();
+    Some(found)
 }
 
 /// HEAD of a git directory that git itself cannot work with.

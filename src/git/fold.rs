@@ -1,9 +1,9 @@
 //! Landing: the target moves by one compare-and-swap, and its checkout moves with it.
 //!
 //! The order, and why any instant of it may be the last one:
-//! 1. Look: is it done, is the target still where it was planned on, who has it checked out, is anything there in the
-//!    way ([`checkout`](super::checkout)). Nothing was touched so far.
-//! 2. The intent is written down: from here on we may find our own half-done work ([`resume`](super::resume)).
+//! 1. Look: is it done, is the target still where it was planned on, who has it checked out. Nothing was touched so far.
+//! 2. The intent is written down: from here on we may find our own half-done work (`resume`). Is anything in that
+//!    checkout in the way (`checkout`)?
 //! 3. `update-ref --stdin` prepares the transaction in that checkout: the locks of the target and of its HEAD are
 //!    ours, so nobody commits or switches there. If we die, it sees the end of its input and lets go.
 //! 4. `read-tree -m -u` moves index and files. It checks all before it writes any, but is not atomic: cut off in the
@@ -24,6 +24,7 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 use super::checkout::{self, TreeChange};
+use super::listed::{self, Head};
 use super::resume::{self, Intent, Restored};
 use super::{GitError, Repository};
 use crate::core::change::{Hold, Landing};
@@ -166,8 +167,14 @@ pub fn land(
     Ok(Fold::Held(Hold::Refused { reason }))
 }
 
-/// The branch that a branch leads to, where it is a symbolic ref.
+/// The branch that a branch leads to, where it is a symbolic ref. (Only a file can be one, not a packed ref.)
 fn aim(repo: &Repository, target: &BranchName) -> Result<BranchName, GitError> {
+    let common = repo.common_dir();
+    if listed::refs_are_files(common)
+        && let Some(None | Some(Head::Commit(_))) = listed::ref_file(&common.join(target.full()))
+    {
+        return Ok(target.clone());
+    }
     let answer = repo.git().args(["symbolic-ref", "--quiet", &target.full()]).output()?;
     let named = BranchName::from_full(String::from_utf8_lossy(&answer.stdout).trim());
     Ok(named.filter(|_| answer.code == Some(0)).unwrap_or_else(|| target.clone()))
@@ -194,11 +201,12 @@ struct Lander<'a> {
 
 impl Lander<'_> {
     fn attempt(&self) -> Result<Attempt, GitError> {
-        let checkouts = checkouts_of(self.repo, self.target)?;
+        let opened = self.repo.open();
+        let checkouts = checkout::checkouts_in(&opened, self.target)?;
         if let Some(hold) = checkout::doubtful(self.target, &checkouts) {
             return Ok(Attempt::NotOurs(hold));
         }
-        let change = TreeChange::between(self.repo, self.landing.from, self.landing.to)?;
+        let change = TreeChange::between(&opened, self.landing.from, self.landing.to)?;
         let mut is_ahead = false;
         if self.intent.is_there() {
             resume::clear_locks(self.repo, self.intent, &checkouts, &self.refs(), &change, self.landing.to)?;
@@ -210,10 +218,10 @@ impl Lander<'_> {
                 }
             }
         }
-        let Some(head) = self.repo.head_of(self.target)? else {
+        let Some(head) = opened.ref_value(&self.target.full())? else {
             return Ok(Attempt::Ended(Fold::Held(Hold::NoTarget { target: self.target.clone() })));
         };
-        if self.repo.is_ancestor(self.landing.to, head)? {
+        if opened.is_ancestor(self.landing.to, head)? {
             return self.mark();
         }
         if head != self.landing.from {
@@ -271,6 +279,8 @@ impl Lander<'_> {
     }
 
     fn with_checkout(&self, checkout: &CheckoutOf, change: &TreeChange) -> Result<Attempt, GitError> {
+        // Even the looks below take the lock of the index for a moment, and leave it if they are killed.
+        self.intent.write()?;
         let paths = checkout::in_the_way(self.lock, checkout, change)?;
         if !paths.is_empty() {
             return Ok(Attempt::Ended(Fold::Held(overlap(checkout, paths))));
@@ -278,7 +288,6 @@ impl Lander<'_> {
         if !self.lock.run(self.read_tree(checkout, &["-n"]))? {
             return self.tree_refused(checkout, change);
         }
-        self.intent.write()?;
         (self.at)("land.locked");
         if self.repo.common_dir().join("reftable").is_dir() {
             return self.tree_first(checkout, change);
@@ -286,7 +295,7 @@ impl Lander<'_> {
         let Some(transaction) = Transaction::prepare(self, checkout.git())? else { return self.not_prepared() };
         (self.at)("land.prepared");
         // From here nobody can switch away; until now somebody could.
-        if !checkout.is_on(self.target)? {
+        if !checkout.is_on(self.repo, self.target)? {
             transaction.abort()?;
             return Ok(Attempt::Again);
         }
@@ -310,7 +319,7 @@ impl Lander<'_> {
             }
             return Ok(attempt);
         };
-        if !checkout.is_on(self.target)? {
+        if !checkout.is_on(self.repo, self.target)? {
             transaction.abort()?;
             return Ok(Attempt::Again);
         }
@@ -375,7 +384,7 @@ impl Lander<'_> {
     /// Our files are there, but the target went elsewhere: take them back, unless they are in the target's new
     /// head (somebody committed them).
     fn take_back(&self, checkout: &CheckoutOf, change: &TreeChange, head: CommitId) -> Result<(), GitError> {
-        let elsewhere = super::conserve::changed(self.repo, self.landing.from, head)?;
+        let elsewhere = super::conserve::changed(&self.repo.open(), self.landing.from, head)?;
         if change.paths().any(|path| elsewhere.contains(path)) {
             return Ok(());
         }

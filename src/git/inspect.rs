@@ -23,30 +23,57 @@ pub fn inspect(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size
     if !repo.is_ancestor(base, tip)? {
         flags.push(Flag::Diverged);
     }
-    let range = [tip.to_string(), format!("^{base}")];
-    let commits = repo.git().args(["rev-list", "--count"]).args(&range).arg("--").line()?;
-    let (mut size, touched) = difference(repo, base, tip)?;
-    size.commits = super::repository::parse("rev-list", &commits)?;
-    for entry in touched.iter().filter(|entry| entry.mode == b"160000") {
+    let library = repo.library();
+    // In a blobless clone it opens, but does not find all.
+    let read = library.as_ref().and_then(|library| by_library::read(library, base, tip).ok());
+    let Read { size, touched, targets } = read.map_or_else(|| by_git(repo, base, tip), Ok)?;
+    for entry in touched.iter().filter(|entry| entry.mode == GITLINK) {
         flags.push(Flag::Gitlink { path: entry.path.clone() });
     }
-    flags.extend(outside_links(repo, &touched)?);
+    for (link, target) in touched.iter().filter(|entry| entry.mode == LINK).zip(targets) {
+        if leaves(link.path.as_bytes(), &target) {
+            flags.push(Flag::OutsideLink { path: link.path.clone(), leads_to: Word::from(target) });
+        }
+    }
     let added: Vec<&Word> = touched.iter().filter(|entry| entry.is_added).map(|entry| &entry.path).collect();
     if !added.is_empty() {
-        flags.extend(collisions(
-            &added,
-            &repo.git().args(["ls-tree", "-r", "-z", "--name-only", &tip.to_string()]).run()?,
-        ));
+        let names = Names::of(&added);
+        let near = library.and_then(|library| by_library::near(&library, tip, &names).ok());
+        let all = match near {
+            Some(near) => near,
+            None => repo.git().args(["ls-tree", "-r", "-z", "--name-only", &tip.to_string()]).run()?,
+        };
+        flags.extend(names.collisions(&all));
     }
     Ok((size, flags))
+}
+
+const GITLINK: u32 = 0o160_000;
+const LINK: u32 = 0o120_000;
+
+/// What was read of a change.
+struct Read {
+    size: Size,
+    touched: Vec<Touched>,
+    /// Where the symbolic links among the touched lead to, in their order.
+    targets: Vec<Vec<u8>>,
 }
 
 /// A path as it is in the tip.
 struct Touched {
     path: Word,
-    mode: Vec<u8>,
+    /// 0 where it is gone.
+    mode: u32,
     object: String,
     is_added: bool,
+}
+
+fn by_git(repo: &Repository, base: CommitId, tip: CommitId) -> Result<Read, GitError> {
+    let commits = repo.git().args(["rev-list", "--count", &tip.to_string(), &format!("^{base}"), "--"]).line()?;
+    let (mut size, touched) = difference(repo, base, tip)?;
+    size.commits = super::repository::parse("rev-list", &commits)?;
+    let targets = targets(repo, &touched)?;
+    Ok(Read { size, touched, targets })
 }
 
 fn difference(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size, Vec<Touched>), GitError> {
@@ -78,7 +105,7 @@ fn difference(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size,
             size.files += 1;
             touched.push(Touched {
                 path: Word::from(path.to_vec()),
-                mode: mode.to_vec(),
+                mode: std::str::from_utf8(mode).ok().and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0),
                 object: String::from_utf8_lossy(object).into_owned(),
                 is_added: status == b"A",
             });
@@ -92,25 +119,22 @@ fn difference(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size,
     Ok((size, touched))
 }
 
-fn outside_links(repo: &Repository, touched: &[Touched]) -> Result<Vec<Flag>, GitError> {
-    let links: Vec<&Touched> = touched.iter().filter(|entry| entry.mode == b"120000").collect();
+/// Where the links among them lead to.
+fn targets(repo: &Repository, touched: &[Touched]) -> Result<Vec<Vec<u8>>, GitError> {
+    let links: Vec<&Touched> = touched.iter().filter(|entry| entry.mode == LINK).collect();
     if links.is_empty() {
         return Ok(Vec::new());
     }
     let names: String = links.iter().map(|link| format!("{}\n", link.object)).collect();
     let answer = repo.git().args(["cat-file", "--batch"]).input(names).run()?;
     let mut rest = &answer[..];
-    let mut flags = Vec::new();
-    for link in links {
-        let target = next_object(&mut rest).ok_or_else(|| GitError::Answer {
+    let content = |link: &&Touched| {
+        next_object(&mut rest).map(<[u8]>::to_vec).ok_or_else(|| GitError::Answer {
             command: "cat-file --batch",
             answer: format!("nothing for {}", link.object),
-        })?;
-        if leaves(link.path.as_bytes(), target) {
-            flags.push(Flag::OutsideLink { path: link.path.clone(), leads_to: Word::from(target.to_vec()) });
-        }
-    }
-    Ok(flags)
+        })
+    };
+    links.iter().map(content).collect()
 }
 
 /// One answer of `cat-file --batch`: `<name> <type> <size>`, a newline, the content, a newline.
@@ -140,34 +164,51 @@ fn leaves(path: &[u8], target: &[u8]) -> bool {
     false
 }
 
-/// Added paths that are one with another path of the tree (`all`, by NUL) where case does not count, also where
-/// the one is a directory and the other a file.
-fn collisions(added: &[&Word], all: &[u8]) -> Vec<Flag> {
-    let mut files: HashMap<Vec<u8>, Vec<&[u8]>> = HashMap::new();
-    let mut dirs: HashMap<Vec<u8>, &[u8]> = HashMap::new();
-    for path in added {
-        let path = path.as_bytes();
-        files.entry(folded(path)).or_default().push(path);
-        dirs.extend(prefixes(path).map(|dir| (folded(dir), path)));
-    }
-    let mut pairs: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
-    let mut note = |one, other| {
-        let is_told = pairs.get(other).is_some_and(|others| others.contains(one));
-        if one != other && !is_told {
-            pairs.entry(one).or_default().insert(other);
+/// Added paths, with the directories above them, as they are where case does not count.
+struct Names<'a> {
+    files: HashMap<Vec<u8>, Vec<&'a [u8]>>,
+    dirs: HashMap<Vec<u8>, &'a [u8]>,
+}
+
+impl<'a> Names<'a> {
+    fn of(added: &[&'a Word]) -> Self {
+        let mut names = Self { files: HashMap::new(), dirs: HashMap::new() };
+        for path in added {
+            let path = path.as_bytes();
+            names.files.entry(folded(path)).or_default().push(path);
+            names.dirs.extend(prefixes(path).map(|dir| (folded(dir), path)));
         }
-    };
-    for path in fields(all) {
-        let name = folded(path);
-        files.get(&name).into_iter().flatten().for_each(|added| note(*added, path));
-        dirs.get(&name).into_iter().for_each(|added| note(*added, path));
-        for dir in prefixes(path) {
-            files.get(&folded(dir)).into_iter().flatten().for_each(|added| note(*added, path));
-        }
+        names
     }
-    let word = |bytes: &[u8]| Word::from(bytes.to_vec());
-    let flags = pairs.iter().flat_map(|(path, others)| others.iter().map(move |with| (path, with)));
-    flags.map(|(path, with)| Flag::Colliding { path: word(path), with: word(with) }).collect()
+
+    /// Can anything in this directory be one with an added path?
+    fn concern(&self, dir: &[u8]) -> bool {
+        let is_added = |path: &[u8]| self.files.contains_key(&folded(path));
+        self.dirs.contains_key(&folded(dir)) || is_added(dir) || prefixes(dir).any(is_added)
+    }
+
+    /// The added paths that are one with another path of the tree (`all`, by NUL), also where the one is a directory
+    /// and the other a file.
+    fn collisions(&self, all: &[u8]) -> Vec<Flag> {
+        let mut pairs: BTreeMap<&[u8], BTreeSet<&[u8]>> = BTreeMap::new();
+        let mut note = |one, other| {
+            let is_told = pairs.get(other).is_some_and(|others| others.contains(one));
+            if one != other && !is_told {
+                pairs.entry(one).or_default().insert(other);
+            }
+        };
+        for path in fields(all) {
+            let name = folded(path);
+            self.files.get(&name).into_iter().flatten().for_each(|added| note(*added, path));
+            self.dirs.get(&name).into_iter().for_each(|added| note(*added, path));
+            for dir in prefixes(path) {
+                self.files.get(&folded(dir)).into_iter().flatten().for_each(|added| note(*added, path));
+            }
+        }
+        let word = |bytes: &[u8]| Word::from(bytes.to_vec());
+        let flags = pairs.iter().flat_map(|(path, others)| others.iter().map(move |with| (path, with)));
+        flags.map(|(path, with)| Flag::Colliding { path: word(path), with: word(with) }).collect()
+    }
 }
 
 /// The directories above a path.
@@ -179,6 +220,66 @@ fn folded(path: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(path) {
         Ok(text) if !text.is_ascii() => text.to_lowercase().into_bytes(),
         _ => path.to_ascii_lowercase(),
+    }
+}
+
+/// The same by the library: no process, and of the tree only the directories that an added path may be in.
+mod by_library {
+    use git2::{Delta, DiffOptions, ObjectType, Oid, Patch, Repository};
+
+    use super::{CommitId, GitError, LINK, Names, Read, Size, Touched, Word};
+
+    pub(super) fn read(library: &Repository, base: CommitId, tip: CommitId) -> Result<Read, GitError> {
+        let [base, tip] = [base, tip].map(|id| Oid::from_bytes(id.as_bytes()));
+        let (base, tip) = (base?, tip?);
+        let mut walk = library.revwalk()?;
+        walk.push(tip)?;
+        walk.hide(base)?;
+        let mut size = Size { commits: u32::try_from(walk.count()).unwrap_or(u32::MAX), ..Size::default() };
+        let tree = |id| library.find_commit(id)?.tree();
+        let (old, new) = (tree(base)?, tree(tip)?);
+        let mut options = DiffOptions::new();
+        options.include_typechange(true).ignore_submodules(false).context_lines(0);
+        let diff = library.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))?;
+        let (mut touched, mut targets) = (Vec::new(), Vec::new());
+        for (place, delta) in diff.deltas().enumerate() {
+            size.files += 1;
+            let patch = Patch::from_diff(&diff, place)?;
+            let lines = patch.map(|patch| patch.line_stats()).transpose()?;
+            let (_, insertions, deletions) = lines.unwrap_or_default();
+            size.insertions += insertions as u64;
+            size.deletions += deletions as u64;
+            let file = delta.new_file();
+            let mode = if delta.status() == Delta::Deleted { 0 } else { u32::from(file.mode()) };
+            if mode == LINK {
+                targets.push(library.find_blob(file.id())?.content().to_vec());
+            }
+            let path = Word::from(file.path_bytes().unwrap_or_default().to_vec());
+            let is_added = delta.status() == Delta::Added;
+            touched.push(Touched { path, mode, object: file.id().to_string(), is_added });
+        }
+        Ok(Read { size, touched, targets })
+    }
+
+    /// The paths of the tree that may be one with an added path, each with a NUL after it.
+    pub(super) fn near(library: &Repository, tip: CommitId, names: &Names<'_>) -> Result<Vec<u8>, GitError> {
+        let tree = library.find_commit(Oid::from_bytes(tip.as_bytes())?)?.tree()?;
+        let mut paths: Vec<Vec<u8>> = Vec::new();
+        // No recursion: how deep it goes is the task's choice.
+        let mut open = vec![(tree, Vec::new())];
+        while let Some((tree, dir)) = open.pop() {
+            for entry in &tree {
+                let path = [&dir[..], entry.name_bytes()].concat();
+                if entry.kind() != Some(ObjectType::Tree) {
+                    paths.push([&path[..], b"\0"].concat());
+                } else if names.concern(&path) {
+                    open.push((library.find_tree(entry.id())?, [&path[..], b"/"].concat()));
+                }
+            }
+        }
+        // As git lists them: which of two is told first must not depend on who reads.
+        paths.sort();
+        Ok(paths.concat())
     }
 }
 
@@ -201,7 +302,7 @@ mod tests {
     fn collisions_are_told_once_and_only_for_added_paths() {
         let shown = |added: &[&str], all: &[u8]| {
             let words: Vec<Word> = added.iter().map(|path| Word::from(*path)).collect();
-            let flags = collisions(&words.iter().collect::<Vec<_>>(), all);
+            let flags = Names::of(&words.iter().collect::<Vec<_>>()).collisions(all);
             flags.iter().map(Flag::to_string).collect::<Vec<_>>()
         };
         assert_eq!(shown(&["README"], b"README\0readme\0OLD\0old\0").len(), 1);

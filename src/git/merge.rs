@@ -5,6 +5,7 @@
 //! - Every plan passes the conservation check: a tree that would change more than the change did is refused.
 
 use super::commit::{self, Commit, Made};
+use super::opened::Opened;
 use super::{GitError, Repository, conserve};
 use crate::core::change::{Conflict, ConflictPath, Hold, Landing, Refusal};
 use crate::core::id::{CommitId, TreeId};
@@ -82,15 +83,9 @@ pub fn merge_trees(
             super::repository::parse("merge-tree", &String::from_utf8_lossy(tree)).map(Merged::Clean)
         }
         (Some(1), Some(_)) => Ok(Merged::Conflict(answer.map(|path| Word::from(path.to_vec())).collect())),
-        _ if base.is_none() && merge_bases(repo, ours, theirs)?.is_empty() => Ok(Merged::NoBase),
+        _ if base.is_none() && repo.open().merge_bases(ours, theirs)?.is_empty() => Ok(Merged::NoBase),
         (code, _) => Err(commit::failed(shown, code, output.stderr)),
     }
-}
-
-/// All best common ancestors.
-pub(super) fn merge_bases(repo: &Repository, one: CommitId, other: CommitId) -> Result<Vec<CommitId>, GitError> {
-    let output = repo.git().args(["merge-base", "--all", &one.to_string(), &other.to_string()]).output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.parse().ok()).collect())
 }
 
 /// What would land, as a commit that is written but that nothing leads to yet.
@@ -105,13 +100,14 @@ pub(super) fn merge_bases(repo: &Repository, one: CommitId, other: CommitId) -> 
 /// Where an object is missing or git cannot be run. A conflict, or a commit that cannot be signed, is a [`Plan`].
 pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Plan, GitError> {
     let &Wanted { head, base, tip, .. } = wanted;
-    if !wanted.replay && repo.is_ancestor(tip, head)? {
+    let opened = &repo.open();
+    if !wanted.replay && opened.is_ancestor(tip, head)? {
         return Ok(Plan::Already);
     }
-    let follows = repo.is_ancestor(base, head)?;
-    let planner = Planner { repo, wanted, who, natural: !wanted.replay && follows && repo.is_ancestor(base, tip)? };
+    let follows = opened.is_ancestor(base, head)?;
+    let planner = Planner { opened, wanted, who, natural: !wanted.replay && follows && opened.is_ancestor(base, tip)? };
     let made = match wanted.strategy {
-        Strategy::FastForward if follows && repo.is_ancestor(head, tip)? => Ok(tip),
+        Strategy::FastForward if follows && opened.is_ancestor(head, tip)? => Ok(tip),
         Strategy::FastForward => Err(Plan::Refused(Refusal::Held(Hold::NotFastForward))),
         Strategy::Merge => planner.merge()?,
         Strategy::Squash => planner.squash()?,
@@ -122,8 +118,8 @@ pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Pl
         Ok(to) => to,
         Err(plan) => return Ok(plan),
     };
-    let bases = if planner.natural { merge_bases(repo, head, tip)? } else { vec![base] };
-    checked(repo, head, to, &bases, tip)
+    let bases = if planner.natural { opened.merge_bases(head, tip)? } else { vec![base] };
+    checked(opened, head, to, &bases, tip)
 }
 
 /// The base of a task that needs others: their tips folded onto `base`, in order, or the paths that conflict.
@@ -140,12 +136,13 @@ pub fn combine(
     message: &str,
     who: &Identity,
 ) -> Result<Result<CommitId, Vec<Word>>, GitError> {
+    let opened = repo.open();
     let mut so_far = base;
     for &tip in tips {
-        if repo.is_ancestor(tip, so_far)? {
+        if opened.is_ancestor(tip, so_far)? {
             continue;
         }
-        if repo.is_ancestor(so_far, tip)? {
+        if opened.is_ancestor(so_far, tip)? {
             so_far = tip;
             continue;
         }
@@ -160,7 +157,7 @@ pub fn combine(
             Merged::NoBase => return Ok(Err(Vec::new())),
         };
         let commit = Commit::new(tree, vec![so_far, tip], who, message);
-        so_far = commit.write(repo, who)?;
+        so_far = commit.write(&opened, who)?;
     }
     Ok(Ok(so_far))
 }
@@ -176,16 +173,17 @@ pub fn plan_undo(
     message: &str,
     who: &Identity,
 ) -> Result<Plan, GitError> {
+    let opened = &repo.open();
     let tree = match merge_trees(repo, Some(folded.to), head, folded.from)? {
         Merged::Clean(tree) => tree,
         Merged::Conflict(paths) => return conflict(repo, head, head, folded.from, &[folded.to], paths),
         Merged::NoBase => return Ok(Plan::Refused(Refusal::Held(no_base()))),
     };
-    if tree == repo.tree_of(head)? {
+    if tree == opened.tree_of(head)? {
         return Ok(Plan::Already);
     }
-    match Commit::new(tree, vec![head], who, message).sign(repo, who)? {
-        Made::Commit(to) => checked(repo, head, to, &[folded.to], folded.from),
+    match Commit::new(tree, vec![head], who, message).sign(opened, who)? {
+        Made::Commit(to) => checked(opened, head, to, &[folded.to], folded.from),
         Made::NotSigned(reason) => Ok(Plan::Refused(Refusal::Held(Hold::Refused { reason }))),
     }
 }
@@ -195,13 +193,13 @@ fn no_base() -> Hold {
 }
 
 fn checked(
-    repo: &Repository,
+    opened: &Opened<'_>,
     head: CommitId,
     to: CommitId,
     bases: &[CommitId],
     tip: CommitId,
 ) -> Result<Plan, GitError> {
-    let paths = conserve::beyond(repo, head, to, bases, tip)?;
+    let paths = conserve::beyond(opened, head, to, bases, tip)?;
     Ok(match paths.is_empty() {
         true => Plan::Land(to),
         false => Plan::Refused(Refusal::Held(Hold::NotConserved { paths })),
@@ -244,7 +242,7 @@ fn last_touch(
 type Step = Result<CommitId, Plan>;
 
 struct Planner<'a> {
-    repo: &'a Repository,
+    opened: &'a Opened<'a>,
     wanted: &'a Wanted<'a>,
     who: &'a Identity,
     natural: bool,
@@ -261,11 +259,11 @@ impl Planner<'_> {
         } else {
             match self.replay()? {
                 Ok(replayed) if replayed == head => return Ok(Err(Plan::Already)),
-                Ok(replayed) => (self.repo.tree_of(replayed)?, replayed),
+                Ok(replayed) => (self.opened.tree_of(replayed)?, replayed),
                 Err(plan) => return Ok(Err(plan)),
             }
         };
-        if tree == self.repo.tree_of(head)? {
+        if tree == self.opened.tree_of(head)? {
             return Ok(Err(Plan::Already));
         }
         self.sign(&Commit::new(tree, vec![head, second], self.who, message))
@@ -274,11 +272,11 @@ impl Planner<'_> {
     fn squash(&self) -> Result<Step, GitError> {
         let &Wanted { head, tip, message, .. } = self.wanted;
         let tree = match self.whole()? {
-            Ok(tree) if tree == self.repo.tree_of(head)? => return Ok(Err(Plan::Already)),
+            Ok(tree) if tree == self.opened.tree_of(head)? => return Ok(Err(Plan::Already)),
             Ok(tree) => tree,
             Err(plan) => return Ok(Err(plan)),
         };
-        let author = Commit::read(self.repo, tip)?.author;
+        let author = Commit::read(self.opened, tip)?.author;
         self.sign(&Commit { author, ..Commit::new(tree, vec![head], self.who, message) })
     }
 
@@ -290,14 +288,14 @@ impl Planner<'_> {
 
     /// The tree of one difference on a commit; without a base, git finds it.
     fn step(&self, ours: CommitId, base: Option<CommitId>, theirs: CommitId) -> Result<Result<TreeId, Plan>, GitError> {
-        let paths = match merge_trees(self.repo, base, ours, theirs)? {
+        let paths = match merge_trees(self.opened.repo, base, ours, theirs)? {
             Merged::Clean(tree) => return Ok(Ok(tree)),
             Merged::Conflict(paths) => paths,
             Merged::NoBase => return Ok(Err(Plan::Refused(Refusal::Held(no_base())))),
         };
         let &Wanted { head, base: begin, tip, .. } = self.wanted;
-        let since = if self.natural { merge_bases(self.repo, head, tip)? } else { vec![begin] };
-        conflict(self.repo, head, head, theirs, &since, paths).map(Err)
+        let since = if self.natural { self.opened.merge_bases(head, tip)? } else { vec![begin] };
+        conflict(self.opened.repo, head, head, theirs, &since, paths).map(Err)
     }
 
     /// The commits of the change on top of the head, without those that add nothing there.
@@ -321,11 +319,11 @@ impl Planner<'_> {
                 continue;
             }
             let tree = match self.step(so_far, Some(parent), id)? {
-                Ok(tree) if tree == self.repo.tree_of(so_far)? => continue,
+                Ok(tree) if tree == self.opened.tree_of(so_far)? => continue,
                 Ok(tree) => tree,
                 Err(plan) => return Ok(Err(plan)),
             };
-            let replayed = Commit { tree, parents: vec![so_far], ..Commit::read(self.repo, id)? };
+            let replayed = Commit { tree, parents: vec![so_far], ..Commit::read(self.opened, id)? };
             so_far = match self.sign(&replayed)? {
                 Ok(id) => id,
                 Err(plan) => return Ok(Err(plan)),
@@ -337,7 +335,7 @@ impl Planner<'_> {
     /// The steps of a replay, oldest first: each a commit and what it is a difference to.
     fn chain(&self) -> Result<Vec<(CommitId, CommitId)>, GitError> {
         let &Wanted { base, tip, .. } = self.wanted;
-        let asked = self.repo.git().args(["rev-list", "--first-parent", "--reverse", "--parents"]);
+        let asked = self.opened.repo.git().args(["rev-list", "--first-parent", "--reverse", "--parents"]);
         let answer = asked.args([tip.to_string(), format!("^{base}")]).line()?;
         let chain: Vec<_> = answer
             .lines()
@@ -352,7 +350,7 @@ impl Planner<'_> {
     }
 
     fn sign(&self, commit: &Commit) -> Result<Step, GitError> {
-        Ok(match commit.sign(self.repo, self.who)? {
+        Ok(match commit.sign(self.opened, self.who)? {
             Made::Commit(id) => Ok(id),
             Made::NotSigned(reason) => Err(Plan::Refused(Refusal::Held(Hold::Refused { reason }))),
         })

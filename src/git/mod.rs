@@ -1,26 +1,34 @@
-//! Git: reads by `git2` where it can open the repository, all else by the `git` command.
+//! Git: reads by `git2` where it can open the repository, all else by the `git` command. In the private repository of
+//! a task, its shim writes by `git2` too.
 //!
 //! - [`repository`]: finding a repository, and questions about its graph and checkouts.
 //! - [`refs`]: transactions on refs, by compare-and-swap.
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
-//! - [`diff`]: what differs.
+//! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
 pub mod checkout;
 mod commit;
+mod connected;
 mod conserve;
 pub mod diff;
 mod extras;
 mod filters;
 pub mod fold;
 mod inspect;
+mod listed;
 mod live;
+pub mod locks;
+mod loose;
 pub mod merge;
+mod opened;
 pub mod pack;
+#[cfg(test)]
+mod parity;
 pub mod private;
 mod private_config;
 pub mod refs;
@@ -29,6 +37,7 @@ mod resume;
 pub mod snapshot;
 mod trash;
 pub mod worktree;
+mod written;
 
 pub use repository::{Found, Repository};
 

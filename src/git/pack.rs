@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::worktree::Place;
-use super::{GitError, Repository, private, trash};
+use super::{GitError, Repository, connected, private, trash};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 use crate::process::{Tool, ToolError};
@@ -60,7 +60,7 @@ pub fn export(place: &Place, tips: &[CommitId], base: CommitId, file: &Path) -> 
 /// Where git cannot be run or files cannot be moved. What the pack did wrong is an answer, not an error.
 pub fn import(repo: &Repository, file: &Path, tips: &[CommitId], base: CommitId) -> Result<Imported, GitError> {
     let Some(pack) = open_pack(file)? else {
-        return connected(repo, &|git| git, tips, base);
+        return connected(repo, None, tips, base);
     };
     let quarantine = Quarantine::create(repo)?;
     let partial = has_promisor_packs(repo);
@@ -70,7 +70,7 @@ pub fn import(repo: &Repository, file: &Path, tips: &[CommitId], base: CommitId)
     if output.code != Some(0) {
         return Ok(Imported::Refused(words(&output.stderr)));
     }
-    match connected(repo, &|git| quarantine.enter(git), tips, base)? {
+    match connected(repo, Some(&quarantine), tips, base)? {
         Imported::Done => quarantine.migrate(repo).map(|()| Imported::Done),
         refused => Ok(refused),
     }
@@ -93,10 +93,18 @@ pub fn sweep_quarantine(repo: &Repository) -> Result<(), GitError> {
 /// Are the tips commits, and is all there that they need beside the base?
 fn connected(
     repo: &Repository,
-    view: &dyn Fn(Tool) -> Tool,
+    quarantine: Option<&Quarantine>,
     tips: &[CommitId],
     base: CommitId,
 ) -> Result<Imported, GitError> {
+    // What is missing is told in git's words, and so is whatever the library does not understand.
+    if connected::is_whole(repo, quarantine.map(|quarantine| &*quarantine.dir), tips, base) {
+        return Ok(Imported::Done);
+    }
+    let view = |git: Tool| match quarantine {
+        Some(quarantine) => quarantine.enter(git),
+        None => git,
+    };
     let names: String = tips.iter().map(|tip| format!("{tip}\n")).collect();
     let types = view(repo.git()).args(["cat-file", "--batch-check=%(objecttype)"]).input(names.clone()).output()?;
     let types = String::from_utf8_lossy(&types.stdout).into_owned();

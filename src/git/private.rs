@@ -65,8 +65,10 @@ pub fn checkout(private_dir: &Path, worktree: &Path) -> Result<(), GitError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(GitError::file("remove", lock)(error)),
         _ => {}
     }
-    // As many workers as processors, where there are enough files for it.
-    let settings = ["-c", "checkout.workers=0", "-c", "submodule.recurse=false"];
+    // As many workers as processors, where there are so many files that starting them pays: below that they only take
+    // processors from tasks.
+    let parallel = ["-c", "checkout.workers=0", "-c", "checkout.thresholdForParallelism=1000"];
+    let settings = [&parallel[..], &["-c", "submodule.recurse=false"]].concat();
     git(private_dir, worktree).args(settings).args(["read-tree", "--reset", "-u", "HEAD"]).run()?;
     Ok(())
 }
@@ -139,30 +141,28 @@ struct GivenRefs {
     symbolic: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A ref of the user.
+#[derive(Debug, PartialEq, Eq)]
+struct UserRef {
+    name: Vec<u8>,
+    id: Vec<u8>,
+    /// What an annotated tag leads to; empty for all else.
+    peeled: Vec<u8>,
+    /// What a symbolic ref leads to; empty for all else.
+    symref: Vec<u8>,
+}
+
 /// The user's branches, tags and remote branches, and the branch of the task.
 fn given_refs(repo: &Repository, private: &Private) -> Result<GivenRefs, GitError> {
-    let ask = |format: &str| {
-        let ask = repo.git().args(["for-each-ref", "--sort=refname", &format!("--format={format}")]);
-        ask.args(["refs/heads", "refs/tags", "refs/remotes"]).output()
+    let (refs, is_peeled) = match refs_by_library(repo) {
+        Some(refs) => (refs, true),
+        None => refs_by_git(repo)?,
     };
-    // Peeling reads each object: one that is missing fails the whole answer, but not without peeling.
-    let mut header: &[u8] = b"# pack-refs with: peeled fully-peeled sorted \n";
-    let mut answer = ask("%(objectname) %(*objectname) %(symref) %(refname)")?;
-    if answer.code != Some(0) {
-        header = b"# pack-refs with: sorted \n";
-        answer = ask("%(objectname)  %(symref) %(refname)")?;
-    }
     let own = format!("refs/heads/{}", private.branch);
     let own_line = (own.clone().into_bytes(), private.base.to_string().into_bytes(), Vec::new());
     let mut lines = vec![own_line];
     let mut symbolic = Vec::new();
-    for line in answer.stdout.split(|byte| *byte == b'\n') {
-        let mut words = line.splitn(4, |byte| *byte == b' ').map(<[u8]>::to_vec);
-        let (Some(id), Some(peeled), Some(symref), Some(name)) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            continue;
-        };
+    for UserRef { name, id, peeled, symref } in refs {
         if name.starts_with(b"refs/heads/pleach/") || clash(&name, own.as_bytes()) {
             continue;
         }
@@ -173,7 +173,8 @@ fn given_refs(repo: &Repository, private: &Private) -> Result<GivenRefs, GitErro
         }
     }
     lines.sort();
-    let mut packed = header.to_vec();
+    let header = if is_peeled { "peeled fully-peeled sorted" } else { "sorted" };
+    let mut packed = format!("# pack-refs with: {header} \n").into_bytes();
     for (name, id, peeled) in lines {
         packed.extend([&id[..], b" ", &name, b"\n"].concat());
         if !peeled.is_empty() {
@@ -181,6 +182,57 @@ fn given_refs(repo: &Repository, private: &Private) -> Result<GivenRefs, GitErro
         }
     }
     Ok(GivenRefs { packed, symbolic })
+}
+
+/// The refs, sorted by name, and whether all are peeled.
+fn refs_by_git(repo: &Repository) -> Result<(Vec<UserRef>, bool), GitError> {
+    let ask = |format: &str| {
+        let ask = repo.git().args(["for-each-ref", "--sort=refname", &format!("--format={format}")]);
+        ask.args(["refs/heads", "refs/tags", "refs/remotes"]).output()
+    };
+    // Peeling reads each object: one that is missing fails the whole answer, but not without peeling.
+    let mut answer = ask("%(objectname) %(*objectname) %(symref) %(refname)")?;
+    let is_peeled = answer.code == Some(0);
+    if !is_peeled {
+        answer = ask("%(objectname)  %(symref) %(refname)")?;
+    }
+    let refs = answer.stdout.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut words = line.splitn(4, |byte| *byte == b' ').map(<[u8]>::to_vec);
+        let (id, peeled, symref, name) = (words.next()?, words.next()?, words.next()?, words.next()?);
+        Some(UserRef { name, id, peeled, symref })
+    });
+    Ok((refs.collect(), is_peeled))
+}
+
+/// The same without a process, sorted and peeled; none where the library cannot read each of them.
+fn refs_by_library(repo: &Repository) -> Option<Vec<UserRef>> {
+    let library = repo.library()?;
+    let odb = library.odb().ok()?;
+    let mut refs = Vec::new();
+    for reference in library.references().ok()? {
+        let reference = reference.ok()?;
+        let name = reference.name_bytes().to_vec();
+        if !["refs/heads/", "refs/tags/", "refs/remotes/"].iter().any(|top| name.starts_with(top.as_bytes())) {
+            continue;
+        }
+        let resolved = match reference.resolve() {
+            Ok(resolved) => resolved,
+            // It leads to a branch that is no more: git does not tell it either.
+            Err(error) if error.code() == git2::ErrorCode::NotFound => continue,
+            Err(_) => return None,
+        };
+        let is_symbolic = reference.kind() == Some(git2::ReferenceType::Symbolic);
+        let symref = if is_symbolic { resolved.name_bytes().to_vec() } else { Vec::new() };
+        let id = resolved.target()?;
+        let (_, kind) = odb.read_header(id).ok()?;
+        let peeled = match kind {
+            git2::ObjectType::Tag => resolved.peel(git2::ObjectType::Any).ok()?.id().to_string().into_bytes(),
+            _ => Vec::new(),
+        };
+        refs.push(UserRef { name, id: id.to_string().into_bytes(), peeled, symref });
+    }
+    refs.sort_by(|one, other| one.name.cmp(&other.name));
+    Some(refs)
 }
 
 /// Are they one name, or is one a directory of the other?
@@ -207,4 +259,41 @@ pub(super) fn substitute_of(private_dir: &Path) -> PathBuf {
     let mut name = private_dir.file_name().unwrap_or_default().to_owned();
     name.push(".substitute");
     private_dir.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_tells_the_refs_that_git_tells() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let git = |args: &[&str]| {
+            let who = ["-c", "user.name=x", "-c", "user.email=x@y", "-c", "advice.nestedTag=false"];
+            Tool::git().dir(&top).args(who).args(args).run().unwrap()
+        };
+        git(&["init", "-q", "-b", "main"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+        git(&["tag", "-am", "packed", "packed"]);
+        git(&["branch", "a/b"]);
+        git(&["pack-refs", "--all"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "second"]);
+        git(&["tag", "-am", "nested", "nested", "packed"]);
+        git(&["tag", "light"]);
+        git(&["tag", "tree", "HEAD^{tree}"]);
+        git(&["branch", "\u{e9}-a.b"]);
+        git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+        git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"]);
+        git(&["symbolic-ref", "refs/remotes/origin/chain", "refs/remotes/origin/HEAD"]);
+        git(&["symbolic-ref", "refs/remotes/gone/HEAD", "refs/remotes/gone/main"]);
+        git(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"]);
+        git(&["update-ref", "refs/other/x", "HEAD"]);
+        let repo = Repository::at(top.join(".git"));
+        let (by_git, is_peeled) = refs_by_git(&repo).unwrap();
+        assert!(is_peeled && by_git.len() >= 11, "{by_git:?}");
+        assert_eq!(refs_by_library(&repo), Some(by_git));
+        write(&top.join(".git/refs/heads/broken"), format!("{}\n", "12".repeat(20)).as_bytes()).unwrap();
+        assert_eq!(refs_by_library(&repo), None);
+    }
 }

@@ -8,6 +8,8 @@ use crate::core::word::{Word, one_line};
 use crate::process::Tool;
 use crate::process::tool::fields;
 
+pub use super::listed::Listed;
+
 /// A repository, by its common git directory (the one that all its worktrees share).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
@@ -34,23 +36,6 @@ pub struct Checkout {
     pub top: PathBuf,
     /// Where in it the question was asked, relative to the top.
     pub prefix: PathBuf,
-}
-
-/// One line of `git worktree list`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listed {
-    /// Its top directory.
-    pub path: PathBuf,
-    /// The branch that is checked out.
-    pub branch: Option<BranchName>,
-    /// The commit that is checked out.
-    pub head: Option<CommitId>,
-    /// Is this the repository itself, without files?
-    pub is_bare: bool,
-    /// Why it is locked, if it is.
-    pub locked: Option<String>,
-    /// Is its directory missing?
-    pub is_prunable: bool,
 }
 
 /// There is nothing to work with here.
@@ -108,7 +93,7 @@ impl Repository {
     }
 
     /// The repository for in-process reading, where the library can open it: not with SHA-256, reftable or
-    /// partial clones (`research`: merge engines, what can be opened at all).
+    /// partial clones.
     pub fn library(&self) -> Option<git2::Repository> {
         git2::Repository::open(&self.common_dir).ok()
     }
@@ -136,13 +121,10 @@ impl Repository {
     /// # Errors
     /// Where git cannot be asked.
     pub fn ref_value(&self, name: &str) -> Result<Option<CommitId>, GitError> {
-        if let Some(library) = self.library() {
-            return Ok(library.refname_to_id(name).ok().and_then(|oid| oid.to_string().parse().ok()));
-        }
-        self.object_or_none(self.git().args(["rev-parse", "--verify", "--quiet", "--end-of-options", name]))
+        self.open().ref_value(name)
     }
 
-    fn object_or_none(&self, asked: Tool) -> Result<Option<CommitId>, GitError> {
+    pub(super) fn object_or_none(&self, asked: Tool) -> Result<Option<CommitId>, GitError> {
         let output = asked.output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|_| output.code == Some(0)))
     }
@@ -152,12 +134,7 @@ impl Repository {
     /// # Errors
     /// Where the commit is not there.
     pub fn tree_of(&self, commit: CommitId) -> Result<TreeId, GitError> {
-        if let Some(library) = self.library() {
-            let oid = git2::Oid::from_bytes(commit.as_bytes())?;
-            return parse("read tree", &library.find_commit(oid)?.tree_id().to_string());
-        }
-        let answer = self.git().args(["rev-parse", "--verify", &format!("{commit}^{{tree}}")]).line()?;
-        parse("rev-parse", &answer)
+        self.open().tree_of(commit)
     }
 
     /// Is `old` the same as `new`, or in its history?
@@ -165,15 +142,7 @@ impl Repository {
     /// # Errors
     /// Where a commit is missing.
     pub fn is_ancestor(&self, old: CommitId, new: CommitId) -> Result<bool, GitError> {
-        if old == new {
-            return Ok(true);
-        }
-        if let Some(library) = self.library() {
-            let [old, new] = [old, new].map(|id| git2::Oid::from_bytes(id.as_bytes()));
-            return Ok(library.graph_descendant_of(new?, old?)?);
-        }
-        let [old, new] = [old, new].map(|id| id.to_string());
-        Ok(self.git().args(["merge-base", "--is-ancestor", &old, &new]).succeeds()?)
+        self.open().is_ancestor(old, new)
     }
 
     /// The commits of `base..tip` with the first line of their messages, newest first, at most `most`.
@@ -190,15 +159,6 @@ impl Repository {
             Ok((parse("log", id)?, subject.to_owned()))
         });
         pairs.collect()
-    }
-
-    /// All worktrees, as `git worktree list` tells them; the main one first.
-    ///
-    /// # Errors
-    /// Where git cannot be asked.
-    pub fn worktrees(&self) -> Result<Vec<Listed>, GitError> {
-        let answer = self.git().args(["worktree", "list", "--porcelain", "-z"]).run()?;
-        Ok(parse_worktrees(&answer))
     }
 }
 
@@ -257,46 +217,4 @@ fn discover_by_git(dir: &Path) -> Result<Found, Discover> {
     let head = ask(&["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).output().map_err(GitError::from)?;
     let head = String::from_utf8_lossy(&head.stdout).trim().parse().ok();
     Ok(Found { repository: Repository { common_dir }, checkout, branch, head })
-}
-
-fn parse_worktrees(answer: &[u8]) -> Vec<Listed> {
-    let mut list: Vec<Listed> = Vec::new();
-    for field in fields(answer) {
-        let (key, value) = match field.iter().position(|byte| *byte == b' ') {
-            Some(at) => (&field[..at], &field[at + 1..]),
-            None => (field, &b""[..]),
-        };
-        let text = || String::from_utf8_lossy(value).into_owned();
-        if key == b"worktree" {
-            let path = Word::from(value.to_vec()).as_path().to_owned();
-            list.push(Listed { path, branch: None, head: None, is_bare: false, locked: None, is_prunable: false });
-            continue;
-        }
-        let Some(current) = list.last_mut() else { continue };
-        match key {
-            b"HEAD" => current.head = text().parse().ok(),
-            b"branch" => current.branch = BranchName::from_full(&text()),
-            b"bare" => current.is_bare = true,
-            b"locked" => current.locked = Some(text()),
-            b"prunable" => current.is_prunable = true,
-            _ => {}
-        }
-    }
-    list
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn worktrees_with_odd_paths_are_read() {
-        let answer = b"worktree /a b\nc\0HEAD 0123456789abcdef0123456789abcdef01234567\0branch refs/heads/x/y\0\0worktree /\xff\0HEAD 0123456789abcdef0123456789abcdef01234567\0detached\0locked why not\0\0worktree /bare\0bare\0prunable gone\0\0";
-        let list = parse_worktrees(answer);
-        assert_eq!(list.len(), 3);
-        assert_eq!(list[0].path, Path::new("/a b\nc"));
-        assert_eq!(list[0].branch, Some(BranchName("x/y".into())));
-        assert_eq!(list[1].locked.as_deref(), Some("why not"));
-        assert!(list[2].is_bare && list[2].is_prunable);
-    }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::private::{self, Private};
 use super::worktree::Place;
+use super::written::Written;
 use super::{GitError, Repository, trash};
 use super::{extras, filters};
 use crate::core::id::CommitId;
@@ -138,14 +139,22 @@ impl<'a> Taking<'a> {
         let mut tip = head;
         if status.is_dirty {
             self.add(&status.nested)?;
-            let tree = self.git().args(["write-tree"]).line()?;
+            let written = Written::tree(self.private, &self.index, head);
+            let tree = match &written {
+                Some(written) => written.tree.to_string(),
+                None => self.git().args(["write-tree"]).line()?,
+            };
             // Without its filter a file may only seem to differ.
             let surely = status.surely_differs && self.unfiltered.is_empty();
-            if surely || self.tree_of(head)? != tree {
-                tip = self.commit(&tree, head, self.message)?;
+            let of_head = written.as_ref().and_then(|written| written.tree_of(head));
+            if surely || of_head.map_or_else(|| self.tree_of(head), Ok)? != tree {
+                let commit = written.as_ref().and_then(|written| written.commit(head, self.message));
+                tip = commit.map_or_else(|| self.commit(&tree, head, self.message), Ok)?;
                 // First the index, then HEAD: whoever comes after a crash finds either the work undone, or done.
                 let _ = fs::rename(&self.index, self.private.join("index"));
-                self.move_head(tip, status.head)?;
+                if written.is_none_or(|written| written.move_head(tip, status.head).is_none()) {
+                    self.move_head(tip, status.head)?;
+                }
             }
         }
         self.finish(tip, [status.nested, status.submodules].concat())

@@ -64,7 +64,10 @@ impl Run<'_> {
         };
         for name in names {
             let path: PathBuf = path.join(OsStr::from_bytes(name.as_bytes()));
-            if let Err(errno) = self.delete(dir, &name, &path, depth) {
+            // Somebody else may be emptying it, too: what is gone is gone.
+            if let Err(errno) = self.delete(dir, &name, &path, depth)
+                && errno != Errno::NOENT
+            {
                 self.failures.push(failed(&path, errno));
             }
         }

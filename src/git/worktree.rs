@@ -92,6 +92,11 @@ pub fn register(
         Seen::HalfMade => clear_half_made(repo, worktree)?,
         Seen::Absent => {}
     }
+    // `git worktree add` fills the entry file by file, and any git that looks at worktrees in between dies of what it
+    // misses: ours appears whole. With reftable an entry has a database of its own, which only git can make.
+    if !repo.common_dir().join("reftable").is_dir() {
+        return register_whole(repo, worktree, base, reason);
+    }
     let add = repo.git().args(["-c", "core.hooksPath=/dev/null", "-c", "worktree.useRelativePaths=false"]);
     let add = add.args(["worktree", "add", "--quiet", "--no-checkout", "--detach", "--lock", "--reason", reason]);
     add.arg("--").arg(worktree).arg(base.to_string()).run()?;
@@ -109,6 +114,42 @@ pub fn register(
             other.and_then(|_| Err(refused("register", worktree, "its name is taken".to_owned())))
         }
     }
+}
+
+/// The entry is made aside and comes to its place by one rename: as git makes it with `worktree add --no-checkout`
+/// (gitrepository-layout(5)).
+fn register_whole(repo: &Repository, worktree: &Path, base: CommitId, reason: &str) -> Result<(), GitError> {
+    let admin = admin_dir(repo, worktree);
+    let draft = repo.common_dir().join("pleach/registering");
+    trash::delete(&draft)?;
+    fs::create_dir_all(draft.join("refs")).map_err(GitError::file("create", &draft))?;
+    let top = resolved(worktree);
+    let gitdir = [top.join(".git").as_os_str().as_bytes(), b"\n"].concat();
+    let (head, locked) = (format!("{base}\n"), format!("{reason}\n"));
+    let files: [(&str, &[u8]); 4] =
+        [("gitdir", &gitdir), ("commondir", b"../..\n"), ("HEAD", head.as_bytes()), ("locked", locked.as_bytes())];
+    for (name, text) in files {
+        let path = draft.join(name);
+        File::create(&path).and_then(|mut file| file.write_all(text)).map_err(GitError::file("write", &path))?;
+    }
+    fs::create_dir_all(worktree).map_err(GitError::file("create", worktree))?;
+    let lead = worktree.join(".git");
+    let text = leads_to(&resolved(&admin));
+    File::create(&lead).and_then(|mut file| file.write_all(&text)).map_err(GitError::file("write", &lead))?;
+    let home = admin.parent().unwrap_or(&admin);
+    // Whoever removes the last worktree also removes the directory of them.
+    for last in [false, true] {
+        fs::create_dir_all(home).map_err(GitError::file("create", home))?;
+        match fs::rename(&draft, &admin) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !last => {}
+            Err(error) => {
+                clear_directory(worktree)?;
+                return Err(GitError::file("register", worktree)(error));
+            }
+            Ok(()) => break,
+        }
+    }
+    Ok(())
 }
 
 /// Replace the worktree's `.git`, in one step, so that it leads to the private git directory.

@@ -19,7 +19,11 @@ pub fn cancel(session: &mut Session, tasks: &[TaskHandle], now: bool) -> Result<
 /// # Errors
 /// Where a task is unknown, runs, or is folded.
 pub fn retry(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
-    send(session, tasks, |tasks| Request::Retry { tasks })
+    let state = session.state()?;
+    let tasks = find(&state, tasks)?;
+    let seen: Vec<(TaskId, usize)> = tasks.iter().map(|task| (task.id, task.attempts.len())).collect();
+    session.coordinator()?.ask(&Request::Retry { tasks: seen.clone() })?;
+    Ok(seen.into_iter().map(|(id, _)| id).collect())
 }
 
 /// Start nothing more.

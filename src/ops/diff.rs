@@ -5,7 +5,8 @@ use crate::core::id::{CommitId, TaskHandle};
 use crate::core::report::{FileChange, FileLine};
 use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
-use crate::git::diff::{self, FileDiff, FileStat, Reader, Side};
+pub use crate::git::diff::FileDiff;
+use crate::git::diff::{self, FileStat, Reader, Side};
 use crate::git::{GitError, Repository};
 use crate::store::StoreError;
 

@@ -78,7 +78,7 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
                 ),
             ),
             Ok(state) => {
-                doctor.good(format!("the journal is sound: {} events", state.events()));
+                doctor.journal(&layout, &state);
                 doctor.orphans(session, &layout, &state)?;
                 doctor.kept_refs(session, &state)?;
                 doctor.work(session, &layout, &state);
@@ -155,6 +155,16 @@ impl Doctor {
                 crate::store::make_dir(&bin)?;
                 Ok(trash::throw(&lock, &bin)?)
             });
+        }
+    }
+
+    fn journal(&mut self, layout: &Layout, state: &State) {
+        match state.damaged()[..] {
+            [] => self.good(format!("the journal is sound: {} events", state.events())),
+            [first, ..] => self.bad(
+                format!("the record of task {first} in {} cannot be read", layout.snapshot().display()),
+                "its result is still under refs/pleach/kept; the file is as it was written, so look at the disk",
+            ),
         }
     }
 

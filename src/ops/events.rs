@@ -1,7 +1,8 @@
 //! The journal as a stream.
 
 use super::{Error, Session};
-use crate::store::journal::{self, Line};
+use crate::store::journal;
+pub use crate::store::journal::Line;
 
 /// Follows the journal.
 #[derive(Debug)]

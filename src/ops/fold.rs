@@ -28,6 +28,8 @@ pub struct How {
 pub struct Told {
     /// Which.
     pub task: TaskId,
+    /// The branch that shows its result, where one does.
+    pub branch: Option<BranchName>,
     /// What.
     pub fate: Fate,
 }
@@ -65,7 +67,7 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
     until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
     let state = session.state()?;
-    Ok(ids.into_iter().map(|id| Told { task: id, fate: fate(&state, id) }).collect())
+    Ok(ids.into_iter().map(|id| told(&state, id, fate(&state, id))).collect())
 }
 
 fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Error> {
@@ -81,6 +83,12 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
         message: how.message.clone(),
         accept_flags: how.accept_flags,
     })
+}
+
+fn told(state: &State, id: TaskId, fate: Fate) -> Told {
+    let task = state.task(id).filter(|task| task.shows_branch());
+    let change = task.and_then(|task| task.change(task.result_attempt()?.number));
+    Told { task: id, branch: change.and_then(|change| change.branch.clone()), fate }
 }
 
 fn fate(state: &State, id: TaskId) -> Fate {
@@ -99,19 +107,19 @@ fn fate(state: &State, id: TaskId) -> Fate {
 /// Say what folding these one after the other would do; nothing is changed, and nobody is asked.
 ///
 /// # Errors
-/// As [`merge`].
+/// As [`merge()`].
 pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result<Vec<Told>, Error> {
     let state = session.state()?;
     let repository = session.repository();
     let who = Identity::of(repository, clock::now())?;
     let mut heads = std::collections::BTreeMap::new();
-    let mut told = Vec::new();
+    let mut all = Vec::new();
     for task in find(&state, handles)? {
         let FoldRequest { target, strategy, .. } = request(session, task, how)?;
         let attempt = task.result_attempt().filter(|_| task.shows_branch());
         let sides = attempt.and_then(|attempt| Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip)));
         let Some((base, tip)) = sides else {
-            told.push(Told { task: task.id, fate: fate(&state, task.id) });
+            all.push(told(&state, task.id, fate(&state, task.id)));
             continue;
         };
         let head = match heads.get(&target) {
@@ -120,7 +128,7 @@ pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result
         };
         let Some(head) = head else {
             let hold = crate::core::change::Hold::NoTarget { target: target.clone() };
-            told.push(Told { task: task.id, fate: Fate::Refused(target, Refusal::Held(hold)) });
+            all.push(told(&state, task.id, Fate::Refused(target, Refusal::Held(hold))));
             continue;
         };
         let wanted = Wanted { head, base, tip, strategy, message: "pleach: dry run", replay: task.undone };
@@ -132,9 +140,9 @@ pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result
             merge::Plan::Already => Fate::Nothing,
             merge::Plan::Refused(refusal) => Fate::Refused(target, refusal),
         };
-        told.push(Told { task: task.id, fate });
+        all.push(told(&state, task.id, fate));
     }
-    Ok(told)
+    Ok(all)
 }
 
 /// Take a fold back: of this task, or the last one (into this branch).
@@ -171,7 +179,7 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         },
         _ => Fate::Undone { target },
     };
-    Ok(Told { task: id, fate })
+    Ok(told(&state, id, fate))
 }
 
 /// Why the landing of a task was refused, of what was written down after an event.

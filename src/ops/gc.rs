@@ -88,7 +88,7 @@ fn candidates<'a>(layout: &'a Layout, state: &'a State) -> impl Iterator<Item = 
 
 /// What an attempt is, once nobody can want it any more, and since when.
 fn settled(state: &State, task: &Task, attempt: &Attempt) -> Option<(String, Timestamp)> {
-    let awaited = state.tasks().any(|other| other.has_work_ahead() && other.spec.needs.contains(&task.id));
+    let awaited = state.open().any(|other| other.has_work_ahead() && other.spec.needs.contains(&task.id));
     if awaited {
         return None;
     }

@@ -3,7 +3,8 @@
 use super::{Error, ErrorKind};
 use crate::config;
 use crate::process::socket;
-use crate::shim::watch::{LARGEST_MESSAGE, Message};
+use crate::shim::watch::LARGEST_MESSAGE;
+pub use crate::shim::watch::Message;
 
 /// Tell the outside something.
 ///

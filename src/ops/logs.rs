@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Error, ErrorKind, Session, find};
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::state::TaskState;
-use crate::store::log::Reader;
+pub use crate::store::log::{Piece, Reader};
 
 /// A log to read.
 #[derive(Debug)]

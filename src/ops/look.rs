@@ -42,7 +42,7 @@ pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Er
 
 /// What running attempts say of themselves.
 pub fn live(layout: &Layout, state: &State) -> BTreeMap<AttemptId, Live> {
-    let running = state.tasks().filter(|task| matches!(task.state, TaskState::Running { .. }));
+    let running = state.open().filter(|task| matches!(task.state, TaskState::Running { .. }));
     running.filter_map(Task::last_attempt).map(|attempt| (attempt, live_attempt(layout, attempt))).collect()
 }
 

@@ -6,6 +6,7 @@
 pub mod approve;
 pub mod client;
 pub mod control;
+pub mod demo;
 pub mod diff;
 pub mod doctor;
 pub mod events;

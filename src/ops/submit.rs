@@ -8,6 +8,7 @@ use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::task::{CommandLine, FoldPolicy, Priority, Strategy, TaskSpec};
 use crate::core::word::Word;
+use crate::process::tool::own_directory;
 use crate::store::environment;
 
 /// What somebody wants done. What is `None` comes from the configuration.
@@ -84,7 +85,8 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
     let target = target(session, &wish)?;
     let needs = find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect();
     let layout = session.make_layout()?.clone();
-    let inherited = config::env::inherited(&session.config.env_pass.value);
+    let mut inherited = config::env::inherited(&session.config.env_pass.value);
+    find_us(&mut inherited);
     let config = &session.config;
     let checkout = session.found.checkout.as_ref();
     let spec = TaskSpec {
@@ -115,6 +117,22 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         Response::Submitted(task) => Ok(task),
         other => Err(Error::plain(ErrorKind::Error, format!("the coordinator answered {other:?}"))),
     }
+}
+
+/// A task that reports its progress calls `pleach`, also where the caller has it not on their path. Last on it, so that
+/// nothing that the task means is hidden.
+fn find_us(environment: &mut BTreeMap<String, Word>) {
+    let Some(dir) = own_directory() else { return };
+    let mut path = environment.get("PATH").map(|path| path.as_bytes().to_vec()).unwrap_or_default();
+    let dir = dir.as_os_str().as_encoded_bytes();
+    if dir.contains(&b':') || path.split(|byte| *byte == b':').any(|known| known == dir) {
+        return;
+    }
+    if !path.is_empty() {
+        path.push(b':');
+    }
+    path.extend(dir);
+    environment.insert("PATH".to_owned(), Word::from(path));
 }
 
 fn base(session: &Session, revision: Option<&str>) -> Result<CommitId, Error> {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Error, ErrorKind, Session, control};
-use crate::coordinator::protocol::{Request, Until};
+use crate::coordinator::protocol::Request;
+pub use crate::coordinator::protocol::Until;
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::state::{Task, TaskState};
 
@@ -24,7 +25,7 @@ pub struct Patience {
 pub fn wait(session: &mut Session, tasks: &[TaskHandle], patience: Patience) -> Result<Vec<TaskId>, Error> {
     let state = session.state()?;
     let ids = if tasks.is_empty() {
-        state.tasks().filter(|task| is_under_way(task)).map(|task| task.id).collect()
+        state.open().filter(|task| is_under_way(task)).map(|task| task.id).collect()
     } else {
         control::ids(&state, tasks)?
     };

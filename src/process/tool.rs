@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::core::word::one_line;
@@ -150,10 +150,10 @@ impl Tool {
         words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
     }
 
-    /// Run it to its end, whatever its exit code.
+    /// Run it to its end, whatever its exit code. Whatever a program that was killed had said by then is no answer.
     ///
     /// # Errors
-    /// Where it cannot be started.
+    /// Where it cannot be started, or a signal ended it.
     pub fn output(mut self) -> Result<Output, ToolError> {
         let shown = self.shown();
         let start = |source| ToolError::Start { shown: shown.clone(), source };
@@ -171,11 +171,11 @@ impl Tool {
         if let Some(feeder) = feeder {
             let _ = feeder.join();
         }
-        Ok(Output {
-            code: finished.status.code(),
-            stdout: finished.stdout,
-            stderr: String::from_utf8_lossy(&finished.stderr).into_owned(),
-        })
+        let stderr = String::from_utf8_lossy(&finished.stderr).into_owned();
+        match finished.status.code() {
+            Some(code) => Ok(Output { code: Some(code), stdout: finished.stdout, stderr }),
+            None => Err(ToolError::Failed { shown, how: how(None), stderr }),
+        }
     }
 
     /// Run it to its end; its standard output is the answer.
@@ -304,4 +304,11 @@ pub fn fields(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 pub fn own_program() -> io::Result<OsString> {
     let link = Path::new("/proc/self/exe");
     if link.exists() { Ok(link.into()) } else { Ok(std::env::current_exe()?.into_os_string()) }
+}
+
+/// The directory of this very program; `None` where it cannot be told, or the program is not called `pleach`.
+pub fn own_directory() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?;
+    program.file_name().filter(|name| *name == "pleach")?;
+    program.parent().map(Path::to_owned)
 }

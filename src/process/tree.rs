@@ -1,11 +1,12 @@
 //! The tree of processes below us: finding it, signalling it, and knowing that it is empty.
 //!
 //! As a child subreaper we inherit whatever a task leaves behind, however often it forks or changes its session. So
-//! "no child left" (`ECHILD`) is proof that the tree is empty; a list from `/proc` never is (`research`: supervision).
+//! "no child left" (`ECHILD`) is proof that the tree is empty; a list from `/proc` never is.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
@@ -79,7 +80,7 @@ fn children(pid: u32) -> Vec<u32> {
 
 /// Kill what a dead supervisor left behind: processes that carry `mark` (`NAME=value`) in their environment, or whose
 /// working directory is below `dir`. Returns how many were met. It looks again until a look finds none.
-pub fn kill_marked(mark: &str, dir: &Path) -> usize {
+pub fn kill_marked(mark: &[u8], dir: &Path) -> usize {
     const ROUNDS: usize = 100;
     let mut killed = BTreeSet::new();
     for _ in 0..ROUNDS {
@@ -94,12 +95,12 @@ pub fn kill_marked(mark: &str, dir: &Path) -> usize {
             killed.insert(pid);
         }
         // The kernel needs a moment to take them away.
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     }
     killed.len()
 }
 
-fn marked(mark: &str, dir: &Path) -> Vec<u32> {
+fn marked(mark: &[u8], dir: &Path) -> Vec<u32> {
     let own = std::process::id();
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -110,7 +111,7 @@ fn marked(mark: &str, dir: &Path) -> Vec<u32> {
             .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with(['Z', 'X']));
         runs && (fs::read_link(home.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
             || fs::read(home.join("environ"))
-                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())))
+                .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark)))
     };
     pids.filter(|pid| *pid != own).filter(is_marked).collect()
 }
@@ -120,4 +121,26 @@ pub fn is_open(path: &Path) -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return false };
     let descriptors = entries.flatten().filter_map(|entry| fs::read_dir(entry.path().join("fd")).ok());
     descriptors.flatten().flatten().any(|fd| fs::read_link(fd.path()).is_ok_and(|open| open == path))
+}
+
+/// When each living process was started whose name begins with `name` and which works below one of these directories.
+/// `None` where processes cannot be listed.
+pub fn find(name: &str, dirs: &[PathBuf]) -> Option<Vec<SystemTime>> {
+    let booted = fs::read_to_string("/proc/stat").ok()?;
+    let booted: u64 = booted.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let mut found = Vec::new();
+    for home in fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path()) {
+        let is_named = fs::read_to_string(home.join("comm")).is_ok_and(|comm| comm.starts_with(name));
+        if !is_named || !fs::read_link(home.join("cwd")).is_ok_and(|cwd| dirs.iter().any(|dir| cwd.starts_with(dir))) {
+            continue;
+        }
+        // The name may hold anything; what follows its last bracket are numbers. The start is the 22nd of all.
+        let stat = fs::read_to_string(home.join("stat")).unwrap_or_default();
+        let numbers = stat.rsplit(')').next().unwrap_or_default();
+        if let Some(started) = numbers.split_whitespace().nth(19).and_then(|number| number.parse::<u64>().ok()) {
+            found.push(SystemTime::UNIX_EPOCH + Duration::from_secs(booted + started / ticks));
+        }
+    }
+    Some(found)
 }

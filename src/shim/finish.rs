@@ -1,5 +1,7 @@
 //! The end of an attempt: left-overs become a commit, the result a pack, and how it ended a record.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
 use crate::git::worktree::Place;
@@ -7,7 +9,7 @@ use crate::git::{GitError, Repository, pack, snapshot};
 use crate::process::{clock, crash, tree, usage};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Exit, Spec};
-use crate::store::{Durable, StoreError};
+use crate::store::{Durable, StoreError, log};
 
 use super::watch::{Closed, Watch};
 
@@ -15,12 +17,21 @@ use super::watch::{Closed, Watch};
 const SUMMARY_LIMIT: usize = 4096;
 
 /// The task has ended, and its tree is empty.
-pub(super) fn finish(dir: &AttemptDir, spec: &Spec, outcome: Outcome, watch: Watch) -> Result<(), StoreError> {
+pub(super) fn finish(
+    dir: &AttemptDir,
+    spec: &Spec,
+    outcome: Outcome,
+    leaked: u64,
+    watch: Watch,
+) -> Result<(), StoreError> {
     let ended = clock::now();
     let usage = usage::of_children();
     let said = watch.close();
-    let exit = Exit { outcome, ended, ..record_of(said) };
+    let exit = Exit { outcome, ended, leaked, ..record_of(said) };
     let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, ..exit };
+    // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
+    record::save(&dir.ended(), &exit, Durable::No)?;
+    crash::point("shim.task_ended");
     conclude(dir, spec, exit)
 }
 
@@ -29,9 +40,16 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     if dir.exit().exists() {
         return Ok(());
     }
-    let killed = tree::kill_marked(&format!("PLEACH_ATTEMPT={}", spec.attempt), spec.worktree.as_path());
+    // The number of an attempt is no mark: other repositories have attempts of that number. Its socket is its own.
+    let mark = [b"PLEACH_SOCKET=", dir.inbox().as_os_str().as_bytes()].concat();
+    let killed = tree::kill_marked(&mark, spec.worktree.as_path());
+    // A record that was torn by a power cut is none.
+    if let Some(exit) = record::load::<Exit>(&dir.ended()).ok().flatten() {
+        return conclude(dir, spec, exit);
+    }
     let progress: record::Progress = record::load(&dir.progress()).ok().flatten().unwrap_or_default();
-    let said = Closed { summary: progress.summary, ..Closed::default() };
+    let (log_bytes, log_dropped) = log::counts(&dir.log()).unwrap_or_default();
+    let said = Closed { summary: progress.summary, log_bytes, log_dropped, ..Closed::default() };
     let cause = "its supervisor was killed".to_owned();
     let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, ..record_of(said) };
     conclude(dir, spec, exit)

@@ -115,12 +115,12 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     close_stdout();
     crash::point("shim.started");
     let memory = memory_kills();
-    let outcome = match setup(spec, &signals, &mut watch) {
+    let mut leaked = 0;
+    let outcome = match setup(spec, &signals, &mut watch, &mut leaked) {
         Err(outcome) => outcome,
-        Ok(()) => task(spec, &signals, &mut watch, memory),
+        Ok(()) => task(spec, &signals, &mut watch, &mut leaked, memory),
     };
-    crash::point("shim.task_ended");
-    finish::finish(dir, spec, outcome, watch)
+    finish::finish(dir, spec, outcome, leaked, watch)
 }
 
 /// Whoever waits for our first words must not wait for our end.
@@ -130,7 +130,7 @@ fn close_stdout() {
     }
 }
 
-fn setup(spec: &Spec, signals: &Signals, watch: &mut Watch) -> Result<(), Outcome> {
+fn setup(spec: &Spec, signals: &Signals, watch: &mut Watch, leaked: &mut u64) -> Result<(), Outcome> {
     let Some(setup) = &spec.setup else { return Ok(()) };
     let failed = |why: String| Outcome::CouldNotStart { reason: format!("the setup hook {why}") };
     let line = CommandLine::Shell(setup.command.as_str().into());
@@ -138,6 +138,7 @@ fn setup(spec: &Spec, signals: &Signals, watch: &mut Watch) -> Result<(), Outcom
     let patience =
         Patience { timeout: Some(Duration::from_secs(setup.timeout)), grace: Duration::from_secs(spec.grace) };
     let end = supervise::run(command, patience, signals, watch).map_err(|error| failed(error.to_string()))?;
+    *leaked += end.leaked;
     match (end.stopped, end.code) {
         (Some(Stop::Cancelled), _) => Err(Outcome::Cancelled),
         (Some(Stop::TimedOut), _) => Err(failed(format!("took longer than {} s", setup.timeout))),
@@ -147,7 +148,7 @@ fn setup(spec: &Spec, signals: &Signals, watch: &mut Watch) -> Result<(), Outcom
     }
 }
 
-fn task(spec: &Spec, signals: &Signals, watch: &mut Watch, memory: u64) -> Outcome {
+fn task(spec: &Spec, signals: &Signals, watch: &mut Watch, leaked: &mut u64, memory: u64) -> Outcome {
     let dir = spec.worktree.as_path().join(spec.directory.as_path());
     let failed = |reason| Outcome::CouldNotStart { reason };
     if !dir.is_dir() {
@@ -157,7 +158,10 @@ fn task(spec: &Spec, signals: &Signals, watch: &mut Watch, memory: u64) -> Outco
     let patience = Patience { timeout: spec.timeout.map(Duration::from_secs), grace: Duration::from_secs(spec.grace) };
     crash::point("shim.spawned_task");
     match supervise::run(command, patience, signals, watch) {
-        Ok(end) => outcome(end, memory),
+        Ok(end) => {
+            *leaked += end.leaked;
+            outcome(end, memory)
+        }
         Err(error) => failed(format!("{}: {error}", spec.command.shown())),
     }
 }

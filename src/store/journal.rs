@@ -18,8 +18,6 @@ use crate::core::event::Record;
 use crate::core::state::State;
 use crate::process::crash;
 
-/// The version of the format. A newer one is refused, an older one is read.
-const VERSION: u32 = 1;
 /// A journal smaller than this is never compacted.
 const SMALL: u64 = 256 << 10;
 
@@ -31,12 +29,6 @@ pub struct Line {
     /// What happened, and when.
     #[serde(flatten)]
     pub record: Record,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Snapshot<S> {
-    version: u32,
-    state: S,
 }
 
 /// The journal, open for its one writer.
@@ -97,6 +89,8 @@ impl Journal {
         if length > replayed.sound {
             file.set_len(replayed.sound).map_err(StoreError::file("cut off the torn end of", &path))?;
         }
+        // Somebody may have died between writing and syncing: what we act on must survive, too.
+        file.sync_data().map_err(StoreError::file("write", &path))?;
         let journal = Self {
             layout: layout.clone(),
             file,
@@ -140,8 +134,8 @@ impl Journal {
     /// # Errors
     /// Where the disk refuses; the old snapshot and journal are then still good.
     pub fn compact(&mut self, state: &State) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(&Snapshot { version: VERSION, state }).expect("a state is JSON");
-        replace(&self.layout.snapshot(), &bytes)?;
+        let text = state.write();
+        replace(&self.layout.snapshot(), text.as_bytes())?;
         crash::point("snapshot.written");
         let path = self.layout.journal();
         let archive = self.layout.home.join(format!("journal.{}.jsonl", self.next - 1));
@@ -149,7 +143,7 @@ impl Journal {
         self.file =
             OpenOptions::new().create(true).append(true).open(&path).map_err(StoreError::file("open", &path))?;
         self.length = 0;
-        self.snapshot_length = bytes.len() as u64;
+        self.snapshot_length = text.len() as u64;
         Ok(())
     }
 }
@@ -182,13 +176,11 @@ fn replay(layout: &Layout) -> Result<Replayed, StoreError> {
 
 fn load_snapshot(path: &Path) -> Result<(State, u64), StoreError> {
     let Some(bytes) = read(path)? else { return Ok((State::default(), 0)) };
+    let length = bytes.len() as u64;
     let damaged = |line, why| StoreError::Damaged { path: path.to_owned(), line, why };
-    let snapshot: Snapshot<State> =
-        serde_json::from_slice(&bytes).map_err(|error| damaged(error.line(), error.to_string()))?;
-    if snapshot.version > VERSION {
-        return Err(damaged(1, format!("format {} was written by a newer pleach", snapshot.version)));
-    }
-    Ok((snapshot.state, bytes.len() as u64))
+    let text = String::from_utf8(bytes).map_err(|error| damaged(1, error.to_string()))?;
+    let state = State::read(text).map_err(|(line, why)| damaged(line, why))?;
+    Ok((state, length))
 }
 
 struct Parsed {

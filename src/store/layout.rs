@@ -5,10 +5,10 @@
 //!
 //! ```text
 //! <common git dir>/pleach/
-//!     journal.jsonl  snapshot.json  lock  socket  fold.lock  worktree.lock  place.json
+//!     journal.jsonl  snapshot.jsonl  lock  socket  fold.lock  worktree.lock  place.json
 //! <state dir>/<repository>-<hash>/
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
-//!     attempts/7.1/                spec.json lock run.json exit.json progress.json result.pack
+//!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!     environments/<hash>.json     trash/     coordinator.log
 //! ```
@@ -115,7 +115,7 @@ impl Layout {
 
     /// The compacted past of the journal.
     pub fn snapshot(&self) -> PathBuf {
-        self.home.join("snapshot.json")
+        self.home.join("snapshot.jsonl")
     }
 
     /// Whoever holds this lock is the coordinator.
@@ -183,6 +183,11 @@ impl AttemptDir {
     /// Who the shim is: written once, by the shim, before its task.
     pub fn run(&self) -> PathBuf {
         self.0.join("run.json")
+    }
+
+    /// How its task ended, before its files are saved: of no more use once [`AttemptDir::exit`] is there.
+    pub fn ended(&self) -> PathBuf {
+        self.0.join("ended.json")
     }
 
     /// How it ended: written once, by the shim.

@@ -149,7 +149,7 @@ impl Reader {
     ///
     /// # Errors
     /// Where the log cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Piece>> {
+    pub fn read(&mut self) -> io::Result<Option<Piece>> {
         const AT_ONCE: u64 = 1 << 20;
         let list = chunks(&self.dir)?;
         let holding = list.iter().rev().find(|(start, _)| *start <= self.offset);
@@ -197,6 +197,19 @@ pub fn last_line(dir: &Path, limit: usize) -> io::Result<Option<String>> {
     Ok(line.map(|line| line.chars().take(limit).collect()))
 }
 
+/// Bytes written, and bytes of these that are not kept, as the chunks tell.
+///
+/// # Errors
+/// Where the log cannot be read.
+pub fn counts(dir: &Path) -> io::Result<(u64, u64)> {
+    let (mut written, mut dropped) = (0, 0);
+    for (start, path) in chunks(dir)? {
+        dropped += start.saturating_sub(written);
+        written = start + fs::metadata(path)?.len();
+    }
+    Ok((written, dropped))
+}
+
 fn end(dir: &Path) -> io::Result<u64> {
     match chunks(dir)?.pop() {
         Some((start, path)) => Ok(start + fs::metadata(path)?.len()),
@@ -222,7 +235,7 @@ mod tests {
 
     fn read_all(reader: &mut Reader) -> (Vec<u8>, u64) {
         let (mut bytes, mut dropped) = (Vec::new(), 0);
-        while let Some(piece) = reader.next().unwrap() {
+        while let Some(piece) = reader.read().unwrap() {
             match piece {
                 Piece::Bytes(more) => bytes.extend(more),
                 Piece::Dropped(count) => dropped += count,
@@ -240,6 +253,7 @@ mod tests {
         let whole = lines.concat().into_bytes();
         let (bytes, dropped) = read_all(&mut Reader::new(dir.path()));
         assert_eq!(writer.counts(), (whole.len() as u64, dropped));
+        assert_eq!(counts(dir.path()).unwrap(), writer.counts());
         assert_eq!(bytes.len() as u64 + dropped, whole.len() as u64);
         assert!(bytes.len() <= 800 && whole.starts_with(&bytes[..400]) && whole.ends_with(&bytes[400..]));
         assert_eq!(last_line(dir.path(), 100).unwrap().as_deref(), Some("line 0499"));
@@ -252,10 +266,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = Writer::create(dir.path(), 1000).unwrap();
         let mut reader = Reader::at_tail(dir.path(), 0).unwrap();
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.read().unwrap(), None);
         writer.write(b"one").unwrap();
-        assert_eq!(reader.next().unwrap(), Some(Piece::Bytes(b"one".to_vec())));
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.read().unwrap(), Some(Piece::Bytes(b"one".to_vec())));
+        assert_eq!(reader.read().unwrap(), None);
     }
 
     #[test]

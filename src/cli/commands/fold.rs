@@ -104,7 +104,7 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
         Fate::Refused(target, Refusal::Conflict(conflict)) => {
             let words = format!("conflict with {target}");
             writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Bad, words))?;
-            say_conflict(out, task, conflict, target)
+            say_conflict(out, told, conflict, target)
         }
         Fate::Refused(target, Refusal::Held(hold)) => {
             writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Look, "held"))?;
@@ -114,13 +114,17 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
     }
 }
 
-fn say_conflict(out: &mut dyn Write, task: TaskId, conflict: &Conflict, target: &BranchName) -> io::Result<()> {
+fn say_conflict(out: &mut dyn Write, told: &Told, conflict: &Conflict, target: &BranchName) -> io::Result<()> {
+    let task = told.task;
     for path in &conflict.paths {
         let side = |commit: Option<CommitId>| commit.map_or("-".to_owned(), |commit| format!("{commit:.8}"));
         writeln!(out, "  {}  {target} {}  task {}", path.path.shown(), side(path.ours), side(path.theirs))?;
     }
-    writeln!(out, "  see it with `pleach diff {task}`; run it again on the new {target} with a new `pleach add`,")?;
-    writeln!(out, "  or merge its branch by hand: `pleach status {task}` names it")
+    writeln!(out, "  see it with `pleach diff {task}`; run it again on the new {target} with a new `pleach add`")?;
+    match &told.branch {
+        Some(branch) => writeln!(out, "  or merge its branch by hand: `git merge {branch}`"),
+        None => Ok(()),
+    }
 }
 
 fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> String {

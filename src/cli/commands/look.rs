@@ -13,10 +13,8 @@ use crate::config;
 use crate::core::id::TaskHandle;
 use crate::core::report::Show;
 use crate::core::word::{Word, shown};
-use crate::git::diff as git_diff;
-use crate::ops::events::Events;
+use crate::ops::events::{Events, Line};
 use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look};
-use crate::store::journal::Line;
 
 /// How often a growing log is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -176,7 +174,7 @@ fn in_tree(session: &Session, path: &std::path::Path) -> Word {
     plain.into()
 }
 
-fn drawable(file: git_diff::FileDiff) -> FileDiff {
+fn drawable(file: diff_op::FileDiff) -> FileDiff {
     let side = |path: Option<Word>, mode: Option<u32>, bytes: Option<Vec<u8>>| {
         path.zip(mode).map(|(path, mode)| Side { path, mode, bytes: bytes.unwrap_or_default() })
     };

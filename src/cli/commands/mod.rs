@@ -20,9 +20,9 @@ use crate::core::word::shown;
 use crate::ops::{Error, ErrorKind, Session};
 
 /// What every verb needs to know beside its own arguments.
-struct Context {
-    directory: PathBuf,
-    color: Color,
+pub(super) struct Context {
+    pub(super) directory: PathBuf,
+    pub(super) color: Color,
 }
 
 /// Do what was asked.
@@ -42,7 +42,8 @@ pub(super) fn dispatch(cli: Cli) -> ExitCode {
     }
 }
 
-fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
+/// Do what one verb asks; answers the exit code.
+pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
     match verb {
         Verb::Add(task) => run::add(context, task),
         Verb::Run(run) => run::run(context, run),
@@ -64,7 +65,7 @@ fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Undo(args) => fold::undo(context, &args),
         Verb::Gc(args) => house::gc(context, &args),
         Verb::Doctor(args) => house::doctor(context, &args),
-        Verb::Demo(args) => super::demo::demo(context.color, args.dir),
+        Verb::Demo(args) => super::demo::demo(context, args.dir),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
         Verb::Man(args) => house::man(args.dir.as_deref()),
@@ -95,11 +96,11 @@ fn wants_json(verb: &Verb) -> bool {
 }
 
 impl Context {
-    fn session(&self) -> Result<Session, Error> {
+    pub(super) fn session(&self) -> Result<Session, Error> {
         Session::open(&self.directory)
     }
 
-    fn style(&self) -> Style {
+    pub(super) fn style(&self) -> Style {
         Style::of_stdout(self.color)
     }
 }

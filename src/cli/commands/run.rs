@@ -13,17 +13,14 @@ use crate::cli::args::{ProgressArgs, RunArgs, SummaryArgs, TaskArgs, Variable};
 use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
 use crate::config;
-use crate::coordinator::protocol::Until;
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::report::{Standing, TaskReport};
 use crate::core::task::CommandLine;
 use crate::core::word::{Word, shown};
-use crate::ops::inside;
-use crate::ops::logs::{self, Log};
+use crate::ops::inside::{self, Message};
+use crate::ops::logs::{self, Log, Piece};
 use crate::ops::submit::{self, Wish};
 use crate::ops::{Error, ErrorKind, Session, approve, control, look, wait};
-use crate::shim::watch::Message;
-use crate::store::log::Piece;
 
 /// How often a growing log is looked at.
 const LOOK: Duration = Duration::from_millis(30);
@@ -175,7 +172,7 @@ fn follow(
     let mut waiting = context.session()?;
     std::thread::spawn(move || {
         let patience = wait::Patience { any: false, timeout: None };
-        let _ = told.send(wait::until(&mut waiting, &[id], Until::Landed, patience));
+        let _ = told.send(wait::until(&mut waiting, &[id], wait::Until::Landed, patience));
     });
     let mut log: Option<Log> = None;
     let mut first_press: Option<Instant> = None;
@@ -231,7 +228,7 @@ pub(super) fn copy(log: &mut Log) -> Result<(), Error> {
         io::ErrorKind::BrokenPipe => Error::plain(ErrorKind::Interrupted, "nobody reads any more"),
         _ => Error::plain(ErrorKind::Error, format!("cannot copy the output: {error}")),
     };
-    while let Some(piece) = log.reader.next().map_err(cannot)? {
+    while let Some(piece) = log.reader.read().map_err(cannot)? {
         match piece {
             Piece::Bytes(bytes) => out.write_all(&bytes).map_err(cannot)?,
             Piece::Dropped(count) => writeln!(out, "\n[… {count} bytes were not kept …]").map_err(cannot)?,

@@ -76,7 +76,7 @@ pub(super) fn pause(context: &Context, args: Answer, paused: bool) -> Result<u8,
     let mut session = context.session()?;
     control::pause(&mut session, paused)?;
     let state = session.state()?;
-    let running = state.tasks().filter(|task| task.has_work_ahead() && !task.attempts.is_empty()).count() as u64;
+    let running = state.open().filter(|task| task.has_work_ahead() && !task.attempts.is_empty()).count() as u64;
     if args.json {
         return answer(|out| print_json(out, &json!({ "paused": state.is_paused() })));
     }

@@ -123,8 +123,8 @@ fn a_conflict_a_hold_a_block_and_a_running_task() {
                   src/a b.rs  there dddddddd  here cccccccc
 
                 next
-                  pleach diff 6    see its change
-                  pleach retry 6   run it again on the target as it is now
+                  pleach diff 6        see its change
+                  git merge pleach/x   merge it by hand
             "#]],
         ),
         (

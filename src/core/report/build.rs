@@ -29,14 +29,16 @@ const RECENT: usize = 10;
 /// The board. `live` is what is seen of running attempts.
 pub fn board(state: &State, live: &BTreeMap<AttemptId, Live>, now: Timestamp, show: Show) -> Board {
     let queue = Queue::of(state, now);
-    let recent = recently_settled(state, show);
-    let is_shown = |task: &&Task| show == Show::All || !task.is_settled() || recent.contains(&task.id);
-    let tasks: Vec<Row> = state.tasks().filter(is_shown).map(|task| queue.row(task, live, now)).collect();
+    let shown: Vec<&Task> = match show {
+        Show::All => state.tasks().collect(),
+        Show::Open => open_and_recent(state),
+    };
+    let tasks: Vec<Row> = shown.into_iter().map(|task| queue.row(task, live, now)).collect();
     let count = |wanted: fn(Standing) -> bool| tasks.iter().filter(|row| wanted(row.state)).count();
     Board {
         schema: SCHEMA,
         at: now,
-        hidden: state.tasks().count() - tasks.len(),
+        hidden: state.count() - tasks.len(),
         running: count(|state| matches!(state, Standing::Running | Standing::Cancelling)),
         waiting: count(|state| matches!(state, Standing::Waiting | Standing::Blocked)),
         attention: count(Standing::wants_attention),
@@ -80,7 +82,7 @@ pub fn task(
         attempts: attempts.collect(),
         result: task.result_attempt().filter(|a| task.change(a.number).is_some()).map(|attempt| attempt.number),
         need_states: task.spec.needs.iter().map(need).collect(),
-        needed_by: state.tasks().filter(|other| other.spec.needs.contains(&task.id)).map(|other| other.id).collect(),
+        needed_by: state.open().filter(|other| other.spec.needs.contains(&task.id)).map(|other| other.id).collect(),
         file_list: known.files,
         commit_list: known.commits,
         refusal: refusal(task).cloned(),
@@ -91,18 +93,14 @@ pub fn task(
     }
 }
 
-fn recently_settled(state: &State, show: Show) -> BTreeSet<TaskId> {
-    if show == Show::All {
-        return BTreeSet::new();
-    }
-    let mut settled: Vec<_> =
-        state.tasks().filter(|task| task.is_settled()).map(|task| (task.updated, task.id)).collect();
-    if settled.len() > RECENT {
-        let oldest_shown = settled.len() - RECENT;
-        settled.select_nth_unstable(oldest_shown);
-        settled.drain(..oldest_shown);
-    }
-    settled.into_iter().map(|(_, id)| id).collect()
+/// What is not settled, and the last of what is, by id.
+fn open_and_recent(state: &State) -> Vec<&Task> {
+    let (mut settled, mut shown): (Vec<&Task>, Vec<&Task>) = state.open().partition(|task| task.is_settled());
+    settled.extend(state.last_settled(RECENT));
+    settled.sort_by_key(|task| std::cmp::Reverse((task.updated, task.id)));
+    shown.extend(settled.into_iter().take(RECENT));
+    shown.sort_by_key(|task| task.id);
+    shown
 }
 
 /// Where a task stands, in one word.
@@ -139,7 +137,7 @@ struct Queue<'a> {
 impl<'a> Queue<'a> {
     fn of(state: &'a State, now: Timestamp) -> Self {
         let mut lines: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
-        for task in state.tasks() {
+        for task in state.open() {
             if let TaskState::Queued { request, place, .. } | TaskState::Landing { request, place, .. } = &task.state {
                 lines.entry(&request.target).or_default().insert(*place);
             }
@@ -328,10 +326,11 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
             hints
         }
         Standing::Ready => ready_hints(task),
-        Standing::Conflict => vec![
-            hint("see its change", format!("pleach diff {id}")),
-            hint("run it again on the target as it is now", format!("pleach retry {id}")),
-        ],
+        // Not `retry`: another attempt starts where this one did, and would conflict again.
+        Standing::Conflict => {
+            let by_hand = row.branch.iter().map(|branch| hint("merge it by hand", format!("git merge {branch}")));
+            [hint("see its change", format!("pleach diff {id}"))].into_iter().chain(by_hand).collect()
+        }
         Standing::Held => held_hints(task),
         Standing::Folded => vec![hint("take it back", format!("pleach undo {id}"))],
         Standing::Discarded if changed => vec![hint("get it back", format!("pleach restore {id}"))],

@@ -5,6 +5,7 @@
 mod crash;
 mod landing;
 mod planning;
+mod processes;
 mod showing;
 
 use std::collections::BTreeMap;

@@ -1,7 +1,9 @@
 //! Worktrees, private git directories, snapshots and packs, with real repositories.
 
+mod cost;
 mod inside;
 mod odd;
 mod pack;
+mod refs;
 mod register;
 mod snapshot;

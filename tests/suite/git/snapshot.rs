@@ -330,3 +330,51 @@ fn settings_of_the_task_do_not_reach_the_outside() {
     assert_eq!(shows(&world, snapshot.tip, "src/a"), "edited\n");
     assert!(!Path::new(&world.top).join(".gitattributes").exists());
 }
+
+#[test]
+fn an_index_of_any_format_and_an_identity_of_any_kind() {
+    let formats: [&[&str]; 6] = [
+        &["update-index", "--index-version", "4"],
+        &["update-index", "--split-index"],
+        &["update-index", "--untracked-cache"],
+        &["sparse-checkout", "set", "--cone", "--sparse-index", "src"],
+        &["add", "--intent-to-add", "meant"],
+        &["update-index", "--skip-worktree", "readme"],
+    ];
+    for format in formats {
+        let world = World::new(&[]);
+        world.write("docs/deep/file", "d\n");
+        world.run(&["add", "-A"]);
+        world.run(&["commit", "-qm", "docs"]);
+        let place = world.launch("1.1");
+        put(&place.worktree.join("meant"), "m\n");
+        git(&place.worktree, format);
+        put(&place.worktree.join("src/a"), "edited\n");
+        let snapshot = take(&world, &place);
+        assert_eq!(
+            world.run(&["diff", "--name-only", "main", &snapshot.tip.to_string()]),
+            "meant\nsrc/a\n",
+            "{format:?}"
+        );
+        assert_eq!(git(&place.worktree, &["status", "--porcelain"]), "", "{format:?}");
+        assert_eq!(git(&place.worktree, &["rev-parse", "pleach/1.1"]).trim(), snapshot.tip.to_string());
+        let log = git(&place.worktree, &["reflog", "--format=%gs", "-1"]);
+        assert_eq!(log.trim(), "pleach: left-overs");
+    }
+    for (key, value, expected) in [
+        ("user.name", " Dr. <X>,\n", "Dr. X author@example.com A U Thor author@example.com"),
+        ("author.name", "Other", "Other author@example.com A U Thor author@example.com"),
+        ("committer.email", "c@example.com", "A U Thor author@example.com A U Thor c@example.com"),
+        ("user.name", "", "pleach pleach@localhost pleach pleach@localhost"),
+    ] {
+        let world = World::new(&[]);
+        let place = world.launch("1.1");
+        git(&place.worktree, &["config", key, value]);
+        put(&place.worktree.join("src/a"), "edited\n");
+        let tip = snapshot::take(&world.repo(), &place, world.head(), "left").unwrap().tip.to_string();
+        let who = git(&place.worktree, &["log", "-1", "--format=%an %ae %cn %ce", &tip]);
+        let expected = if value.contains('<') { expected.replace("A U Thor", "Dr. X") } else { expected.to_owned() };
+        assert_eq!(who.trim(), expected, "{key} = {value:?}");
+        assert_eq!(git(&place.worktree, &["cat-file", "commit", &tip]).lines().last(), Some("left"));
+    }
+}

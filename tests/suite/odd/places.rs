@@ -26,7 +26,9 @@ fn no_home_is_told_and_a_place_for_the_state_is_enough() {
     let scene = Scene::new();
     let without = |args: &[&str], names: &[&str]| {
         let mut command = scene.command(args);
-        names.iter().for_each(|name| drop(command.env_remove(name)));
+        for name in names {
+            command.env_remove(name);
+        }
         finish(command.spawn().unwrap())
     };
     let all = ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "PLEACH_STATE_DIR"];

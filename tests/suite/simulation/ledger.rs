@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan};
 use pleach::core::action::{Action, Subject};
-use pleach::core::change::{Collected, Direction, Flag, Landing};
+use pleach::core::change::{Collected, Direction, Flag, Hold, Landing, Refusal};
 use pleach::core::decide::{Decision, HELD_RETRY, decide};
 use pleach::core::event::{Event, Record};
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
@@ -42,7 +42,6 @@ pub(crate) struct Book {
     pub(crate) cancelled: Option<bool>,
     retried: u32,
     started: u32,
-    was_discarded: bool,
     /// Where in the journal its landing was asked for.
     asked: usize,
     /// Was it asked to be taken back?
@@ -97,7 +96,10 @@ impl World {
                 let task = state.task(*id).ok_or("nobody is requeued")?;
                 let refused = self.ledger.book(*id).refused.ok_or("requeued, and was never refused")?;
                 ensure!(task.spec.fold == FoldPolicy::Auto, "{id} folds by itself, and nobody said that it may");
-                ensure!(self.now >= refused + HELD_RETRY.seconds(), "{id} is tried again at once");
+                // What waited for its needs goes on as soon as they are in; all else waits for something to pass.
+                let needs = matches!(&task.state, S::Refused { refusal: Refusal::Held(Hold::Needs { .. }), .. });
+                let rested = self.now >= refused + HELD_RETRY.seconds();
+                ensure!(needs || rested, "{id} is tried again at once");
                 Ok(())
             }
             Action::Plan(task, target) | Action::Land(task, target) => self.check_turn(*task, target, action),
@@ -186,14 +188,14 @@ impl World {
     }
 
     pub(crate) fn check_removal(&self, attempt: AttemptId) -> Check {
-        let book = self.ledger.book(attempt.task);
         let task = self.state().task(attempt.task).ok_or("nobody's worktree")?;
         let ended = task.attempt(attempt.number).and_then(|a| a.ended.as_ref());
         let ended = ended.ok_or_else(|| format!("the worktree of {attempt} goes before its end is known"))?;
         let Some(place) = self.places.get(&attempt) else { return Ok(()) };
         ensure!(!place.is_running, "the worktree of {attempt} goes while its task runs");
         let only_copy = matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result);
-        ensure!(!only_copy || book.was_discarded, "the worktree of {attempt} goes, and holds the only copy");
+        let freed = task.attempt(attempt.number).is_some_and(|a| a.freed);
+        ensure!(!only_copy || freed, "the worktree of {attempt} goes, and holds the only copy");
         if !place.is_refused && place.wrote != 0 && !task.attempt(attempt.number).is_some_and(|a| a.freed) {
             let tip = self.repo.tip(&kept(attempt)).ok_or_else(|| format!("nothing is kept of {attempt}"))?;
             ensure!(place.wrote & !self.repo.content(tip) == 0, "{attempt} wrote what its kept result does not hold");
@@ -233,7 +235,6 @@ impl World {
         match &record.event {
             Event::CancelRequested { now, .. } => book.cancelled = Some(*now || book.cancelled == Some(true)),
             Event::Retried { .. } => (book.cancelled, book.retried) = (None, book.retried + 1),
-            Event::Discarded { .. } => book.was_discarded = true,
             Event::FoldRequested { request, .. } => {
                 (book.asked, book.undoes) = (position, request.direction == Direction::Undo);
             }

@@ -58,7 +58,8 @@ impl World {
         let id = task.attempt_id(number);
         let attempt = task.attempt(number).ok_or("no such attempt")?;
         let ended = attempt.ended.as_ref().ok_or_else(|| format!("{id} has no end"))?;
-        let may_stay = matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result);
+        let may_stay =
+            (matches!(ended.result, Collected::Refused { .. }) || leaves_out(&ended.result)) && !attempt.freed;
         let is_gone = attempt.place == Place::Gone;
         ensure!(is_gone || may_stay, "the worktree of {id} is left over");
         if attempt.freed && task.state == S::Discarded {
@@ -85,8 +86,8 @@ impl World {
         let mut replayed = State::default();
         for (i, record) in self.journal.records.iter().enumerate() {
             if i == half {
-                let snapshot = serde_json::to_string(&replayed).map_err(|e| e.to_string())?;
-                replayed = serde_json::from_str(&snapshot).map_err(|e| format!("the snapshot does not load: {e}"))?;
+                let snapshot = replayed.write();
+                replayed = State::read(snapshot).map_err(|e| format!("the snapshot does not load: {e:?}"))?;
             }
             replayed.apply(record).map_err(|e| e.to_string())?;
         }

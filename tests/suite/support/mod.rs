@@ -3,3 +3,4 @@
 pub(crate) mod cli;
 pub(crate) mod repo;
 pub(crate) mod scene;
+pub(crate) mod scratch;

@@ -1,0 +1,155 @@
+"""Terminal recording to SVG: a terminal small enough to read, and pictures of some of what it showed.
+
+usage: render.py RECORDING DIRECTORY
+"""
+
+import html
+import re
+import sys
+from pathlib import Path
+
+COLORS = {31: "#f47067", 32: "#8ddb8c", 33: "#daaa3f", 36: "#6cb6ff"}
+PLAIN, BACK, FAINT = "#c9d1d9", "#0d1117", "#7d8590"
+TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[=>]|([\r\n])|([^\x1b\r\n]+)")
+
+
+class Screen:
+    """Lines of cells; a cell is a character and its looks (colour, bold, faint, inverse)."""
+
+    def __init__(self):
+        self.lines, self.row, self.column, self.look = [[]], 0, 0, (None, False, False, False)
+        self.snapshots = []
+
+    def feed(self, text):
+        for match in TOKEN.finditer(text):
+            args, command, control, words = match.groups()
+            if words:
+                self.put(words)
+            elif control == "\n":
+                self.row += 1
+                self.column = 0
+                if self.row == len(self.lines):
+                    self.lines.append([])
+            elif control == "\r":
+                self.column = 0
+            elif command:
+                self.escape(args, command)
+
+    def put(self, words):
+        line = self.lines[self.row]
+        for char in words:
+            line.extend([(" ", (None, False, False, False))] * (self.column + 1 - len(line)))
+            line[self.column] = (char, self.look)
+            self.column += 1
+
+    def escape(self, args, command):
+        number = int(args) if args.isdigit() else 1
+        if command == "m":
+            self.paint(args)
+        elif command == "A":
+            # Whoever goes up is about to draw anew: this was a whole picture.
+            self.snapshots.append([list(line) for line in self.lines])
+            self.row = max(0, self.row - number)
+        elif command == "B":
+            self.row = min(len(self.lines) - 1, self.row + number)
+        elif command == "K":
+            self.lines[self.row] = [] if args == "2" else self.lines[self.row][: self.column]
+        elif command == "J":
+            del self.lines[self.row + 1 :]
+
+    def paint(self, args):
+        color, bold, faint, inverse = self.look
+        for code in (int(part or 0) for part in args.split(";")):
+            if code == 0:
+                color, bold, faint, inverse = None, False, False, False
+            elif code == 1:
+                bold = True
+            elif code == 2:
+                faint = True
+            elif code in (7, 27):
+                inverse = code == 7
+            elif code in COLORS:
+                color = COLORS[code]
+        self.look = (color, bold, faint, inverse)
+
+
+def text(line):
+    return "".join(char for char, _ in line).rstrip()
+
+
+def first(lines, words):
+    return next(i for i, line in enumerate(lines) if words in text(line))
+
+
+def section(lines, words, last):
+    """From the line that holds `words` to the one before that which starts with `last`."""
+    start = first(lines, words)
+    end = next(i for i in range(start + 1, len(lines)) if text(lines[i]).startswith(last))
+    return lines[start:end]
+
+
+def svg(lines, title):
+    while lines and not text(lines[-1]):
+        lines = lines[:-1]
+    wide, high = 8.4, 19
+    width = max(len(text(line)) for line in lines) * wide + 32
+    height = len(lines) * high + 32
+    out = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img">',
+        f"<title>{html.escape(title)}</title>",
+        f'<rect width="100%" height="100%" rx="8" fill="{BACK}"/>',
+        '<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace" font-size="14" xml:space="preserve">',
+    ]
+    for number, line in enumerate(lines):
+        y = 16 + number * high
+        for start, run, look in runs(line):
+            color, bold, faint, inverse = look
+            fill = color or (FAINT if faint else PLAIN)
+            x = 16 + start * wide
+            if inverse:
+                out.append(f'<rect x="{x:.1f}" y="{y}" width="{len(run) * wide:.1f}" height="{high}" fill="{fill}"/>')
+                fill = BACK
+            weight = ' font-weight="bold"' if bold else ""
+            out.append(
+                f'<text x="{x:.1f}" y="{y + 14}" fill="{fill}"{weight} textLength="{len(run) * wide:.1f}"'
+                f' lengthAdjust="spacingAndGlyphs">{html.escape(run)}</text>'
+            )
+    out.append("</g></svg>")
+    return "\n".join(out) + "\n"
+
+
+def runs(line):
+    """Neighbours that look the same; blanks at the ends are left out."""
+    start = 0
+    while start < len(line):
+        look = line[start][1]
+        end = start
+        while end < len(line) and line[end][1] == look:
+            end += 1
+        run = "".join(char for char, _ in line[start:end])
+        kept = run if look[3] else run.strip()
+        if kept:
+            yield start + (0 if look[3] else len(run) - len(run.lstrip())), kept, look
+        start = end
+
+
+def main():
+    recording, directory = sys.argv[1:]
+    screen = Screen()
+    raw = Path(recording).read_bytes().decode(errors="replace")
+    raw = raw.split("\n", 1)[1] if raw.startswith("Script started") else raw
+    screen.feed(raw)
+    states = (" running ", " waiting ", " ready ", " failed ")
+    # The moment that shows most: many different states, then many tasks at work.
+    busy = lambda lines: [sum(any(s in text(line) for line in lines) for s in states), sum(states[0] in text(line) for line in lines)]
+    board = max(screen.snapshots, key=busy)
+    pictures = {
+        "board.svg": (board[first(board, "$ pleach ls") :], "the board while tasks run, wait and have ended"),
+        "diff.svg": (section(screen.lines, "$ pleach diff slug", "4."), "two changes, with the words marked that differ"),
+        "merge.svg": (section(screen.lines, "$ pleach merge slug", "7."), "results folded, and a conflict that touched nothing"),
+    }
+    for name, (lines, title) in pictures.items():
+        Path(directory, name).write_text(svg(lines, title), encoding="utf-8")
+
+
+main()

@@ -1,0 +1,67 @@
+//! What a killed git, or a power cut, leaves on the disk.
+#![allow(clippy::disallowed_methods, reason = "tests leave what others would")]
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use crate::support::scene::{Process, Scene};
+
+/// A lock that was made long ago; it stays open for as long as the answer lives.
+fn lock(scene: &Scene, name: &str) -> (PathBuf, File) {
+    let path = scene.top.join(".git").join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = File::create(&path).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
+    (path, file)
+}
+
+#[test]
+fn locks_of_a_dead_git_are_put_aside_and_those_of_others_stay() {
+    let scene = Scene::new();
+    let names =
+        ["packed-refs.lock", "refs/pleach/base/1.1.lock", "refs/pleach/kept/1.1/tip.lock", "refs/heads/pleach/1.lock"];
+    let dead: Vec<PathBuf> = names.iter().map(|name| lock(&scene, name).0).collect();
+    let users = lock(&scene, "refs/heads/users.lock").0;
+    let (held, open) = lock(&scene, "refs/pleach/base/99.1.lock");
+    let task = scene.add(&[], "echo x > x");
+    scene.ok(&["wait"]);
+    scene.ok(&["merge", &task.to_string()]);
+    assert_eq!(scene.read("x"), "x\n");
+    assert!(!dead.iter().any(|path| path.exists()), "{dead:?}");
+    assert!(users.exists() && held.exists());
+    drop(open);
+    fs::remove_file(users).unwrap();
+    // The next coordinator looks again.
+    scene.until("the first one leaves", || !scene.processes().iter().any(Process::is_coordinator));
+    scene.add(&[], "true");
+    scene.ok(&["wait"]);
+    scene.assert_tidy();
+    assert!(!held.exists());
+}
+
+#[test]
+fn records_that_a_power_cut_tore_lose_no_file() {
+    for torn in [&["run.json"][..], &["spec.json", "run.json"], &["run.json", "ended.json", "progress.json"]] {
+        let scene = Scene::new();
+        let started = scene.path("started");
+        let task = scene.add(&[], &format!("echo written; echo x > x; touch {}; sleep 1000", started.display()));
+        scene.until_there(&started);
+        let all = scene.processes();
+        let shim = all.iter().find(|process| process.is_shim()).unwrap();
+        let dir = PathBuf::from(shim.words.last().unwrap());
+        // The power goes: nobody is left, and what was not synced is empty.
+        scene.until("all are gone", || {
+            let all = scene.processes();
+            all.iter().filter(|process| process.is_coordinator()).for_each(Process::kill);
+            all.iter().for_each(Process::kill);
+            all.is_empty()
+        });
+        torn.iter().for_each(|name| drop(File::create(dir.join(name)).unwrap()));
+        assert_eq!(scene.pleach(&["wait"]).code, Some(125), "{torn:?}\n{}", scene.story());
+        assert_eq!(scene.outcome(task), "lost", "{torn:?}");
+        assert_eq!(scene.log(task), "written\n");
+        assert_eq!(scene.git(&["show", "refs/pleach/kept/1.1/tip:x"]), "x");
+        scene.assert_tidy();
+    }
+}

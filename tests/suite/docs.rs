@@ -1,0 +1,184 @@
+//! Every command of the README and of docs/ is run here, and what they say in tables and examples compared with the code.
+#![allow(clippy::disallowed_methods, reason = "tests read files as a user would")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pleach::config::env::NAMES;
+use pleach::config::file::{Branch, File, Fold, Limits, Run, Worktree};
+use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
+use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Strategy};
+use serde_json::Value;
+
+use super::support::scratch::Scratch;
+
+#[test]
+fn each_command_of_the_readme_works() {
+    run_all("README.md");
+}
+
+#[test]
+fn each_command_of_the_other_pages_works() {
+    for page in ["docs/configuration.md", "docs/internals.md", "hooks/README.md", "CONTRIBUTING.md"] {
+        run_all(page);
+    }
+}
+
+/// All `sh` blocks of a page, in order, in one repository.
+fn run_all(page: &str) {
+    let text = read(page);
+    let scripts: Vec<&str> = blocks(&text).filter(|(kind, _)| *kind == "sh").map(|(_, code)| code).collect();
+    let scratch = Scratch::new();
+    for script in scripts {
+        let output = scratch.sh(script);
+        let told = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{page}:\n{script}\n{}\n{}", output.status, String::from_utf8_lossy(&told));
+    }
+}
+
+/// What builds, tests or installs is too much for a test; the continuous integration runs it, word for word.
+#[test]
+fn what_no_test_runs_is_run_by_ci() {
+    let ci = read(".ci/run");
+    for page in ["README.md", "CONTRIBUTING.md"] {
+        let text = read(page);
+        let lines = blocks(&text).filter(|(kind, _)| *kind == "console").flat_map(|(_, code)| code.lines());
+        for line in lines.filter_map(|line| line.strip_prefix("$ ")) {
+            assert!(ci.contains(line), "{page}: nobody runs `{line}`");
+        }
+    }
+}
+
+#[test]
+fn the_demonstration_comes_out_as_it_has_to() {
+    let scratch = Scratch::new();
+    let output = scratch.sh_in(scratch.top.parent().unwrap(), "pleach demo garden && git -C garden status --porcelain");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.ends_with(" M README.md\n"), "{text}");
+    let again = scratch.sh_in(scratch.top.parent().unwrap(), "pleach demo garden");
+    assert_eq!(again.status.code(), Some(7), "what is there already is left alone");
+}
+
+#[test]
+fn the_page_on_configuration_has_every_key_and_variable() {
+    let text = read("docs/configuration.md");
+    let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
+    // Taken apart without `..`: a key that is added must be added to the page too.
+    let File { run, groups, worktree, fold, branch, limits } =
+        File::parse(Path::new("page"), whole.as_bytes()).unwrap();
+    let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
+    let Worktree { dir, copy, setup, setup_timeout } = worktree;
+    let (Fold { policy, strategy }, Branch { prefix }, Limits { disk_floor }) = (fold, branch, limits);
+    let examples = [concurrency.is_some(), timeout.is_some(), env_pass.is_some(), !groups.is_empty(), dir.is_some()];
+    assert!(examples.iter().chain(&[copy.is_some(), setup.is_some()]).all(|said| *said));
+    // Of these the page says that they are the defaults.
+    let defaults = File {
+        run: Run {
+            grace: Some(file::Duration(DEFAULT_GRACE)),
+            retries: Some(0),
+            log_cap: Some(file::Size(DEFAULT_LOG_CAP)),
+            priority: Some(file::Spelled(Priority::default())),
+            ..Run::default()
+        },
+        worktree: Worktree { setup_timeout: Some(file::Duration(DEFAULT_SETUP_TIMEOUT)), ..Worktree::default() },
+        fold: Fold {
+            policy: Some(file::Spelled(FoldPolicy::default())),
+            strategy: Some(file::Spelled(Strategy::default())),
+        },
+        branch: Branch { prefix: Some(config::DEFAULT_BRANCH_PREFIX.to_owned()) },
+        limits: Limits { disk_floor: Some(file::Size(DEFAULT_DISK_FLOOR)) },
+        ..File::default()
+    };
+    let found = File {
+        run: Run { grace, retries, log_cap, priority, ..Run::default() },
+        worktree: Worktree { setup_timeout, ..Worktree::default() },
+        fold: Fold { policy, strategy },
+        branch: Branch { prefix },
+        limits: Limits { disk_floor },
+        ..File::default()
+    };
+    assert_eq!(found, defaults);
+    for (name, meaning) in NAMES {
+        assert!(text.contains(&format!("| `{name}` | {meaning} |")), "{name}");
+    }
+    let readme = read("README.md");
+    let (_, summary) = blocks(&readme).find(|(kind, _)| *kind == "toml").unwrap();
+    File::parse(Path::new("README.md"), summary.as_bytes()).unwrap();
+}
+
+/// The examples of docs/json.md against what the program really answers: each field that is answered is in the
+/// example, with the same kind of value. (A field that an example has may be left out where there is nothing to say.)
+#[test]
+fn the_page_on_json_shows_what_is_answered() {
+    let scratch = Scratch::new();
+    let text = read("docs/json.md");
+    let mut checked = 0;
+    for section in text.split("\n## ").skip(1) {
+        let Some((_, example)) = blocks(section).find(|(kind, _)| *kind == "json") else { continue };
+        let command = section.split('`').nth(1).unwrap();
+        let example: Value = serde_json::from_str(example).unwrap_or_else(|error| panic!("{command}: {error}"));
+        let before: Vec<&str> = blocks(section).filter(|(kind, _)| *kind == "sh").map(|(_, code)| code).collect();
+        scratch.sh(&before.join("\n"));
+        let answers = if command.contains("events") {
+            let output = scratch.sh(command);
+            let text = String::from_utf8(output.stdout).unwrap();
+            Value::Array(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+        } else {
+            scratch.json(&format!("{command} || true"))
+        };
+        let (mut known, mut found) = (BTreeSet::new(), BTreeSet::new());
+        shape(&example, "", &mut known);
+        shape(&answers, "", &mut found);
+        let unknown: Vec<_> = found.difference(&known).collect();
+        assert!(unknown.is_empty(), "{command}: docs/json.md does not have {unknown:?}; the answer: {answers:#}");
+        assert!(!found.is_empty(), "{command} answers nothing");
+        checked += 1;
+    }
+    assert!(checked >= 14, "only {checked} examples");
+}
+
+/// All paths of a value with their kinds: `.tasks[].id number`.
+fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, value)| shape(value, &format!("{path}.{name}"), found)),
+        Value::Array(items) => items.iter().for_each(|item| shape(item, &format!("{path}[]"), found)),
+        Value::String(_) => drop(found.insert(format!("{path} string"))),
+        Value::Number(_) => drop(found.insert(format!("{path} number"))),
+        Value::Bool(_) => drop(found.insert(format!("{path} bool"))),
+        Value::Null => drop(found.insert(format!("{path} null"))),
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
+    for page in pages.into_iter().chain(["docs/configuration.md", "docs/internals.md", "docs/json.md"]) {
+        let text = read(page);
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
+            let file = root().join(page).parent().unwrap().join(target.split('#').next().unwrap());
+            assert!(file.exists(), "{page} leads to {target}, which is not there");
+        }
+    }
+}
+
+/// The fenced blocks of a page: what kind, and their content.
+fn blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut parts = text.split("\n```");
+    parts.next();
+    std::iter::from_fn(move || {
+        let block = parts.next()?;
+        parts.next();
+        block.split_once('\n')
+    })
+}
+
+fn read(page: &str) -> String {
+    fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
