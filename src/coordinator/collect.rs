@@ -10,7 +10,7 @@ use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, BranchName, CommitId};
 use crate::core::state::Task;
 use crate::git::refs::{RefChange, Swap};
-use crate::git::{GitError, pack};
+use crate::git::{GitError, pack, worktree};
 use crate::process::crash;
 use crate::store::StoreError;
 use crate::store::record::{self, Exit};
@@ -34,6 +34,8 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
     let dir = world.layout.attempt(attempt);
     let exit: Option<Exit> = record::load(&dir.exit())?;
     let base = task.attempt(attempt.number).and_then(|attempt| attempt.base);
+    // From here on it is a worktree like any other: by what leads to the repository it is known to be ours.
+    worktree::lead_outside(&world.repository, &world.place(attempt))?;
     let (Some(mut exit), Some(base)) = (exit, base) else { return Ok(Vec::new()) };
     let result = match exit.tip {
         None => Collected::Refused { reason: "its files could not be committed".to_owned() },

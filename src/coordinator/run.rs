@@ -321,8 +321,8 @@ impl Coordinator {
                 Err(error) => {
                     return Ok(Response::No(Refused {
                         kind: RefusedKind::Internal,
-                        message: format!("attempt {attempt} cannot be freed: {error}"),
-                        hint: None,
+                        message: format!("attempt {attempt} cannot be freed: {}", words(&error)),
+                        hint: Some("it is all still there: see what is wrong with `pleach doctor`".to_owned()),
                     }));
                 }
             }

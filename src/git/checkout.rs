@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::fold::{FoldLock, read_if_there};
@@ -23,16 +25,35 @@ pub struct CheckoutOf {
     pub top: PathBuf,
     /// Its own git directory: the common one, or one below its `worktrees`.
     pub git_dir: PathBuf,
-    /// Does the configuration say that there is none (`core.bare`), although there is an index of one? Most likely some
-    /// tool wrote that by mistake.
-    pub is_disowned: bool,
+    /// Why nothing may be done there, though there seems to be a checkout of the branch.
+    pub doubt: Option<Doubt>,
+}
+
+/// What is wrong with a checkout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The configuration says that there is none (`core.bare`), but there is an index of one. Most likely some tool wrote
+    /// that by mistake.
+    Bare,
+    /// There is an index of one, and nobody knows where it is: its git directory is elsewhere (`--separate-git-dir`).
+    Lost,
 }
 
 impl CheckoutOf {
     /// A `git` command in it. The git directory is named, so no file of the checkout decides which one it is.
     pub fn git(&self) -> Tool {
         let tool = Tool::git().dir(&self.top).arg("--git-dir").arg(&self.git_dir).arg("--work-tree").arg(&self.top);
-        tool.args(["-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false"])
+        tool.args([
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "gc.auto=0",
+            "-c",
+            "maintenance.auto=false",
+            // Where this names a file that is not there, `status` fails.
+            "-c",
+            "diff.orderFile=/dev/null",
+        ])
     }
 
     /// Does its HEAD name this branch now?
@@ -76,7 +97,7 @@ fn by_files(opened: &Opened<'_>, target: &BranchName) -> Result<Option<Vec<Check
     if head == wanted {
         match listed::is_bare(common) {
             None => return Ok(None),
-            Some(true) if has_index(opened.repo) => found.push(disowned(opened.repo)),
+            Some(true) if has_index(opened.repo) && is_dot_git(opened.repo) => found.push(disowned(opened.repo)),
             Some(true) => {}
             Some(false) => found.extend(main_checkout(opened, listed::top_of(common).to_owned())?),
         }
@@ -87,7 +108,7 @@ fn by_files(opened: &Opened<'_>, target: &BranchName) -> Result<Option<Vec<Check
         match listed::head(common, &git_dir) {
             None => return Ok(None),
             Some(head) if head == wanted => {
-                found.push(CheckoutOf { top: listed::top_of(&dot_git).to_owned(), git_dir, is_disowned: false });
+                found.push(CheckoutOf { top: listed::top_of(&dot_git).to_owned(), git_dir, doubt: None });
             }
             Some(_) => {}
         }
@@ -99,7 +120,7 @@ fn by_git(opened: &Opened<'_>, target: &BranchName) -> Result<Vec<CheckoutOf>, G
     let repo = opened.repo;
     let mut found = Vec::new();
     for (place, mut listed) in repo.worktrees_by_git()?.into_iter().enumerate() {
-        if place == 0 && listed.is_bare && has_index(repo) {
+        if place == 0 && listed.is_bare && has_index(repo) && is_dot_git(repo) {
             let answer = repo.git().args(["symbolic-ref", "--quiet", "HEAD"]).output()?;
             listed.branch = BranchName::from_full(String::from_utf8_lossy(&answer.stdout).trim());
             if listed.branch.as_ref() == Some(target) {
@@ -117,16 +138,53 @@ fn by_git(opened: &Opened<'_>, target: &BranchName) -> Result<Vec<CheckoutOf>, G
     Ok(found)
 }
 
-/// Is this a git directory inside of a checkout that has been used?
+/// Has there ever been a checkout that uses the common directory as its own?
 fn has_index(repo: &Repository) -> bool {
+    repo.common_dir().join("index").exists()
+}
+
+fn is_dot_git(repo: &Repository) -> bool {
+    repo.common_dir().file_name().is_some_and(|name| name == ".git")
+}
+
+/// Write down where the main checkout is, if the git directory cannot tell by its own place. Whoever stands in it knows.
+///
+/// # Errors
+/// Where that cannot be written.
+pub fn remember(repo: &Repository, top: &Path) -> Result<(), GitError> {
     let common = repo.common_dir();
-    common.file_name().is_some_and(|name| name == ".git") && common.join("index").exists()
+    let note = common.join(REMEMBERED);
+    let bytes = top.as_os_str().as_bytes();
+    if common.parent() == Some(top) || !leads_to(top, common) || read_if_there(&note)?.as_deref() == Some(bytes) {
+        return Ok(());
+    }
+    let written = tempfile::NamedTempFile::new_in(common.join("pleach")).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.persist(&note).map(drop).map_err(|failed| failed.error)
+    });
+    written.map_err(GitError::file("write", note))
+}
+
+/// The place of the main checkout, below the common directory.
+const REMEMBERED: &str = "pleach/checkout";
+
+fn remembered(repo: &Repository) -> Result<Option<PathBuf>, GitError> {
+    let top = read_if_there(&repo.common_dir().join(REMEMBERED))?.map(|top| Word::from(top).as_path().to_owned());
+    Ok(top.filter(|top| leads_to(top, repo.common_dir())))
+}
+
+/// Does the file `.git` there name this git directory?
+fn leads_to(top: &Path, common: &Path) -> bool {
+    let file = top.join(".git");
+    let named = fs::read(&file).ok().filter(|_| file.is_file());
+    let named = named.and_then(|text| Some(text.strip_prefix(b"gitdir: ")?.trim_ascii_end().to_vec()));
+    named.is_some_and(|named| top.join(Word::from(named).as_path()).canonicalize().is_ok_and(|dir| dir == common))
 }
 
 /// The main checkout, of which a flipped `core.bare` says that it is none.
 fn disowned(repo: &Repository) -> CheckoutOf {
     let top = repo.common_dir().parent().unwrap_or(repo.common_dir()).to_owned();
-    CheckoutOf { top, git_dir: repo.common_dir().to_owned(), is_disowned: true }
+    CheckoutOf { top, git_dir: repo.common_dir().to_owned(), doubt: Some(Doubt::Bare) }
 }
 
 /// For the test that compares the two: those by files, and those by git.
@@ -147,11 +205,15 @@ fn main_checkout(opened: &Opened<'_>, listed: PathBuf) -> Result<Option<Checkout
     let top = match opened.path_setting("core.worktree")? {
         Some(path) => common.join(path),
         // Listed without files of its own: a git directory that is not called `.git` and names no work tree.
-        None if listed == common => return Ok(None),
+        None if listed == common => match remembered(opened.repo)? {
+            Some(top) => top,
+            None if !has_index(opened.repo) => return Ok(None),
+            None => return Ok(Some(CheckoutOf { top: listed, git_dir: common.to_owned(), doubt: Some(Doubt::Lost) })),
+        },
         None => listed,
     };
     let top = top.canonicalize().unwrap_or(top);
-    Ok(Some(CheckoutOf { top, git_dir: common.to_owned(), is_disowned: false }))
+    Ok(Some(CheckoutOf { top, git_dir: common.to_owned(), doubt: None }))
 }
 
 fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, GitError> {
@@ -161,10 +223,21 @@ fn linked_checkout(repo: &Repository, top: &Path) -> Result<Option<CheckoutOf>, 
         let same =
             named == wanted || named.canonicalize().ok().is_some_and(|path| Some(path) == wanted.canonicalize().ok());
         if same {
-            return Ok(Some(CheckoutOf { top: top.to_owned(), git_dir, is_disowned: false }));
+            return Ok(Some(CheckoutOf { top: top.to_owned(), git_dir, doubt: None }));
         }
     }
     Ok(None)
+}
+
+/// May any of these not be touched at all, not even to finish or to take back what we began?
+pub(super) fn doubtful(target: &BranchName, checkouts: &[CheckoutOf]) -> Option<Hold> {
+    let checkout = checkouts.iter().find(|checkout| checkout.doubt.is_some())?;
+    let top = Word::from(checkout.top.as_path()).shown();
+    let reason = match checkout.doubt? {
+        Doubt::Bare => format!("core.bare is set, although {target} is checked out in {top}: see `pleach doctor`"),
+        Doubt::Lost => format!("{target} is checked out somewhere with {top} as its git directory: go there"),
+    };
+    Some(Hold::Refused { reason })
 }
 
 /// Is somebody in the middle of something there, or rebasing this branch elsewhere?
@@ -174,11 +247,6 @@ pub(super) fn unfinished(
     checkouts: &[CheckoutOf],
 ) -> Result<Option<Hold>, GitError> {
     for checkout in checkouts {
-        if checkout.is_disowned {
-            let top = Word::from(checkout.top.as_path()).shown();
-            let reason = format!("core.bare is set, although {target} is checked out in {top}: see `pleach doctor`");
-            return Ok(Some(Hold::Refused { reason }));
-        }
         if let Some(operation) = under_way(&checkout.git_dir) {
             let operation = operation.to_owned();
             return Ok(Some(Hold::Unfinished { checkout: checkout.top.as_path().into(), operation }));

@@ -203,6 +203,9 @@ impl Lander<'_> {
     fn attempt(&self) -> Result<Attempt, GitError> {
         let opened = self.repo.open();
         let checkouts = checkout::checkouts_in(&opened, self.target)?;
+        if let Some(hold) = checkout::doubtful(self.target, &checkouts) {
+            return Ok(Attempt::NotOurs(hold));
+        }
         let change = TreeChange::between(&opened, self.landing.from, self.landing.to)?;
         let mut is_ahead = false;
         if self.intent.is_there() {

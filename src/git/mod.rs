@@ -11,7 +11,7 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
-mod checkout;
+pub mod checkout;
 mod commit;
 mod connected;
 mod conserve;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::GitError;
 use crate::core::id::{BranchName, CommitId, TreeId};
-use crate::core::word::Word;
+use crate::core::word::{Word, one_line};
 use crate::process::Tool;
 use crate::process::tool::fields;
 
@@ -201,7 +201,7 @@ fn discover_by_git(dir: &Path) -> Result<Found, Discover> {
     let output = answer.output().map_err(GitError::from)?;
     if output.code != Some(0) {
         // The one case that has no code of its own; any other complaint is shown as it is.
-        let words = output.stderr.trim().trim_start_matches("fatal: ").to_owned();
+        let words = one_line(output.stderr.trim().trim_start_matches("fatal: "));
         let lost = words.starts_with("not a git repository");
         let dir = dir.to_owned();
         return Err(if lost { Discover::NotARepository(dir) } else { Discover::Refused { dir, words } });

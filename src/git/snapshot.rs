@@ -180,6 +180,9 @@ impl<'a> Taking<'a> {
             "core.safecrlf=false",
             "-c",
             "submodule.recurse=false",
+            // Where this names a file that is not there, `status` fails.
+            "-c",
+            "diff.orderFile=/dev/null",
         ])
     }
 
@@ -187,6 +190,7 @@ impl<'a> Taking<'a> {
         let _ = fs::remove_file(with_ending(&self.index, ".lock"));
         let copied = copy_index(&self.private.join("index"), &self.index);
         if copied {
+            self.uncover()?;
             let answer = self.ask_status()?;
             if answer.code == Some(0) {
                 return Ok(parse_status(&answer.stdout, self.base));
@@ -209,6 +213,40 @@ impl<'a> Taking<'a> {
             answer = expect(self.ask_status()?, "status")?;
         }
         Ok(parse_status(&answer.stdout, self.base))
+    }
+
+    /// A task may have told git to look away from files (`--assume-unchanged`, `--skip-worktree`): what it wrote there is
+    /// work all the same. What a sparse checkout leaves out stays out. Where nothing is marked, this is one look at a file.
+    fn uncover(&self) -> Result<(), GitError> {
+        const ASSUMED: u16 = 0x8000;
+        const SKIPPED: u16 = 0x4000;
+        let (mut assumed, mut skipped) = (Vec::new(), Vec::new());
+        if let Ok(index) = git2::Index::open(&self.index) {
+            for entry in index.iter() {
+                if entry.flags & ASSUMED != 0 {
+                    assumed.push(entry.path.clone());
+                }
+                if entry.flags_extended & SKIPPED != 0 {
+                    skipped.push(entry.path);
+                }
+            }
+        } else {
+            // The library cannot read every index. A broken one is found by whoever asks next.
+            let tagged = self.git().args(["ls-files", "-v", "-z"]).output()?.stdout;
+            for line in fields(&tagged) {
+                let path = line.get(2..).unwrap_or_default().to_vec();
+                assumed.extend(line[0].is_ascii_lowercase().then(|| path.clone()));
+                skipped.extend(line[0].eq_ignore_ascii_case(&b'S').then_some(path));
+            }
+        }
+        skipped.retain(|path| self.has(path));
+        for (option, paths) in [("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)] {
+            if !paths.is_empty() {
+                let list: Vec<u8> = paths.into_iter().flat_map(|path| [path, b"\0".to_vec()].concat()).collect();
+                self.git().args(["update-index", option, "-z", "--stdin"]).input(list).output()?;
+            }
+        }
+        Ok(())
     }
 
     fn ask_status(&mut self) -> Result<Output, GitError> {

@@ -266,13 +266,13 @@ fn admin_dir(repo: &Repository, worktree: &Path) -> PathBuf {
 }
 
 fn is_ours(repo: &Repository, place: &Place, registration: Registration) -> bool {
-    if registration == Registration::Complete {
-        return is_real_dir(&place.worktree);
-    }
-    let lead = fs::read(place.worktree.join(".git")).unwrap_or_default();
+    let file = place.worktree.join(".git");
+    let is_without = matches!(fs::symlink_metadata(&file), Err(error) if error.kind() == io::ErrorKind::NotFound);
+    let lead = fs::read(file).unwrap_or_default();
     let admin = resolved(&admin_dir(repo, &place.worktree));
     is_real_dir(&place.worktree)
-        && (lead == leads_to(&place.private)
+        && (registration == Registration::Complete && is_without
+            || lead == leads_to(&place.private)
             || lead.trim_ascii_end() == leads_to(&admin).trim_ascii_end()
             || fs::read_dir(&place.worktree).is_ok_and(|mut entries| entries.next().is_none()))
 }

@@ -14,7 +14,7 @@ use crate::coordinator::{kept_prefix, trash};
 use crate::core::id::AttemptId;
 use crate::core::state::{Place, State};
 use crate::git::refs::RefChange;
-use crate::git::worktree::{self, WorktreeLock};
+use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
 use crate::store::Layout;
 
@@ -170,9 +170,19 @@ impl Doctor {
 
     fn orphans(&mut self, session: &Session, layout: &Layout, state: &State) -> Result<(), Error> {
         let mut found = false;
+        let unknown = |path: PathBuf| format!("{} belongs to no task that the journal knows", path.display());
+        let look = "look into it, and remove it by hand if nothing in it is wanted";
+        for path in strangers(layout) {
+            found = true;
+            self.bad(unknown(path), look);
+        }
         for attempt in on_disk(layout, session.repository().common_dir()) {
             let known = state.task(attempt.task).and_then(|task| task.attempt(attempt.number));
             let place = worktree::Place { worktree: layout.worktree(attempt), private: layout.attempt(attempt).git() };
+            // What has the name and belongs to somebody else is not ours to judge.
+            if !matches!(worktree::seen(session.repository(), &place.worktree), Ok(Seen::HalfMade | Seen::Registered)) {
+                continue;
+            }
             match known.map(|known| (known.place, known.ended.is_some())) {
                 Some((Place::Present, _)) => {}
                 Some((Place::Gone, _)) => {
@@ -184,8 +194,7 @@ impl Doctor {
                 }
                 None => {
                     found = true;
-                    let what = format!("{} belongs to no task that the journal knows", place.worktree.display());
-                    self.bad(what, "look into it, and remove it by hand if nothing in it is wanted");
+                    self.bad(unknown(place.worktree), look);
                 }
             }
         }
@@ -244,6 +253,14 @@ fn on_disk(layout: &Layout, common_dir: &Path) -> BTreeSet<AttemptId> {
     let entries = homes.iter().filter_map(|home| fs::read_dir(home).ok()).flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     names.filter_map(|name| name.strip_prefix("pleach-")?.parse().ok()).collect()
+}
+
+/// What lies beside the worktrees and does not have the name of one: a task may have put it there.
+fn strangers(layout: &Layout) -> Vec<PathBuf> {
+    let entries = fs::read_dir(layout.state.join("worktrees")).into_iter().flatten().flatten();
+    let is_named =
+        |name: &str| name.strip_prefix("pleach-").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    entries.filter(|entry| !is_named(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect()
 }
 
 /// Locks of git in a common directory that nobody can still hold: old enough, and no process has them open.

@@ -82,7 +82,7 @@ fn quoted(path: &Path) -> String {
 fn hint_for(kind: std::io::ErrorKind) -> &'static str {
     use std::io::ErrorKind as K;
     match kind {
-        K::PermissionDenied | K::ReadOnlyFilesystem => {
+        K::PermissionDenied | K::ReadOnlyFilesystem | K::NotADirectory | K::AlreadyExists => {
             "pleach must be able to write to the git directory and to its state directory (PLEACH_STATE_DIR)"
         }
         K::StorageFull | K::QuotaExceeded => "make room, for instance with `pleach gc`; nothing was lost",
@@ -169,6 +169,9 @@ impl Session {
             ));
         }
         let layout = Layout::make(self.found.repository.common_dir(), &self.state_root()?)?;
+        if let Some(checkout) = &self.found.checkout {
+            crate::git::checkout::remember(&self.found.repository, &checkout.top)?;
+        }
         Ok(self.layout.insert(layout))
     }
 

@@ -3,11 +3,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test may say what it does")]
 #![allow(clippy::disallowed_methods, reason = "a test writes files and starts programs as a user would")]
 
+mod cli;
 mod crash;
 mod docs;
 mod fold;
 mod git;
 mod journals;
+mod lost_work;
 mod many;
 mod odd;
 mod simulation;

@@ -112,6 +112,7 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
         return;
     }
     scene.variables.insert("PLEACH_STATE_DIR".to_owned(), disk.join("state").display().to_string());
+    scene.write("../home/config/pleach/config.toml", "[limits]\ndisk_floor = \"1 B\"\n");
     scene.ok(&["run", "--", "echo one >> readme"]);
     let gate = scene.path("gate");
     let line = format!(

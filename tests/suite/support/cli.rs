@@ -33,7 +33,9 @@ pub(crate) const FILES: &str = "echo hello > readme; mkdir dir; echo kept > dir/
 pub(crate) fn sh(scene: &Scene, dir: &Path, script: &str) -> String {
     let mut shell = Command::new("sh");
     shell.args(["-e", "-c", script]).env_clear();
-    shell.envs(scene.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let wanted = scene.command(&[]);
+    let variables = wanted.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    shell.envs(variables.filter(|(name, _)| !name.to_string_lossy().starts_with("GIT_")));
     shell.env("TOP", &scene.top).env("PLEACH", env!("CARGO_BIN_EXE_pleach")).env("GIT_CONFIG_NOSYSTEM", "1");
     let output = shell.current_dir(dir).stdin(Stdio::null()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -106,7 +108,7 @@ pub(crate) fn user_side(scene: &Scene) -> BTreeMap<&'static str, String> {
     let ours = |line: &&str| !line.contains("refs/pleach/") && !line.contains("refs/heads/pleach/");
     let mut side = BTreeMap::from([
         ("refs", refs.lines().filter(ours).collect::<Vec<_>>().join("\n")),
-        ("stash", scene.git(&["stash", "list"])),
+        ("stash", sh(scene, &common, "git --git-dir . log -g --format=%H refs/stash -- 2>&1 || true")),
         ("config", String::from_utf8_lossy(&fs::read(common.join("config")).unwrap()).into_owned()),
         ("hooks", sh(scene, &common, "for f in hooks/*; do echo $f; cksum < $f; done")),
         ("head", sh(scene, &scene.top, "git symbolic-ref -q HEAD || git rev-parse HEAD")),

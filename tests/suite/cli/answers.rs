@@ -1,0 +1,171 @@
+//! What each verb says, and the exit codes of `cli::exit`.
+
+use serde_json::Value;
+
+use crate::support::cli::{fails, task};
+use crate::support::scene::Scene;
+
+/// The text with what differs from run to run taken out: times, sizes, object names, paths.
+fn steady(scene: &Scene, text: &str) -> String {
+    let text = text.replace(scene.path("").to_str().unwrap().trim_end_matches('/'), "ROOT");
+    let word = |word: &str| {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let is_time = bare.strip_suffix('s').is_some_and(|rest| rest.parse::<f64>().is_ok());
+        let is_name = (8..=64).contains(&bare.len()) && bare.chars().all(|c| c.is_ascii_hexdigit());
+        let is_clock = bare.len() >= 8 && bare.chars().all(|c| c.is_ascii_digit() || "-:".contains(c));
+        if is_time || is_name || is_clock { word.replace(bare, "~") } else { word.to_owned() }
+    };
+    text.lines().map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join("\n")
+}
+
+/// Does it hold these fields, and is none of them `null`?
+fn has(value: &Value, fields: &[&str]) {
+    for field in fields {
+        let found = field.split('.').try_fold(value, |value, part| value.get(part));
+        assert!(found.is_some_and(|found| !found.is_null()), "{field} in {value:#}");
+    }
+}
+
+#[test]
+fn each_verb_in_words() {
+    let scene = Scene::new();
+    let says = |args: &[&str], expected: &str| {
+        let ran = scene.pleach(args);
+        assert_eq!(ran.code, Some(0), "{args:?}: {ran:?}");
+        assert_eq!(steady(&scene, ran.out.trim_end()), expected, "{args:?}: {ran:?}");
+    };
+    says(&["ls"], "no task yet: start one with `pleach run -- COMMAND`");
+    says(&["add", "--name", "lint", "--", "echo fixed >> readme"], "1");
+    says(&["wait", "lint"], "ID  TASK  STATE  TIME  CHANGE\n 1  lint  ready  ~  1 file +1 -0");
+    says(&["ls"], "ID  TASK  STATE  TIME  CHANGE\n 1  lint  ready  ~  1 file +1 -0\n0 running, 0 waiting, 1 to look at");
+    says(&["logs", "1"], "");
+    says(&["diff", "--stat", "lint"], " readme     | 1 +\n 1 file changed, 1 insertion(+)");
+    says(&["diff", "--name-only", "1"], "readme");
+    says(&["diff", "1"], "diff --git a/readme b/readme\n--- a/readme\n+++ b/readme\n@@ -1 +1,2 @@\n hello\n+fixed");
+    says(&["merge", "-n", "1"], "task 1: would go into main");
+    says(&["merge", "1"], "task 1: folded into main (~)");
+    says(&["undo"], "task 1: taken back from main; its result is up for review again");
+    says(&["discard", "1"], "task 1 discarded; `pleach restore 1` takes that back");
+    says(&["restore", "1"], "task 1 is up for review with what attempt 1 left");
+    says(&["pause"], "paused: no task starts until `pleach resume`");
+    says(&["retry", "1"], "task 1 runs again");
+    says(&["cancel", "1"], "ID  TASK  STATE      TIME  CHANGE\n 1  lint  cancelled  ~  1 file +1 -0");
+    says(&["resume"], "resumed");
+    says(&["gc"], "nothing to free: nothing settled is older than 14d00h");
+    says(&["approve"], "there is nothing that needs approval");
+    let status = scene.ok(&["status", "1"]);
+    assert!(status.starts_with("task 1 lint: ") && status.contains("\n  command   echo fixed >> readme\n"), "{status}");
+    let events = scene.ok(&["events"]);
+    for word in ["submitted", "started", "ended", "landed", "discarded", "restored", "paused", "retried", "withdrawn"] {
+        assert!(events.contains(word), "{word}: {events}");
+    }
+    assert_eq!(scene.ok(&["events", "--tail", "1"]).lines().count(), 1);
+}
+
+#[test]
+fn each_verb_in_json() {
+    let scene = Scene::new();
+    let json = |args: &[&str], fields: &[&str]| {
+        let value = scene.json(args);
+        has(value.get(0).unwrap_or(&value), fields);
+        value
+    };
+    json(&["ls"], &["tasks"]);
+    json(&["add", "--name", "lint", "echo fixed >> readme; echo said"], &["id", "name"]);
+    json(&["wait", "1"], &["id", "state", "name", "files", "insertions", "deletions", "duration_ms"]);
+    json(&["ls"], &["tasks", "coordinator", "running", "waiting"]);
+    let status = json(&["status", "1"], &["id", "state", "command", "attempts", "files", "commits", "base", "branch"]);
+    has(&status["attempts"][0], &["outcome.how", "outcome.code", "started", "log", "kept"]);
+    json(&["diff", "1"], &["task", "files"]);
+    json(&["merge", "-n", "1"], &["task", "result", "target"]);
+    let merged = json(&["merge", "1"], &["task", "result", "target", "commit"]);
+    assert_eq!(merged[0]["result"], "folded");
+    assert_eq!(json(&["undo"], &["task", "result", "target"])[0]["result"], "undone");
+    json(&["discard", "1"], &["discarded"]);
+    json(&["restore", "1"], &["restored"]);
+    json(&["pause"], &["paused"]);
+    json(&["retry", "1"], &["id", "state"]);
+    json(&["cancel", "1"], &["id", "state"]);
+    json(&["resume"], &["paused"]);
+    json(&["gc"], &["freed", "bytes", "items"]);
+    json(&["doctor"], &["what", "health"]);
+    json(&["approve"], &["approved"]);
+    let events = scene.ok(&["events", "--json"]);
+    events.lines().for_each(|line| has(&serde_json::from_str(line).unwrap(), &["n", "at", "event"]));
+    // A conflict has its paths and both sides.
+    scene.ok(&["run", "--", "echo two > readme"]);
+    scene.write("readme", "three\n");
+    scene.git(&["commit", "-qam", "three"]);
+    let ran = scene.pleach(&["merge", "--json", "2"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told[0]["result"], "conflict");
+    assert!(told.to_string().contains("\"path\":\"readme\"") && told.to_string().contains("theirs"), "{told}");
+    // An error is JSON on standard output, too.
+    let ran = scene.pleach(&["status", "--json", "99"]);
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    has(&serde_json::from_str(&ran.out).unwrap(), &["error", "kind", "hint"]);
+}
+
+#[test]
+fn run_gives_the_tasks_own_output_and_code() {
+    let scene = Scene::new();
+    let ran = scene.pleach(&["run", "--", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(7), "out\nerr\n"), "{ran:?}");
+    assert!(ran.err.contains("task 1 runs in a worktree of its own") && ran.err.contains("exit 7"), "{ran:?}");
+    assert_eq!(scene.pleach(&["run", "--", "kill -9 $$"]).code, Some(137));
+    assert_eq!(scene.pleach(&["run", "--timeout", "1s", "--grace", "1s", "--", "sleep 1000"]).code, Some(124));
+    assert_eq!(scene.pleach(&["run", "--", "/nonexistent", "x"]).code, Some(125));
+    assert_eq!(scene.pleach(&["wait", "1"]).code, Some(7));
+    assert_eq!(scene.pleach(&["wait", "1", "2"]).code, Some(1));
+    assert_eq!(scene.pleach(&["run", "--", "printf", "%s|", "a b", "$x"]).out, "a b|$x|");
+}
+
+#[test]
+fn errors_have_a_code_and_a_next_step() {
+    let scene = Scene::new();
+    fails(&scene.pleach(&["status", "9"]), 4, "there is no task 9", "`pleach ls --all`");
+    fails(&scene.pleach(&["add", "--after", "9", "--", "true"]), 4, "there is no task 9", "`pleach ls --all`");
+    fails(&scene.pleach(&["add", "--base", "nowhere", "--", "true"]), 2, "\"nowhere\" is not a commit", "git log");
+    fails(&scene.pleach(&["add", "--into", "nowhere", "--", "true"]), 2, "there is no branch nowhere", "git branch nowhere");
+    fails(&scene.pleach(&["undo"]), 7, "nothing was folded", "hint");
+    scene.write(".pleach.toml", "[run]\nconcurency = 3\n");
+    let ran = scene.pleach(&["ls"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains(".pleach.toml") && ran.err.contains("concurency") && ran.err.contains("hint: "), "{ran:?}");
+    std::fs::remove_file(scene.top.join(".pleach.toml")).unwrap();
+    let failed = scene.add(&[], "exit 1").to_string();
+    scene.pleach(&["wait", &failed]);
+    fails(&scene.pleach(&["merge", &failed]), 7, "task 1 has failed", "`pleach restore`");
+    fails(&scene.pleach(&["cancel", &failed]), 7, "nothing to cancel", "`pleach discard`");
+    fails(&scene.pleach(&["restore", &failed]), 7, "left no change", "`pleach retry`");
+    let gate = scene.path("gate");
+    let id = scene.add(&[], &format!("until test -e {}; do sleep 0.01; done", gate.display())).to_string();
+    fails(&scene.pleach(&["wait", "--timeout", "1s", &id]), 124, "the time to wait is over", "`pleach ls`");
+    fails(&scene.pleach(&["merge", &id]), 7, "task 2 is running", "`pleach wait`");
+    fails(&scene.pleach(&["discard", &id]), 7, "task 2 is running", "`pleach cancel`");
+    fails(&scene.pleach(&["retry", &id]), 7, "task 2 is running", "`pleach cancel`");
+    std::fs::write(gate, "").unwrap();
+    scene.ok(&["wait", &id]);
+    for args in [&[][..], &["frobnicate"], &["add"], &["merge"], &["gc", "-n", "--yes"]] {
+        let ran = scene.pleach(args);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{args:?}: {ran:?}");
+    }
+    for args in [&["--help"][..], &["help", "merge"], &["--version"]] {
+        assert_eq!(scene.pleach(args).code, Some(0), "{args:?}");
+    }
+}
+
+#[test]
+fn completions_and_man_pages_are_made() {
+    let scene = Scene::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(scene.ok(&["completions", shell]).contains("pleach"), "{shell}");
+    }
+    assert!(scene.ok(&["man"]).contains(".TH"));
+    let dir = scene.path("man");
+    std::fs::create_dir(&dir).unwrap();
+    scene.ok(&["man", dir.to_str().unwrap()]);
+    assert!(dir.join("pleach.1").exists() && dir.join("pleach-merge.1").exists());
+    task(&scene, "true");
+}
