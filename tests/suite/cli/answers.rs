@@ -37,7 +37,10 @@ fn each_verb_in_words() {
     says(&["ls"], "no task yet: start one with `pleach run -- COMMAND`");
     says(&["add", "--name", "lint", "--", "echo fixed >> readme"], "1");
     says(&["wait", "lint"], "ID  TASK  STATE  TIME  CHANGE\n 1  lint  ready  ~  1 file +1 -0");
-    says(&["ls"], "ID  TASK  STATE  TIME  CHANGE\n 1  lint  ready  ~  1 file +1 -0\n0 running, 0 waiting, 1 to look at");
+    says(
+        &["ls"],
+        "ID  TASK  STATE  TIME  CHANGE\n 1  lint  ready  ~  1 file +1 -0\n0 running, 0 waiting, 1 to look at",
+    );
     says(&["logs", "1"], "");
     says(&["diff", "--stat", "lint"], " readme     | 1 +\n 1 file changed, 1 insertion(+)");
     says(&["diff", "--name-only", "1"], "readme");
@@ -127,12 +130,20 @@ fn errors_have_a_code_and_a_next_step() {
     fails(&scene.pleach(&["status", "9"]), 4, "there is no task 9", "`pleach ls --all`");
     fails(&scene.pleach(&["add", "--after", "9", "--", "true"]), 4, "there is no task 9", "`pleach ls --all`");
     fails(&scene.pleach(&["add", "--base", "nowhere", "--", "true"]), 2, "\"nowhere\" is not a commit", "git log");
-    fails(&scene.pleach(&["add", "--into", "nowhere", "--", "true"]), 2, "there is no branch nowhere", "git branch nowhere");
+    fails(
+        &scene.pleach(&["add", "--into", "nowhere", "--", "true"]),
+        2,
+        "there is no branch nowhere",
+        "git branch nowhere",
+    );
     fails(&scene.pleach(&["undo"]), 7, "nothing was folded", "hint");
     scene.write(".pleach.toml", "[run]\nconcurency = 3\n");
     let ran = scene.pleach(&["ls"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(ran.err.contains(".pleach.toml") && ran.err.contains("concurency") && ran.err.contains("hint: "), "{ran:?}");
+    assert!(
+        ran.err.contains(".pleach.toml") && ran.err.contains("concurency") && ran.err.contains("hint: "),
+        "{ran:?}"
+    );
     std::fs::remove_file(scene.top.join(".pleach.toml")).unwrap();
     let failed = scene.add(&[], "exit 1").to_string();
     scene.pleach(&["wait", &failed]);

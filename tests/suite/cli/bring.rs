@@ -24,7 +24,10 @@ fn ignored_files_that_are_asked_for_come_along_and_nothing_else() {
         scene.write(path, content);
     }
     std::os::unix::fs::symlink("a", scene.top.join("modules/link")).unwrap();
-    let id = task(&scene, "cat .env modules/a/b deep/x.ignored mine; cat sp*; readlink modules/link; ls -A .env.other not.ignored untracked 2>/dev/null; git status --porcelain");
+    let id = task(
+        &scene,
+        "cat .env modules/a/b deep/x.ignored mine; cat sp*; readlink modules/link; ls -A .env.other not.ignored untracked 2>/dev/null; git status --porcelain",
+    );
     assert_eq!(scene.log(id), "secret\nmodule\ncopied\nmine\nodd\na\n");
     assert_eq!(scene.stands(id), "empty", "what came along is no change");
     // What a task does to its copies stays there.

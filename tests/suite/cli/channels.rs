@@ -65,7 +65,10 @@ fn who_stops_reading_has_had_enough() {
     task(&scene, "seq 200000; seq 20000 > many");
     for verb in ["ls", "status 1", "logs 1", "diff 1", "events", "diff --name-only 1", "--help", "completions zsh"] {
         // The reader closes first, so each write meets a closed pipe.
-        let line = format!("{{ read -r _ < {0}; $PLEACH {verb} 2>{1}; echo $? >&3; }} 3>{2} | {{ exec <&-; echo > {0}; }}", "fifo", "../err", "../code");
+        let line = format!(
+            "{{ read -r _ < {0}; $PLEACH {verb} 2>{1}; echo $? >&3; }} 3>{2} | {{ exec <&-; echo > {0}; }}",
+            "fifo", "../err", "../code"
+        );
         at_top(&scene, &format!("rm -f fifo; mkfifo fifo; {line}; until test -s ../code; do sleep 0.01; done"));
         let said = fs::read_to_string(scene.path("err")).unwrap();
         assert_eq!(said, "", "{verb}");
