@@ -7,6 +7,7 @@ use std::path::Path;
 use super::live::always_quoted;
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
+use crate::core::report::FileChange;
 use crate::core::word::Word;
 use crate::process::Tool;
 use crate::process::tool::fields;
@@ -67,6 +68,8 @@ pub struct FileDiff {
 pub struct FileStat {
     /// Its path: after, or before where it was deleted.
     pub path: Word,
+    /// What happened to it.
+    pub change: FileChange,
     /// Its path before, where it was renamed.
     pub old_path: Option<Word>,
     /// Lines added.
@@ -227,7 +230,35 @@ impl<'a> Reader<'a> {
         Ok(contents)
     }
 
+    /// What happened to each file, by its path after (before, where it was deleted).
+    fn kinds(&self, sides: [Side; 2], paths: &[Word]) -> Result<BTreeMap<Vec<u8>, FileChange>, GitError> {
+        let answer = self.diff_tree(&["--raw"], sides, paths)?;
+        let mut words = answer.split(|byte| *byte == 0);
+        let mut kinds = BTreeMap::new();
+        while let Some(head) = words.next().filter(|head| !head.is_empty()) {
+            let parts: Vec<&[u8]> = head.split(|byte| *byte == b' ').collect();
+            let [old_mode, new_mode, old, new, status] = parts[..] else {
+                let answer = String::from_utf8_lossy(head).into_owned();
+                return Err(GitError::Answer { command: "diff-tree", answer });
+            };
+            let mut path = words.next().unwrap_or_default();
+            let kind = match status.first() {
+                Some(b'A') => FileChange::Added,
+                Some(b'D') => FileChange::Deleted,
+                Some(b'R') => {
+                    path = words.next().unwrap_or_default();
+                    FileChange::Renamed
+                }
+                _ if old == new && old_mode.strip_prefix(b":") != Some(new_mode) => FileChange::Mode,
+                _ => FileChange::Modified,
+            };
+            kinds.insert(path.to_vec(), kind);
+        }
+        Ok(kinds)
+    }
+
     fn stat_by_git(&self, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
+        let kinds = self.kinds(sides, paths)?;
         let answer = self.diff_tree(&["--numstat"], sides, paths)?;
         let mut words = answer.split(|byte| *byte == 0);
         let mut found = Vec::new();
@@ -245,6 +276,7 @@ impl<'a> Reader<'a> {
             let count = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
             found.push(FileStat {
                 path: Word::from(path.to_vec()),
+                change: kinds.get(path).copied().unwrap_or(FileChange::Modified),
                 old_path,
                 insertions: count(added).unwrap_or(0),
                 deletions: count(removed).unwrap_or(0),
@@ -295,7 +327,7 @@ impl FileDiff {
 mod by_library {
     use git2::{Delta, Diff, DiffDelta, DiffFile, DiffFindOptions, DiffOptions, Oid, Patch, Repository};
 
-    use super::{FileDiff, FileStat, GITLINK, GitError, Side, Whole, Word, gitlink};
+    use super::{FileChange, FileDiff, FileStat, GITLINK, GitError, Side, Whole, Word, gitlink};
 
     fn diff<'a>(library: &'a Repository, sides: [Side; 2], paths: &[Word]) -> Result<Diff<'a>, GitError> {
         let tree = |side: Side| library.find_object(Oid::from_str(&side.to_string())?, None)?.peel_to_tree();
@@ -339,7 +371,8 @@ mod by_library {
             |bytes: Option<Vec<u8>>| bytes.map_or(0, |bytes| bytes.split_inclusive(|byte| *byte == b'\n').count());
         let path = path(&delta.new_file());
         let (insertions, deletions) = (lines(file.new) as u64, lines(file.old) as u64);
-        Ok(FileStat { path, old_path: None, insertions, deletions, binary: file.binary })
+        let change = FileChange::Modified;
+        Ok(FileStat { path, change, old_path: None, insertions, deletions, binary: file.binary })
     }
 
     pub(super) fn stat(library: &Repository, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
@@ -358,7 +391,14 @@ mod by_library {
             let newer = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
             let old_path = (delta.status() == Delta::Renamed).then(|| path(&delta.old_file()));
             let (insertions, deletions) = (insertions as u64, deletions as u64);
-            found.push(FileStat { path: path(&newer), old_path, insertions, deletions, binary });
+            let change = match delta.status() {
+                Delta::Added => FileChange::Added,
+                Delta::Deleted => FileChange::Deleted,
+                Delta::Renamed => FileChange::Renamed,
+                _ if delta.old_file().id() == delta.new_file().id() => FileChange::Mode,
+                _ => FileChange::Modified,
+            };
+            found.push(FileStat { path: path(&newer), change, old_path, insertions, deletions, binary });
         }
         Ok(found)
     }

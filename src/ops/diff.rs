@@ -2,7 +2,7 @@
 
 use super::{Error, ErrorKind, Session, find};
 use crate::core::id::{CommitId, TaskHandle};
-use crate::core::report::{FileChange, FileLine};
+use crate::core::report::FileLine;
 use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
 pub use crate::git::diff::FileDiff;
@@ -116,7 +116,7 @@ pub fn files(repository: &Repository, from: CommitId, to: CommitId) -> Result<Ve
 
 fn lines(reader: &Reader<'_>, from: CommitId, to: Side, paths: &[Word]) -> Result<Vec<FileLine>, GitError> {
     let line = |file: FileStat| FileLine {
-        change: if file.old_path.is_some() { FileChange::Renamed } else { FileChange::Modified },
+        change: file.change,
         path: file.path,
         old_path: file.old_path,
         insertions: file.insertions,
