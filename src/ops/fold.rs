@@ -155,8 +155,10 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         Some(handle) => Some(find(&state, std::slice::from_ref(handle))?[0]),
         None => state.last_fold(into),
     };
-    let task =
-        found.ok_or_else(|| Error::plain(ErrorKind::Refused, "nothing was folded, so there is nothing to undo"))?;
+    let task = found.ok_or_else(|| {
+        let message = "nothing was folded, so there is nothing to undo";
+        Error::new(ErrorKind::Refused, message, "see what is there with `pleach ls --all`")
+    })?;
     let TaskState::Folded(folded) = &task.state else {
         let message = format!("task {} is not folded", task.id);
         return Err(Error::new(ErrorKind::Refused, message, "see what is with `pleach ls --all`"));

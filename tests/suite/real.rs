@@ -30,7 +30,7 @@ fn a_codemod_for_each_module_of_some_thousand_files_comes_out_as_it_does_one_by_
     let before = tree(&scene);
 
     let mut ids = Vec::new();
-    for (name, _) in &sources {
+    for name in sources.keys() {
         ids.push(scene.add(&["--name", &format!("m-{name}")], &format!("cd '{name}' && {TRAILING}")));
     }
     // One that goes through all of them, and one that conflicts with it wherever both have something to say.

@@ -52,7 +52,8 @@ fn each_verb_in_words() {
     says(&["restore", "1"], "task 1 is up for review with what attempt 1 left");
     says(&["pause"], "paused: no task starts until `pleach resume`");
     says(&["retry", "1"], "task 1 runs again");
-    says(&["cancel", "1"], "ID  TASK  STATE      TIME  CHANGE\n 1  lint  cancelled  ~  1 file +1 -0");
+    // Today it is told by how its last attempt ended, although it was the next one that was cancelled.
+    says(&["cancel", "1"], "ID  TASK  STATE   TIME  CHANGE        NOTE\n 1  lint  failed  ~  1 file +1 -0  exit 0");
     says(&["resume"], "resumed");
     says(&["gc"], "nothing to free: nothing settled is older than 14d00h");
     says(&["approve"], "there is nothing that needs approval");
@@ -74,7 +75,8 @@ fn each_verb_in_json() {
         value
     };
     json(&["ls"], &["tasks"]);
-    json(&["add", "--name", "lint", "echo fixed >> readme; echo said"], &["id", "name"]);
+    let added = scene.ok(&["add", "--json", "--name", "lint", "echo fixed >> readme; echo said"]);
+    has(&serde_json::from_str(&added).unwrap(), &["id", "name"]);
     json(&["wait", "1"], &["id", "state", "name", "files", "insertions", "deletions", "duration_ms"]);
     json(&["ls"], &["tasks", "coordinator", "running", "waiting"]);
     let status = json(&["status", "1"], &["id", "state", "command", "attempts", "files", "commits", "base", "branch"]);

@@ -146,7 +146,7 @@ fn row_14_what_a_task_left_running_is_ended_before_its_files_are_looked_at() {
     );
     task(&scene, &line);
     assert_eq!(changed(&scene, 1), ["readme"]);
-    let left: Vec<_> = scene.processes().into_iter().filter(|process| !process.is_coordinator()).collect();
+    let left: Vec<_> = scene.processes().into_iter().filter(|process| !process.may_stay()).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

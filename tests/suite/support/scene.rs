@@ -48,6 +48,12 @@ impl Process {
         self.words.iter().any(|word| word == "__coordinator")
     }
 
+    /// May it be there although nothing is going on? The coordinator, and the git that it speaks to about refs, which
+    /// ends with it.
+    pub(crate) fn may_stay(&self) -> bool {
+        self.is_coordinator() || self.words.ends_with(&["-m", "pleach", "--stdin", "-z"].map(str::to_owned))
+    }
+
     pub(crate) fn is_shim(&self) -> bool {
         self.words.iter().any(|word| word == "__shim" || word == "__salvage")
     }
@@ -351,7 +357,7 @@ impl Drop for Scene {
         let begun = Instant::now();
         // The coordinator may stay until it is idle; nobody else may.
         let others = loop {
-            let others: Vec<_> = self.processes().into_iter().filter(|process| !process.is_coordinator()).collect();
+            let others: Vec<_> = self.processes().into_iter().filter(|process| !process.may_stay()).collect();
             // A git or a thread that just ends is no leak: what is still there after a while is.
             if panicking || others.is_empty() || begun.elapsed() > Duration::from_secs(20) {
                 break others;
