@@ -169,7 +169,7 @@ fn fold(task: &Task, event: Event) -> Result<Option<Event>, Refused> {
             Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"))
         }
         TaskState::Failed | TaskState::Discarded => Err(wrong(
-            format!("task {id} is {}", stands(task)),
+            format!("task {id} {}", if task.state == TaskState::Failed { "has failed" } else { "is discarded" }),
             "look at what it left with `pleach diff`, and take it up again with `pleach restore`",
         )),
         TaskState::Withdrawn => Err(wrong(format!("task {id} never ran"), "run it with `pleach retry`")),
