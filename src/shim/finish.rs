@@ -1,6 +1,8 @@
 //! The end of an attempt: left-overs become a commit, the result a pack, and how it ended a record.
 
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
 
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
@@ -30,7 +32,7 @@ pub(super) fn finish(
     let exit = Exit { outcome, ended, leaked, ..record_of(said) };
     let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, ..exit };
     // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
-    record::save(&dir.ended(), &exit, Durable::No)?;
+    keep(&dir.ended(), &exit, Durable::No)?;
     crash::point("shim.task_ended");
     conclude(dir, spec, exit)
 }
@@ -85,9 +87,22 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit) -> Result<(), StoreEr
         Err(error) => exit.notes.push(format!("its files could not be committed: {}", error.words())),
     }
     crash::point("shim.exported");
-    record::save(&dir.exit(), &exit, Durable::Yes)?;
+    keep(&dir.exit(), &exit, Durable::Yes)?;
     crash::point("shim.recorded");
     Ok(())
+}
+
+/// Write a record. Nobody else knows what it says, so a full disk is waited for.
+fn keep(path: &Path, exit: &Exit, durable: Durable) -> Result<(), StoreError> {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    loop {
+        match record::save(path, exit, durable) {
+            Err(StoreError::File { source, .. }) if matches!(source.kind(), StorageFull | QuotaExceeded) => {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            saved => return saved,
+        }
+    }
 }
 
 fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitError> {

@@ -99,7 +99,7 @@ fn an_ordinary_task_takes_few_git_processes() {
     let counted = Counted::new(World::new(&[]));
     // What a coordinator asks once is no cost of a task.
     counted.run(1, "true");
-    let launch = ["worktree", "read-tree"];
+    let launch = ["read-tree"];
     assert_eq!(counted.run(2, "true"), [&launch[..], &["status"]].concat());
     let result = ["status", "add", "pack-objects", "index-pack"];
     assert_eq!(counted.run(3, "echo new > new"), [&launch[..], &result].concat());
