@@ -4,6 +4,7 @@ use super::{World, landed_mark, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::event::Event;
 use crate::core::id::{CommitId, TaskId};
+use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
@@ -26,9 +27,7 @@ pub(super) fn entry(state: &State, task: &Task) -> Option<Entry> {
         TaskState::Queued { request, undoes, .. } | TaskState::Landing { request, undoes, .. } => (request, undoes),
         _ => return None,
     };
-    let needs = task.spec.needs.iter().filter_map(|id| state.task(*id));
-    let open = needs.filter(|need| !need.is_folded_into(&request.target));
-    let unfolded = open.filter_map(|need| Some((need.id, need.tip()?))).collect();
+    let unfolded = merge_queue::unfolded(state, task, &request.target);
     Some(Entry { task: task.clone(), request: request.clone(), undoes: undoes.clone(), unfolded })
 }
 
@@ -67,10 +66,8 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
 
 /// What has to be settled before a fold is even tried.
 fn gate(world: &World, entry: &Entry, head: CommitId) -> Result<Option<Hold>, GitError> {
-    let change = entry.task.result_attempt().and_then(|attempt| attempt.ended.as_ref()?.result.change());
-    let flags = change.map(|change| change.flags.clone()).unwrap_or_default();
-    if !flags.is_empty() && !entry.request.accept_flags {
-        return Ok(Some(Hold::Flagged { flags }));
+    if let Some(hold) = merge_queue::flagged(&entry.task, entry.request.accept_flags) {
+        return Ok(Some(hold));
     }
     let mut needs = Vec::new();
     for (need, tip) in &entry.unfolded {

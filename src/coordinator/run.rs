@@ -297,8 +297,9 @@ impl Coordinator {
         match requests::judge(&self.state, request) {
             Err(refused) => Ok(Response::No(refused)),
             Ok(events) => {
+                use Request as R;
                 let shown =
-                    matches!(request, Request::Discard { .. } | Request::Restore { .. } | Request::Retry { .. });
+                    matches!(request, R::Discard { .. } | R::Restore { .. } | R::Retry { .. } | R::Cancel { .. });
                 let touched: Vec<TaskId> = events.iter().filter_map(Event::task).filter(|_| shown).collect();
                 self.record(events)?;
                 for task in touched.iter().filter_map(|id| self.state.task(*id)) {

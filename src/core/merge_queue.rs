@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::action::Action;
-use super::id::{BranchName, TaskId};
+use super::change::Hold;
+use super::id::{BranchName, CommitId, TaskId};
 use super::state::{State, Task, TaskState};
 
 /// What to do for each target that has a line.
@@ -23,6 +24,20 @@ pub fn next(state: &State) -> Vec<Action> {
         false => Action::Plan(entry.task, entry.target.clone()),
     };
     heads.into_values().filter(|head| !head.waits).map(action).collect()
+}
+
+/// What keeps this result from being folded, whatever the target holds: flags that nobody has accepted.
+pub fn flagged(task: &Task, accept_flags: bool) -> Option<Hold> {
+    let change = task.result_attempt().and_then(|attempt| attempt.ended.as_ref()?.result.change())?;
+    let is_open = !change.flags.is_empty() && !accept_flags;
+    is_open.then(|| Hold::Flagged { flags: change.flags.clone() })
+}
+
+/// The tips of needs that are not folded by themselves: the target must hold them in some other way.
+pub fn unfolded(state: &State, task: &Task, target: &BranchName) -> Vec<(TaskId, CommitId)> {
+    let needs = task.spec.needs.iter().filter_map(|id| state.task(*id));
+    let open = needs.filter(|need| !need.is_folded_into(target));
+    open.filter_map(|need| Some((need.id, need.tip()?))).collect()
 }
 
 #[derive(Clone, Copy)]

@@ -431,7 +431,7 @@ impl Task {
                 S::Failed
             }
             (S::Pending, Event::Withdrawn { .. }) if self.attempts.is_empty() => S::Withdrawn,
-            (S::Pending, Event::Withdrawn { .. }) => S::Failed,
+            (S::Pending, Event::Withdrawn { .. }) => self.as_the_last_left_it(),
             (S::Running { cancel }, Event::CancelRequested { now, .. }) => {
                 S::Running { cancel: Some(*now || *cancel == Some(true)) }
             }
@@ -534,6 +534,20 @@ impl Task {
             (outcome, Collected::Nothing) if outcome.is_success() => TaskState::Empty,
             (outcome, _) if outcome.is_retriable() && !is_cancelled && *number <= self.spec.retries => {
                 TaskState::Pending
+            }
+            _ => TaskState::Failed,
+        }
+    }
+
+    /// Where it stands when what would have run next is called off, and nothing more is to happen by itself.
+    fn as_the_last_left_it(&self) -> TaskState {
+        match self.attempts.last() {
+            Some(Attempt { number, ended: Some(ended), freed: false, .. }) if ended.outcome.is_success() => {
+                match &ended.result {
+                    Collected::Change(_) => TaskState::Ready { attempt: *number },
+                    Collected::Nothing => TaskState::Empty,
+                    Collected::Refused { .. } => TaskState::Failed,
+                }
             }
             _ => TaskState::Failed,
         }

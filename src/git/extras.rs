@@ -1,7 +1,8 @@
 //! What a task left in its private repository beside its HEAD: branches, tags, stashes, staged content.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::{GitError, Repository, private};
@@ -44,9 +45,62 @@ pub(super) fn find(
             found.push((component(name), text(id)));
         }
     }
+    new_commits(private_dir, found, tip, base)
+}
+
+/// The same of a git directory that git cannot work with: its refs are read by hand, and looked up in `dir`, which sees its
+/// objects. What is not whole is left.
+///
+/// # Errors
+/// Where git cannot be asked in `dir`.
+pub(super) fn rescue(
+    repo: &Repository,
+    broken: &Path,
+    dir: &Path,
+    (tip, base): (CommitId, CommitId),
+    is_whole: &dyn Fn(CommitId) -> bool,
+) -> Result<Vec<(String, CommitId)>, GitError> {
+    let given = refs_at_start(repo, broken)?;
+    let mut found = Vec::new();
+    for (name, id) in refs_by_hand(broken) {
+        let counts =
+            is_theirs(&name) && name != b"refs/stash" && given.get(&name) != Some(&id.to_string().into_bytes());
+        if counts && id != tip && id != base && is_whole(id) {
+            found.push((component(&name), id.to_string()));
+        }
+    }
+    let log = fs::read_to_string(broken.join("logs/refs/stash")).unwrap_or_default();
+    let entries = log.lines().rev().filter_map(|line| line.split(' ').nth(1)?.parse::<CommitId>().ok());
+    let entries = entries.filter(|id| is_whole(*id)).enumerate();
+    found.extend(entries.map(|(n, id)| (format!("stash-{n}"), id.to_string())));
+    new_commits(dir, found, tip, base)
+}
+
+/// Every ref that a file or the list of packed refs names.
+fn refs_by_hand(dir: &Path) -> BTreeMap<Vec<u8>, CommitId> {
+    let id = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.trim_end().parse::<CommitId>().ok();
+    let packed = fs::read(dir.join("packed-refs")).unwrap_or_default();
+    let mut refs: BTreeMap<_, _> = pairs(&packed).filter_map(|(name, of)| Some((name.to_vec(), id(of)?))).collect();
+    for entry in walkdir::WalkDir::new(dir.join("refs")).follow_links(false).into_iter().flatten() {
+        let name = entry.path().strip_prefix(dir).unwrap_or(entry.path()).as_os_str().as_bytes().to_vec();
+        if let Some(id) = read_small(entry.path()).and_then(|text| id(text.as_bytes())) {
+            refs.insert(name, id);
+        }
+    }
+    refs
+}
+
+/// Of these commits, those that neither `tip` nor `base` holds.
+fn new_commits(
+    dir: &Path,
+    found: Vec<(String, String)>,
+    tip: CommitId,
+    base: CommitId,
+) -> Result<Vec<(String, CommitId)>, GitError> {
     if found.is_empty() {
         return Ok(Vec::new());
     }
+    let git = || private::git(dir, dir);
     let names: String = found.iter().map(|(_, id)| format!("{id}^{{commit}}\n")).collect();
     let commits = git().args(["cat-file", "--batch-check=%(objectname)"]).input(names).run()?;
     let commits = String::from_utf8_lossy(&commits).into_owned();
@@ -66,14 +120,18 @@ fn refs_in_process(private_dir: &Path) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     for reference in library.references().ok()? {
         let reference = reference.ok()?;
         let name = reference.name_bytes().to_vec();
-        let counts = ["refs/heads/", "refs/tags/", "refs/notes/"].iter().any(|top| name.starts_with(top.as_bytes()))
-            || [&b"refs/stash"[..], STAGED.as_bytes()].contains(&&name[..]);
-        if counts {
+        if is_theirs(&name) {
             found.push((name, reference.resolve().ok()?.target()?.to_string().into_bytes()));
         }
     }
     found.sort();
     Some(found)
+}
+
+/// Is this a ref that a task makes?
+fn is_theirs(name: &[u8]) -> bool {
+    ["refs/heads/", "refs/tags/", "refs/notes/"].iter().any(|top| name.starts_with(top.as_bytes()))
+        || [&b"refs/stash"[..], STAGED.as_bytes()].contains(&name)
 }
 
 /// HEAD of a git directory that git itself cannot work with.

@@ -78,9 +78,7 @@ impl FoldLock {
     }
 
     fn open(repo: &Repository) -> Result<(PathBuf, File), GitError> {
-        let dir = repo.common_dir().join("pleach");
-        fs::create_dir_all(&dir).map_err(GitError::file("make", &dir))?;
-        let path = dir.join("fold.lock");
+        let path = repo.own_dir("")?.join("fold.lock");
         let open = File::options().read(true).append(true).create(true).open(&path);
         Ok((path.clone(), open.map_err(GitError::file("open", &path))?))
     }
@@ -167,6 +165,38 @@ pub fn land(
     Ok(Fold::Held(Hold::Refused { reason }))
 }
 
+/// What a landing would meet now in the checkout of its target: nothing is moved, and the answer may be another one by the
+/// time that somebody lands. `None` where nothing is in the way.
+///
+/// # Errors
+/// As [`land`].
+pub fn preview(repo: &Repository, target: &BranchName, landing: &Landing) -> Result<Option<Hold>, GitError> {
+    let lock = FoldLock::acquire(repo)?;
+    let target = &aim(repo, target)?;
+    let opened = repo.open();
+    let checkouts = checkout::checkouts_in(&opened, target)?;
+    if let Some(hold) = checkout::doubtful(target, &checkouts) {
+        return Ok(Some(hold));
+    }
+    if let Some(hold) = checkout::unfinished(repo, target, &checkouts)? {
+        return Ok(Some(hold));
+    }
+    match checkouts.as_slice() {
+        [] => Ok(None),
+        [checkout] => {
+            let change = TreeChange::between(&opened, landing.from, landing.to)?;
+            let paths = checkout::in_the_way(&lock, checkout, &change)?;
+            Ok((!paths.is_empty()).then(|| overlap(checkout, paths)))
+        }
+        several => Ok(Some(several_checkouts(several))),
+    }
+}
+
+fn several_checkouts(checkouts: &[CheckoutOf]) -> Hold {
+    let checkouts = checkouts.iter().map(|checkout| checkout.top.as_path().into()).collect();
+    Hold::SeveralCheckouts { checkouts }
+}
+
 /// The branch that a branch leads to, where it is a symbolic ref. (Only a file can be one, not a packed ref.)
 fn aim(repo: &Repository, target: &BranchName) -> Result<BranchName, GitError> {
     let common = repo.common_dir();
@@ -237,10 +267,7 @@ impl Lander<'_> {
             [] => self.ref_alone(),
             [checkout] if is_ahead => self.commit_only(checkout, &change),
             [checkout] => self.with_checkout(checkout, &change),
-            several => {
-                let checkouts = several.iter().map(|checkout| checkout.top.as_path().into()).collect();
-                Ok(Attempt::Ended(Fold::Held(Hold::SeveralCheckouts { checkouts })))
-            }
+            several => Ok(Attempt::Ended(Fold::Held(several_checkouts(several)))),
         }
     }
 

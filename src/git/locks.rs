@@ -90,8 +90,7 @@ fn has_older_git(repo: &Repository, made: SystemTime) -> bool {
 }
 
 fn put_aside(repo: &Repository, lock: &Path) -> Result<(), GitError> {
-    let trash = repo.common_dir().join("pleach/trash");
-    fs::create_dir_all(&trash).map_err(GitError::file("make", &trash))?;
+    let trash = repo.own_dir("trash")?;
     let name = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
     match fs::rename(lock, trash.join(format!("{name}-{:016x}", fastrand::u64(..)))) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(GitError::file("rename", lock)(error)),

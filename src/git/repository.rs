@@ -79,6 +79,23 @@ impl Repository {
         &self.common_dir
     }
 
+    /// A directory of our own in it, `<common>/pleach/<name>`; made, where there is none. The repository itself is not:
+    /// where it was moved away under us, nothing appears at its old place.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(super) fn own_dir(&self, name: &str) -> Result<PathBuf, GitError> {
+        let home = self.common_dir.join("pleach");
+        let dir = home.join(name);
+        for dir in [&home, &dir] {
+            match std::fs::create_dir(dir) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(GitError::file("make", dir))?,
+            }
+        }
+        Ok(dir)
+    }
+
     /// A `git` command on this repository. It runs no monitor, starts no maintenance, and starts in the common
     /// directory, so that nothing depends on where we were called.
     pub fn git(&self) -> Tool {

@@ -342,8 +342,7 @@ fn put_aside(
     if changed(path) < changed(&intent.path) || !is_ours(&bytes)? || is_in_use(path, checkouts) {
         return Ok(());
     }
-    let trash = repo.common_dir().join("pleach/trash");
-    fs::create_dir_all(&trash).map_err(GitError::file("make", &trash))?;
+    let trash = repo.own_dir("trash")?;
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let aside = (0..).map(|n| trash.join(format!("{name}.{n}"))).find(|aside| !aside.exists());
     match fs::rename(path, aside.unwrap_or_default()) {

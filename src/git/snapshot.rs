@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::private::{self, Private};
 use super::worktree::Place;
@@ -42,15 +43,38 @@ pub fn take(repo: &Repository, place: &Place, base: CommitId, message: &str) -> 
     let substitute = private::substitute_of(&place.private);
     let mut notes = Vec::new();
     if !substitute.join("HEAD").exists() {
-        match Taking::new(repo, place, &place.private, base, message).take() {
+        match persist(|| Taking::new(repo, place, &place.private, base, message).take()) {
             Ok(snapshot) => return Ok(snapshot),
             Err(error) => notes.push(format!("the task's git directory could not be used: {}", shown(&error.words()))),
         }
     }
     make_substitute(repo, place, &substitute, base)?;
-    let mut snapshot = Taking::new(repo, place, &substitute, base, message).take()?;
+    let mut snapshot = persist(|| Taking::new(repo, place, &substitute, base, message).take())?;
     notes.append(&mut snapshot.notes);
+    let whole = |commit: CommitId| is_whole(&substitute, commit, base).unwrap_or(false);
+    let saved = extras::rescue(repo, &place.private, &substitute, (snapshot.tip, base), &whole)?;
+    let taken: Vec<CommitId> = snapshot.extras.iter().map(|(_, commit)| *commit).collect();
+    snapshot.extras.extend(saved.into_iter().filter(|(_, commit)| !taken.contains(commit)));
     Ok(Snapshot { notes, ..snapshot })
+}
+
+/// A git of ours may be killed while we are not: by the kernel that runs out of memory, say. What is wrong for good is
+/// wrong after a pause too.
+pub fn persist<T>(mut once: impl FnMut() -> Result<T, GitError>) -> Result<T, GitError> {
+    const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+    for pause in PAUSES {
+        match once() {
+            Ok(done) => return Ok(done),
+            Err(_) => std::thread::sleep(pause),
+        }
+    }
+    once()
+}
+
+/// Does this directory see a commit with all that it needs beyond the base?
+fn is_whole(dir: &Path, commit: CommitId, base: CommitId) -> Result<bool, GitError> {
+    let walk = private::git(dir, dir).args(["rev-list", "--objects", "--quiet", &commit.to_string()]);
+    Ok(walk.arg(format!("^{base}")).arg("--").succeeds()?)
 }
 
 /// A private directory of our own making that also sees the objects of the broken one, with whatever refs of that
@@ -70,12 +94,8 @@ fn make_substitute(repo: &Repository, place: &Place, dir: &Path, base: CommitId)
     private::write(&draft.join("objects/info/alternates"), &private::alternates(seen))?;
     if let Some(head) = extras::head_by_hand(&place.private) {
         // Only a commit that is whole is worth standing on.
-        let walk = private::git(&draft, &draft).args(["rev-list", "--objects", "--quiet", &head.to_string()]);
-        if walk.arg(format!("^{base}")).arg("--").succeeds()? {
-            private::write(&draft.join("HEAD"), format!("{head}\n").as_bytes())?;
-        } else {
-            private::write(&draft.join("HEAD"), format!("{base}\n").as_bytes())?;
-        }
+        let head = if is_whole(&draft, head, base)? { head } else { base };
+        private::write(&draft.join("HEAD"), format!("{head}\n").as_bytes())?;
     }
     let _ = fs::remove_dir(dir);
     fs::rename(&draft, dir).map_err(GitError::file("create", dir))

@@ -51,9 +51,7 @@ impl WorktreeLock {
     /// # Errors
     /// Where the lock file cannot be made: a repository that we may not write to.
     pub fn acquire(repo: &Repository) -> Result<Self, GitError> {
-        let dir = repo.common_dir().join("pleach");
-        fs::create_dir_all(&dir).map_err(GitError::file("create", &dir))?;
-        let path = dir.join("worktree.lock");
+        let path = repo.own_dir("")?.join("worktree.lock");
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let file = file.map_err(GitError::file("open", &path))?;
         rustix::io::retry_on_intr(|| rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive))
@@ -120,7 +118,7 @@ pub fn register(
 /// (gitrepository-layout(5)).
 fn register_whole(repo: &Repository, worktree: &Path, base: CommitId, reason: &str) -> Result<(), GitError> {
     let admin = admin_dir(repo, worktree);
-    let draft = repo.common_dir().join("pleach/registering");
+    let draft = repo.own_dir("")?.join("registering");
     trash::delete(&draft)?;
     fs::create_dir_all(draft.join("refs")).map_err(GitError::file("create", &draft))?;
     let top = resolved(worktree);
@@ -299,8 +297,7 @@ fn clear_directory(worktree: &Path) -> Result<(), GitError> {
 
 /// Take one registration away: in one step for everybody else, then delete what it was.
 fn unregister(repo: &Repository, admin: &Path) -> Result<(), GitError> {
-    let aside = repo.common_dir().join("pleach").join("unregistered");
-    fs::create_dir_all(&aside).map_err(GitError::file("create", &aside))?;
+    let aside = repo.own_dir("unregistered")?;
     match move_to_trash(admin, &aside) {
         Err(GitError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         other => other?,

@@ -3,10 +3,12 @@
 use super::wait::{Patience, until};
 use super::{Error, ErrorKind, Session, control, find};
 use crate::coordinator::protocol::{Request, Until};
-use crate::core::change::{Direction, FoldRequest, Refusal};
+use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::id::{AttemptId, BranchName, TaskHandle, TaskId};
+use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
 use crate::core::task::Strategy;
+use crate::git::fold;
 use crate::git::merge::{self, Identity, Wanted};
 use crate::process::clock;
 
@@ -113,36 +115,56 @@ pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result
     let repository = session.repository();
     let who = Identity::of(repository, clock::now())?;
     let mut heads = std::collections::BTreeMap::new();
-    let mut all = Vec::new();
+    let mut all: Vec<Told> = Vec::new();
     for task in find(&state, handles)? {
-        let FoldRequest { target, strategy, .. } = request(session, task, how)?;
+        let FoldRequest { target, strategy, accept_flags, .. } = request(session, task, how)?;
         let attempt = task.result_attempt().filter(|_| task.shows_branch());
         let sides = attempt.and_then(|attempt| Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip)));
         let Some((base, tip)) = sides else {
             all.push(told(&state, task.id, fate(&state, task.id)));
             continue;
         };
-        let head = match heads.get(&target) {
-            Some(head) => Some(*head),
-            None => repository.head_of(&target)?,
-        };
-        let Some(head) = head else {
-            let hold = crate::core::change::Hold::NoTarget { target: target.clone() };
-            all.push(told(&state, task.id, Fate::Refused(target, Refusal::Held(hold))));
+        let mut held = |target, hold| all.push(told(&state, task.id, Fate::Refused(target, Refusal::Held(hold))));
+        if let Some(hold) = merge_queue::flagged(task, accept_flags) {
+            held(target, hold);
+            continue;
+        }
+        let Some(now) = repository.head_of(&target)? else {
+            held(target.clone(), Hold::NoTarget { target });
             continue;
         };
+        let head = heads.get(&target).copied().unwrap_or(now);
+        let mut needs = Vec::new();
+        for (need, tip) in merge_queue::unfolded(&state, task, &target) {
+            if !would_go(&all, need, &target) && !repository.is_ancestor(tip, head)? {
+                needs.push(need);
+            }
+        }
+        let mut held = |target, hold| all.push(told(&state, task.id, Fate::Refused(target, Refusal::Held(hold))));
+        if !needs.is_empty() {
+            held(target, Hold::Needs { needs });
+            continue;
+        }
         let wanted = Wanted { head, base, tip, strategy, message: "pleach: dry run", replay: task.undone };
         let fate = match merge::plan(repository, &wanted, &who)? {
-            merge::Plan::Land(to) => {
-                heads.insert(target.clone(), to);
-                Fate::Would(target)
-            }
+            // What went in before it counts as there: the checkout would have followed.
+            merge::Plan::Land(to) => match fold::preview(repository, &target, &Landing { from: now, to })? {
+                Some(hold) => Fate::Refused(target, Refusal::Held(hold)),
+                None => {
+                    heads.insert(target.clone(), to);
+                    Fate::Would(target)
+                }
+            },
             merge::Plan::Already => Fate::Nothing,
             merge::Plan::Refused(refusal) => Fate::Refused(target, refusal),
         };
         all.push(told(&state, task.id, fate));
     }
     Ok(all)
+}
+
+fn would_go(all: &[Told], task: TaskId, target: &BranchName) -> bool {
+    all.iter().any(|told| told.task == task && matches!(&told.fate, Fate::Would(into) if into == target))
 }
 
 /// Take a fold back: of this task, or the last one (into this branch).

@@ -113,7 +113,7 @@ fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitEr
     let extras = saved.extras.iter().map(|(_, commit)| *commit);
     let tips: Vec<CommitId> = std::iter::once(saved.tip).chain(extras).filter(|tip| *tip != spec.base).collect();
     if !tips.is_empty() {
-        pack::export(&place, &tips, spec.base, &dir.pack())?;
+        snapshot::persist(|| pack::export(&place, &tips, spec.base, &dir.pack()))?;
     }
     Ok(saved)
 }

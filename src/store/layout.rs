@@ -93,7 +93,7 @@ impl Layout {
         let file = self.home.join("place.json");
         let place = read(&file)?.and_then(|bytes| serde_json::from_slice::<Place>(&bytes).ok());
         match place {
-            Some(place) if place.repository.as_path() != common_dir && !place.repository.as_path().exists() => {
+            Some(place) if place.repository.as_path() != common_dir && !is_there(&place) => {
                 let place = Place { repository: common_dir.into(), ..place };
                 replace(&file, &serde_json::to_vec(&place).expect("a struct of strings is JSON"))
             }
@@ -229,6 +229,13 @@ impl AttemptDir {
     pub fn tmp(&self) -> PathBuf {
         self.0.join("tmp")
     }
+}
+
+/// Is this record also at the place that it names?
+fn is_there(place: &Place) -> bool {
+    let there = read(&place.repository.as_path().join("pleach/place.json")).ok().flatten();
+    let there = there.and_then(|bytes| serde_json::from_slice::<Place>(&bytes).ok());
+    there.is_some_and(|there| there.state == place.state)
 }
 
 /// Is the repository of this record another one, and not this one under another path (a mount, or moved and then

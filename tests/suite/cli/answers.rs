@@ -52,8 +52,11 @@ fn each_verb_in_words() {
     says(&["restore", "1"], "task 1 is up for review with what attempt 1 left");
     says(&["pause"], "paused: no task starts until `pleach resume`");
     says(&["retry", "1"], "task 1 runs again");
-    // Today it is told by how its last attempt ended, although it was the next one that was cancelled.
-    says(&["cancel", "1"], "ID  TASK  STATE   TIME  CHANGE        NOTE\n 1  lint  failed  ~  1 file +1 -0  exit 0");
+    // What was cancelled is the next attempt: the result of the last one is up for review as before.
+    says(
+        &["cancel", "1"],
+        "ID  TASK  STATE  TIME  CHANGE        NOTE\n 1  lint  ready  ~  1 file +1 -0  its fold was undone",
+    );
     says(&["resume"], "resumed");
     says(&["gc"], "nothing to free: nothing settled is older than 14d00h");
     says(&["approve"], "there is nothing that needs approval");
@@ -181,4 +184,41 @@ fn completions_and_man_pages_are_made() {
     scene.ok(&["man", dir.to_str().unwrap()]);
     assert!(dir.join("pleach.1").exists() && dir.join("pleach-merge.1").exists());
     task(&scene, "true");
+}
+
+#[test]
+fn a_dry_run_says_what_a_merge_would_meet() {
+    let scene = Scene::new();
+    let result = |line: &str, options: &[&str]| {
+        let id = scene.add(options, line).to_string();
+        scene.ok(&["wait", &id]);
+        id
+    };
+    let edited = result("echo more >> readme", &[]);
+    let flagged = result("ln -s /etc/passwd outside", &[]);
+    let needed = result("echo n > n", &[]);
+    let builds_on = result("echo o > o", &["--after", &needed]);
+    let conflicting = result("echo other > n", &[]);
+    scene.write("readme", "mine\n");
+    let before = scene.git(&["for-each-ref"]);
+    let says = |tasks: &[&str]| {
+        let told = scene.pleach(&[&["merge", "--dry-run"], tasks].concat());
+        let merged = scene.pleach(&[&["merge"], tasks].concat());
+        (told, merged)
+    };
+    let told = scene.pleach(&["merge", "--dry-run", &edited, &flagged, &builds_on]);
+    assert_eq!(told.code, Some(6), "{told:?}");
+    let held = ["holds edits", "leads out of the tree", "builds on 3"];
+    assert!(held.iter().all(|words| told.out.contains(words)), "{told:?}");
+    let told = scene.pleach(&["merge", "--dry-run", &needed, &builds_on]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert_eq!(scene.git(&["for-each-ref"]), before);
+    // What it says is what is met.
+    for tasks in [&[&*edited][..], &[&*flagged], &[&*builds_on], &[&*needed, &*builds_on], &[&*conflicting]] {
+        let (told, merged) = says(tasks);
+        assert_eq!(told.code, merged.code, "{told:?} {merged:?}");
+        if told.code != Some(0) {
+            assert_eq!(told.out, merged.out);
+        }
+    }
 }

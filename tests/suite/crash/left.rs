@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests leave what others would")]
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -38,6 +39,43 @@ fn locks_of_a_dead_git_are_put_aside_and_those_of_others_stay() {
     scene.ok(&["wait"]);
     scene.assert_tidy();
     assert!(!held.exists());
+}
+
+/// As the kernel does it to a large one when memory is short: the git dies, and whoever started it lives.
+#[test]
+fn a_git_that_is_killed_alone_costs_nothing() {
+    for word in ["status", "add", "rev-list", "pack-objects", "index-pack", "merge-tree"] {
+        let mut scene = Scene::new();
+        let (bin, once) = (scene.path("bin"), scene.path("once"));
+        fs::create_dir(&bin).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        // Those of the task are its own; of ours, the first that does this is killed.
+        let script = format!(
+            "#!/bin/sh\ncase \" $PLEACH_TASK $* \" in \"  \"*' {word} '*) mkdir {once} 2>/dev/null && kill -9 $$;; esac\n\
+             PATH={path} exec git \"$@\"\n",
+            once = once.display()
+        );
+        fs::write(bin.join("git"), script).unwrap();
+        fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
+        scene.variables.insert("PATH".to_owned(), format!("{}:{path}", bin.display()));
+        let line = "echo s > readme; git stash -q; git checkout -q -b side; echo b > b; git add b; git commit -qm b; \
+                    git checkout -q -; echo x > x";
+        let task = scene.add(&[], line);
+        // Something to merge with.
+        scene.write("other", "other");
+        scene.git(&["add", "other"]);
+        scene.git(&["commit", "-qm", "other"]);
+        scene.ok(&["wait"]);
+        scene.pleach(&["merge", &task.to_string()]);
+        // A plan that was not made is asked for again.
+        scene.ok(&["merge", &task.to_string()]);
+        assert!(once.exists(), "{word} was not needed");
+        assert_eq!(scene.read("x"), "x\n", "{word}");
+        let kept = scene.git(&["for-each-ref", "--format=%(refname)", "refs/pleach/kept/1.1/"]);
+        let kept: Vec<&str> = kept.lines().map(|name| name.rsplit('/').next().unwrap()).collect();
+        assert_eq!(kept, ["branch-side", "stash-0", "tip"], "{word}: {}", scene.ok(&["status", "1"]));
+        scene.assert_tidy();
+    }
 }
 
 #[test]

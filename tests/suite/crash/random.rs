@@ -199,13 +199,17 @@ impl<'a> Killer<'a> {
                 if shims.is_empty() && coordinator.is_none() {
                     return;
                 }
-                shims.iter().for_each(|shim| self.note(shim));
                 coordinator.iter().for_each(|coordinator| coordinator.kill_group());
-                shims.iter().for_each(|shim| shim.kill_group());
                 // Whatever a person types goes on; all else dies.
                 let own = std::process::id();
                 let typed = |process: &Process| parent(process.pid) == Some(own);
-                all.iter().filter(|process| !typed(process)).for_each(Process::kill);
+                let others: Vec<Process> =
+                    all.iter().filter(|process| !typed(process)).map(|process| process.clone().stopped()).collect();
+                others.iter().filter(|process| process.is_shim()).for_each(|shim| {
+                    self.note(shim);
+                    shim.kill_group();
+                });
+                others.iter().for_each(Process::kill);
             }
         }
         *self.killed.counts.entry(how).or_default() += 1;
@@ -261,7 +265,8 @@ fn check(scene: &Scene, kind: u64, id: u64, killed: &Killed) {
         let how = outcome(&attempt["outcome"]);
         let whole = how == format!("exited {code}");
         let was_killed = killed.attempts.contains(&name);
-        assert!(whole || was_killed, "{name}, whose shim was not killed, ended as {how}\n{}", scene.story());
+        let story = || scene.said_of(std::slice::from_ref(&name));
+        assert!(whole || was_killed, "{name}, whose shim was not killed, ended as {how}\n{}", story());
         assert!(whole || how == "lost" || how == "signalled 9", "{name} ended as {how}");
         if whole {
             let kept = scene.pleach(&["logs", &name]).out;
@@ -283,6 +288,7 @@ fn check(scene: &Scene, kind: u64, id: u64, killed: &Killed) {
     if kind % 5 == 3 {
         let stash = format!("refs/pleach/kept/{}/", last["id"].as_str().unwrap());
         let kept = scene.git(&["for-each-ref", "--format=%(refname)", &stash]);
-        assert!(kept.contains("stash"), "{kept}");
+        let last = last["id"].as_str().unwrap().to_owned();
+        assert!(kept.contains("stash"), "{kept}\n{}", scene.said_of(&[last]));
     }
 }

@@ -230,6 +230,28 @@ fn branches_stashes_tags_and_staged_content_are_extras() {
 }
 
 #[test]
+fn a_broken_git_directory_keeps_branches_and_stashes_too() {
+    let world = World::new(&[]);
+    let place = world.launch("1.1");
+    let run = |args: &[&str]| git(&place.worktree, args);
+    for n in 0..2 {
+        put(&place.worktree.join("src/a"), format!("stash {n}\n"));
+        run(&["stash", "-q"]);
+    }
+    run(&["checkout", "-qb", "side"]);
+    run(&["commit", "-q", "--allow-empty", "-m", "side"]);
+    run(&["checkout", "-q", "pleach/1.1"]);
+    put(&place.private.join("refs/heads/torn"), format!("{}\n", "12".repeat(20)));
+    put(&place.private.join("config"), "[core\nbroken");
+    let snapshot = take(&world, &place);
+    let names: Vec<&str> = snapshot.extras.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["branch-side", "stash-0", "stash-1"], "{snapshot:?}");
+    let of = |name: &str| snapshot.extras.iter().find(|(extra, _)| extra == name).unwrap().1;
+    assert_eq!(shows(&world, of("stash-0"), "src/a"), "stash 1\n");
+    assert_eq!(shows(&world, of("stash-1"), "src/a"), "stash 0\n");
+}
+
+#[test]
 fn repositories_inside_are_left_out_and_named() {
     let world = World::new(&[]);
     let place = world.launch("1.1");

@@ -206,6 +206,19 @@ fn a_copy_of_a_repository_does_not_touch_the_tasks_of_the_original() {
 }
 
 #[test]
+fn a_copy_of_a_moved_repository_is_known_as_one() {
+    let mut scene = made_by("repo", &format!("cd \"$TOP\"; git init -q; {FILES}"));
+    task(&scene, "echo more >> readme");
+    let (moved, copy) = (scene.path("repositories/moved"), scene.path("repositories/copy"));
+    fs::rename(&scene.top, &moved).unwrap();
+    scene.top = moved;
+    scene.ok(&["discard", "1"]);
+    sh(&scene, &scene.top, &format!("cp -a . {}", copy.display()));
+    scene.top = copy;
+    fails(&scene.pleach(&["ls"]), 3, "this repository is a copy of", "start afresh here");
+}
+
+#[test]
 fn a_repository_made_anew_at_the_same_path_starts_afresh() {
     let scene = made_by("repo", &format!("cd \"$TOP\"; git init -q; {FILES}"));
     task(&scene, "echo old; echo old >> readme");

@@ -65,6 +65,17 @@ impl Process {
         }
     }
 
+    /// Stop it, and look again what it is: a process that is just being started shows the words of its parent.
+    pub(crate) fn stopped(self) -> Self {
+        if let Some(pid) = Pid::from_raw(self.pid as i32) {
+            let _ = kill_process(pid, Signal::STOP);
+        }
+        let words = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        let words = words.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+        let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+        if words.is_empty() { self } else { Self { words, ..self } }
+    }
+
     /// With its whole process group: for the coordinator, with every git that it runs.
     pub(crate) fn kill_group(&self) {
         if let Some(pid) = Pid::from_raw(self.pid as i32) {
@@ -277,10 +288,17 @@ impl Scene {
     /// The repository is as if nothing had ever been killed: nothing of ours is left over, and nobody still works.
     pub(crate) fn assert_tidy(&self) {
         // A lock whose owner is dead is put aside once it is old enough to be sure of that.
-        self.until("nothing is left over", || {
+        let mut left = Vec::new();
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             self.ok(&["ls"]);
-            self.leftovers().is_empty()
-        });
+            left = self.leftovers();
+            if left.is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(left.is_empty(), "this is left over: {left:#?}\n{}\n{}", self.said_of(&left), self.story());
         let strict = self.plain("git").current_dir(&self.top).args(["fsck", "--strict", "--no-dangling"]).output();
         let strict = strict.unwrap();
         assert!(strict.status.success(), "{}", String::from_utf8_lossy(&strict.stderr));
@@ -336,6 +354,18 @@ impl Scene {
             story.push_str(&format!("{} {}\n", process.pid, process.words.join(" ")));
         }
         story
+    }
+
+    /// What the journal and the log of the coordinator say of the attempts that these lines name.
+    pub(crate) fn said_of(&self, left: &[String]) -> String {
+        let ids = left.iter().filter_map(|line| line.rsplit(['-', '/']).next()).filter(|id| id.contains('.'));
+        let ids: std::collections::BTreeSet<&str> = ids.collect();
+        let mut said = fs::read_to_string(self.top.join(".git/pleach/journal.jsonl")).unwrap_or_default();
+        for home in fs::read_dir(self.root.join("state")).into_iter().flatten().flatten() {
+            said += &fs::read_to_string(home.path().join("coordinator.log")).unwrap_or_default();
+        }
+        let lines = said.lines().filter(|line| ids.iter().any(|id| line.contains(*id)));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     fn end_processes(&self) {
