@@ -4,7 +4,7 @@
 //! - [`task`]: what somebody asked for. [`change`]: what came of it. [`outcome`]: how a run ended.
 //! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
 //! - [`inventory`]: what the coordinator sees of the world now.
-//! - [`schedule`], [`merge_queue`]: who is next. [`decide`](mod@decide): all of it together, as [`action`]s.
+//! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -19,6 +19,7 @@ pub mod id;
 pub mod inventory;
 pub mod merge_queue;
 pub mod outcome;
+pub mod planner;
 pub mod policy;
 pub mod report;
 pub mod schedule;
