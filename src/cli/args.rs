@@ -14,6 +14,7 @@ use crate::config::units;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
 use crate::core::task::{FoldPolicy, Priority, Strategy};
 use crate::core::word::Word;
+use crate::ops::verify::{How, Verifying};
 
 /// `Examples:` and one line each, indented.
 macro_rules! example {
@@ -114,6 +115,9 @@ pub enum Verb {
     /// Fold results into their branch
     #[command(after_help = example!("pleach merge 7 8", "pleach merge --squash -m \"fix lints\" 7", "pleach merge --dry-run 7", "pleach merge --into release 7"))]
     Merge(MergeArgs),
+    /// Show the line of each branch: what is verified together, what waits and why
+    #[command(after_help = example!("pleach queue", "pleach queue --verdicts", "pleach queue --log 12        # what run 12 of the check wrote"))]
+    Queue(QueueArgs),
     /// Throw results away; they are kept until `gc` frees them
     #[command(after_help = example!("pleach discard 8", "pleach restore 8          # take that back"))]
     Discard(TasksArgs),
@@ -205,6 +209,9 @@ pub struct TaskArgs {
     /// Leave out the setup of the worktree that is configured
     #[arg(long)]
     pub no_setup: bool,
+    /// What the branch has to pass.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -396,12 +403,54 @@ pub struct MergeArgs {
     /// Fold although the result is flagged (`status` says why)
     #[arg(long)]
     pub accept_flags: bool,
+    /// What the branch has to pass.
+    #[command(flatten)]
+    pub verify: VerifyArgs,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
     /// Which: ids or names, folded in this order
     #[arg(value_name = "TASK", required = true)]
     pub tasks: Vec<TaskHandle>,
+}
+
+/// `queue`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct QueueArgs {
+    /// Show what is known of verified trees instead
+    #[arg(long)]
+    pub verdicts: bool,
+    /// Show what a run of the check wrote instead
+    #[arg(long, value_name = "RUN", conflicts_with = "verdicts")]
+    pub log: Option<u32>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a branch has to pass before a result lands in it.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub struct VerifyArgs {
+    /// Let the branch move only where this passes with the result in it (a line for `sh -c`)
+    #[arg(long, value_name = "COMMAND", group = "check")]
+    pub verify: Option<String>,
+    /// Fold without the check that is configured; this is recorded and shown
+    #[arg(long, group = "check")]
+    pub no_verify: bool,
+    /// Run the check anew, whatever is known
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl From<VerifyArgs> for Verifying {
+    fn from(args: VerifyArgs) -> Self {
+        let how = match args.verify {
+            _ if args.no_verify => How::No,
+            Some(command) => How::Command(command),
+            None => How::Configured,
+        };
+        Self { how, no_cache: args.no_cache }
+    }
 }
 
 impl MergeArgs {

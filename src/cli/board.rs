@@ -36,7 +36,7 @@ pub fn rows(out: &mut dyn Write, board: &Board, style: &Style) -> io::Result<()>
 pub fn paint_of(state: Standing) -> Paint {
     match state {
         Standing::Running | Standing::Cancelling | Standing::Queued | Standing::Landing => Paint::Busy,
-        Standing::Failed | Standing::Conflict | Standing::Blocked => Paint::Bad,
+        Standing::Rejected | Standing::Failed | Standing::Conflict | Standing::Blocked => Paint::Bad,
         Standing::Ready | Standing::Held => Paint::Look,
         Standing::Folded => Paint::Good,
         Standing::Waiting => Paint::Plain,

@@ -16,6 +16,7 @@ pub const TABLE: &[(&str, &str)] = &[
     ("5", "conflict: the change and its target touch the same lines"),
     ("6", "held: something is in the way of the fold, and nothing was touched"),
     ("7", "refused: not possible where the task stands"),
+    ("8", "rejected: the target would not pass its check; nothing was touched"),
     ("124", "timed out"),
     ("125", "pleach could not run it, or lost it"),
     ("130", "interrupted or cancelled"),
@@ -31,6 +32,7 @@ pub fn of(kind: ErrorKind) -> u8 {
         ErrorKind::Conflict => 5,
         ErrorKind::Held => 6,
         ErrorKind::Refused => 7,
+        ErrorKind::Rejected => 8,
         ErrorKind::TimedOut => 124,
         ErrorKind::NotRun => 125,
         ErrorKind::Interrupted => 130,
@@ -76,7 +78,7 @@ mod tests {
     #[test]
     fn each_code_of_an_error_is_in_the_table() {
         use ErrorKind as K;
-        let all = [K::Error, K::Usage, K::Repository, K::UnknownTask, K::Conflict, K::Held, K::Refused];
+        let all = [K::Error, K::Usage, K::Repository, K::UnknownTask, K::Conflict, K::Held, K::Refused, K::Rejected];
         for kind in all.into_iter().chain([K::TimedOut, K::NotRun, K::Interrupted]) {
             let code = of(kind).to_string();
             assert!(TABLE.iter().any(|(listed, _)| *listed == code), "{kind:?} is {code}");

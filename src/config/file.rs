@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::units;
 use crate::core::id::ParseId;
-use crate::core::task::{FoldPolicy, Priority, Strategy};
+use crate::core::task::{FoldPolicy, Guarantee, Priority, Strategy};
 
 /// One configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -23,6 +23,8 @@ pub struct File {
     pub worktree: Worktree,
     /// `[fold]`
     pub fold: Fold,
+    /// `[verify]`
+    pub verify: Verify,
     /// `[branch]`
     pub branch: Branch,
     /// `[limits]`
@@ -71,6 +73,50 @@ pub struct Fold {
     pub policy: Option<Spelled<FoldPolicy>>,
     /// How they become part of the target.
     pub strategy: Option<Spelled<Strategy>>,
+}
+
+/// `[verify]`: what a target has to pass before it moves.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Verify {
+    /// A line for `sh -c`.
+    pub command: Option<String>,
+    /// Wall time of a run.
+    pub timeout: Option<Duration>,
+    /// Does one red run prove a culprit?
+    pub deterministic: Option<bool>,
+    /// What is promised of the commits between two verified heads.
+    pub guarantee: Option<Spelled<Guarantee>>,
+    /// Cores that one run uses.
+    pub cores: Option<Cores>,
+    /// For how long a verdict holds.
+    pub expire: Option<Duration>,
+    /// What a verdict depends on beside the tree.
+    pub fingerprint: Fingerprint,
+    /// Parts of the tree with a check of their own.
+    pub scope: Vec<Scope>,
+}
+
+/// `[verify.fingerprint]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fingerprint {
+    /// What these answer.
+    pub commands: Vec<String>,
+    /// The values of these variables.
+    pub variables: Vec<String>,
+    /// The contents of these files.
+    pub files: Vec<String>,
+}
+
+/// `[[verify.scope]]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// Files and directories, from the top.
+    pub paths: Vec<String>,
+    /// A line for `sh -c`.
+    pub command: String,
 }
 
 /// `[branch]`: names of branches.
@@ -148,6 +194,10 @@ impl File {
     }
 }
 
+/// A number of cores above 0, in hundredths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cores(pub u32);
+
 /// A number above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtLeastOne(pub usize);
@@ -170,6 +220,17 @@ impl<'de> Deserialize<'de> for AtLeastOne {
         match usize::try_from(number) {
             Ok(number) if number > 0 => Ok(Self(number)),
             _ => Err(D::Error::custom(format_args!("{number} is not a number above 0"))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Cores {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let number = f64::deserialize(d)?;
+        if (0.01..=10_000.0).contains(&number) {
+            Ok(Self((number * 100.0).round() as u32))
+        } else {
+            Err(D::Error::custom(format_args!("{number} is not a number of cores")))
         }
     }
 }

@@ -17,6 +17,8 @@ use file::{File, FileError};
 
 use crate::core::policy::Limits;
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Setup, Strategy};
+use crate::core::verify::{Check, Fingerprint, Scope};
+use crate::core::word::Word;
 
 /// The name of a repository's own file, at the top of a checkout.
 pub const REPOSITORY_FILE: &str = ".pleach.toml";
@@ -58,6 +60,8 @@ pub struct Config {
     pub fold: FoldPolicy,
     /// How they become part of the target.
     pub strategy: Strategy,
+    /// What a target has to pass before it moves, where something is set up; whose environment it inherits is not said here.
+    pub verify: Sourced<Option<Check>>,
     /// What branches of results start with.
     pub branch_prefix: String,
     /// Bytes that must stay free on the disk of the worktrees.
@@ -133,6 +137,7 @@ impl Default for Config {
             setup_timeout: DEFAULT_SETUP_TIMEOUT,
             fold: FoldPolicy::default(),
             strategy: Strategy::default(),
+            verify: Sourced { value: None, from: Origin::Default },
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
             disk_floor: DEFAULT_DISK_FLOOR,
         }
@@ -168,6 +173,9 @@ impl Config {
         if let (Some(command), Origin::Repository(file)) = (&self.setup.value, &self.setup.from) {
             found.push(Untrusted::new("worktree.setup", command.clone(), file));
         }
+        if let (Some(check), Origin::Repository(file)) = (&self.verify.value, &self.verify.from) {
+            found.push(Untrusted::new("verify", commands(check), file));
+        }
         if let (names, Origin::Repository(file)) = (&self.env_pass.value, &self.env_pass.from)
             && !names.is_empty()
         {
@@ -183,12 +191,13 @@ impl Config {
 
     /// How much may happen at once.
     pub fn limits(&self) -> Limits {
-        Limits { tasks: self.concurrency, groups: self.groups.clone(), disk_floor: self.disk_floor }
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Limits { tasks: self.concurrency, groups: self.groups.clone(), cores, disk_floor: self.disk_floor }
     }
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, branch, limits } = file;
+        let File { run, groups, worktree, fold, verify, branch, limits } = file;
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         set(&mut self.timeout, run.timeout.map(|timeout| Some(timeout.0)));
         set(&mut self.grace, run.grace.map(|grace| grace.0));
@@ -209,6 +218,9 @@ impl Config {
         set(&mut self.setup_timeout, worktree.setup_timeout.map(|timeout| timeout.0));
         set(&mut self.fold, fold.policy.map(|policy| policy.0));
         set(&mut self.strategy, fold.strategy.map(|strategy| strategy.0));
+        if let Some(check) = check(verify, self.verify.value.as_ref(), from)? {
+            self.verify = check;
+        }
         if let Some(prefix) = branch.prefix {
             self.branch_prefix = branch_prefix(prefix, from)?;
         }
@@ -231,6 +243,54 @@ fn content_hash(what: &str, text: &str) -> String {
     git2::Oid::hash_object(git2::ObjectType::Blob, content.as_bytes())
         .expect("hashing bytes in memory needs nothing that can fail")
         .to_string()
+}
+
+/// What a file says of verifying, over what was said before; none where it says nothing.
+fn check(
+    said: file::Verify,
+    before: Option<&Check>,
+    from: &Origin,
+) -> Result<Option<Sourced<Option<Check>>>, ConfigError> {
+    if said == file::Verify::default() {
+        return Ok(None);
+    }
+    let mut check = before.cloned().unwrap_or_default();
+    set(&mut check.command, said.command.map(|command| command.trim().to_owned()));
+    set(&mut check.timeout, said.timeout.map(|timeout| Some(timeout.0)));
+    set(&mut check.deterministic, said.deterministic);
+    set(&mut check.guarantee, said.guarantee.map(|guarantee| guarantee.0));
+    set(&mut check.cores, said.cores.map(|cores| Some(cores.0)));
+    set(&mut check.expire, said.expire.map(|expire| Some(expire.0)));
+    if said.fingerprint != file::Fingerprint::default() {
+        let files = said.fingerprint.files.iter().map(|file| Word::from(file.as_str())).collect();
+        let file::Fingerprint { commands, variables, .. } = said.fingerprint;
+        check.fingerprint = Fingerprint { commands, variables, files };
+    }
+    if !said.scope.is_empty() {
+        let paths = |paths: Vec<String>| paths.into_iter().map(|path| Word::from(path.as_str())).collect();
+        check.scopes =
+            said.scope.into_iter().map(|scope| Scope { paths: paths(scope.paths), command: scope.command }).collect();
+    }
+    if check.command.is_empty() && check.scopes.is_empty() {
+        // An empty command takes back what a farther file said.
+        return Ok(Some(Sourced { value: None, from: from.clone() }));
+    }
+    if check.scopes.iter().any(|scope| scope.paths.is_empty() || scope.command.trim().is_empty()) {
+        return Err(from.refuse("a [[verify.scope]] needs both `paths` and `command`".to_owned()));
+    }
+    Ok(Some(Sourced { value: Some(check), from: from.clone() }))
+}
+
+/// All that a check would run.
+fn commands(check: &Check) -> String {
+    let scopes = check.scopes.iter().map(|scope| &scope.command);
+    let all: Vec<&str> = std::iter::once(&check.command)
+        .chain(scopes)
+        .chain(&check.fingerprint.commands)
+        .map(String::as_str)
+        .filter(|command| !command.is_empty())
+        .collect();
+    all.join("\n")
 }
 
 fn set<T>(value: &mut T, said: Option<T>) {

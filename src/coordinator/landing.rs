@@ -3,9 +3,11 @@
 use super::{World, landed_mark, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::event::Event;
-use crate::core::id::{CommitId, TaskId};
+use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
+use crate::core::verify::{Check, Step};
+use crate::core::word::Word;
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
 use crate::git::merge::{self, Identity, Plan, Wanted};
@@ -19,6 +21,23 @@ pub(super) struct Entry {
     undoes: Option<Folded>,
     /// The tips of needs that are not folded by themselves: the target must hold them in some other way.
     unfolded: Vec<(TaskId, CommitId)>,
+}
+
+impl Entry {
+    /// Whose.
+    pub(super) fn task(&self) -> TaskId {
+        self.task.id
+    }
+
+    /// What the target has to pass with it in.
+    pub(super) fn check(&self) -> Option<&Check> {
+        self.request.check.as_deref()
+    }
+
+    /// The checkout that it was asked from.
+    pub(super) fn checkout(&self) -> Option<&Word> {
+        self.task.spec.checkout.as_ref()
+    }
 }
 
 /// The entry of a task that stands in a line.
@@ -42,44 +61,55 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     let Some(head) = world.repository.head_of(target)? else {
         return refused(Hold::NoTarget { target: target.clone() });
     };
-    let who = Identity::of(&world.repository, clock::now())?;
     let plan = match (&entry.undoes, entry.request.direction) {
         (Some(folded), Direction::Undo) => {
+            let who = Identity::of(&world.repository, clock::now())?;
             merge::plan_undo(&world.repository, head, &folded.landing, &undo_message(entry, folded), &who)?
         }
-        _ => match gate(world, entry, head)? {
-            Some(hold) => return refused(hold),
-            None => plan_fold(world, entry, head, &who)?,
-        },
+        _ => plan_on(world, entry, head, &[])?,
     };
     crash::point("plan.committed");
     let landing = |to| Landing { from: head, to };
     Ok(match plan {
-        Plan::Land(to) => vec![Event::LandingPlanned { task, landing: landing(to) }],
+        Plan::Land(to) => vec![Event::LandingPlanned { task, landing: landing(to), whole: None }],
         Plan::Already => {
             let landing = landing(head);
-            vec![Event::LandingPlanned { task, landing: landing.clone() }, Event::Landed { task, landing }]
+            vec![Event::LandingPlanned { task, landing: landing.clone(), whole: None }, Event::Landed { task, landing }]
         }
         Plan::Refused(refusal) => vec![Event::LandingRefused { task, refusal }],
     })
 }
 
+/// The fold of a result onto a head, which may be one that is only predicted: with the results of `before` in it.
+///
+/// # Errors
+/// Where git fails.
+pub(super) fn plan_on(world: &World, entry: &Entry, head: CommitId, before: &[TaskId]) -> Result<Plan, GitError> {
+    match gate(world, entry, head, before)? {
+        Some(hold) => Ok(Plan::Refused(Refusal::Held(hold))),
+        None => plan_fold(world, entry, head),
+    }
+}
+
 /// What has to be settled before a fold is even tried.
-fn gate(world: &World, entry: &Entry, head: CommitId) -> Result<Option<Hold>, GitError> {
+fn gate(world: &World, entry: &Entry, head: CommitId, before: &[TaskId]) -> Result<Option<Hold>, GitError> {
     if let Some(hold) = merge_queue::flagged(&entry.task, entry.request.accept_flags) {
         return Ok(Some(hold));
     }
     let mut needs = Vec::new();
     for (need, tip) in &entry.unfolded {
-        if !world.repository.is_ancestor(*tip, head)? {
+        if !before.contains(need) && !world.repository.is_ancestor(*tip, head)? {
             needs.push(*need);
         }
     }
     Ok((!needs.is_empty()).then_some(Hold::Needs { needs }))
 }
 
-fn plan_fold(world: &World, entry: &Entry, head: CommitId, who: &Identity) -> Result<Plan, GitError> {
+fn plan_fold(world: &World, entry: &Entry, head: CommitId) -> Result<Plan, GitError> {
     let attempt = entry.task.result_attempt();
+    // The same question gives the same commit, whenever it is asked.
+    let at = attempt.and_then(|attempt| attempt.ended.as_ref()).map_or_else(clock::now, |ended| ended.at);
+    let who = &Identity::of(&world.repository, at)?;
     let change = attempt.and_then(|attempt| attempt.ended.as_ref()?.result.change());
     let (Some(change), Some(base)) = (change, attempt.and_then(|attempt| attempt.base)) else {
         return Ok(Plan::Already);
@@ -124,26 +154,119 @@ fn one_line(text: &str) -> String {
     line.chars().take(LONGEST - 1).chain(['…']).collect()
 }
 
+/// Verified results land together: each gets its step of the way. Where the target is not on the head that they were
+/// verified on, that is told instead.
+///
+/// # Errors
+/// Where git fails.
+pub(super) fn advance(
+    world: &World,
+    target: &BranchName,
+    head: CommitId,
+    steps: &[Step],
+) -> Result<Vec<Event>, GitError> {
+    let Some(now) = world.repository.head_of(target)?.filter(|now| *now == head) else {
+        return missed(world, target, &[]);
+    };
+    let whole = steps.last().map(|last| Landing { from: now, to: last.commit }).filter(|_| steps.len() > 1);
+    let mut from = now;
+    let step = |step: &Step| {
+        let landing = Landing { from: std::mem::replace(&mut from, step.commit), to: step.commit };
+        Event::LandingPlanned { task: step.task, landing, whole: whole.clone() }
+    };
+    Ok(steps.iter().map(step).collect())
+}
+
+/// These go back into the line, which stands on what the target is now.
+fn missed(world: &World, target: &BranchName, tasks: &[TaskId]) -> Result<Vec<Event>, GitError> {
+    let back = tasks.iter().map(|task| Event::LandingMissed { task: *task });
+    let head = world.repository.head_of(target)?;
+    let seen = head.map(|head| Event::HeadSeen { target: target.clone(), head });
+    Ok(back.chain(seen).collect())
+}
+
+/// A result with the step of the target that it lands by.
+pub(super) type Planned = (Entry, Landing);
+
+/// Those that land together with a task, in their order; it alone, where it lands alone.
+pub(super) fn together(state: &State, task: &Task) -> Vec<Planned> {
+    let TaskState::Landing { whole, landing, request, .. } = &task.state else { return Vec::new() };
+    let alone = || entry(state, task).map(|entry| (entry, landing.clone())).into_iter().collect();
+    let Some(whole) = whole else { return alone() };
+    let mut all: Vec<(&Task, &Landing)> = Vec::new();
+    for other in state.open() {
+        if let TaskState::Landing { whole: Some(way), landing, request: asked, .. } = &other.state
+            && way == whole
+            && asked.target == request.target
+        {
+            all.push((other, landing));
+        }
+    }
+    // The order of their steps: each begins where another one ends.
+    let ends = |landing: &Landing| all.iter().find(|(_, other)| other.to == landing.from && other.from != other.to);
+    let depth = |landing: &Landing| {
+        let steps = std::iter::successors(Some(landing), |landing| ends(landing).map(|(_, other)| *other));
+        steps.take(all.len() + 1).count()
+    };
+    let mut order: Vec<(usize, &Task, &Landing)> = all.iter().map(|(task, step)| (depth(step), *task, *step)).collect();
+    order.sort_by_key(|(depth, ..)| *depth);
+    order.into_iter().filter_map(|(_, task, step)| Some((entry(state, task)?, step.clone()))).collect()
+}
+
 /// Move the target, or finish moving it.
 ///
 /// # Errors
 /// Where git fails half-way: the same landing is then tried again, and finishes what is half done.
-pub(super) fn land(world: &World, entry: &Entry, landing: &Landing) -> Result<Vec<Event>, GitError> {
-    let task = entry.task.id;
-    let attempt = entry.task.result_attempt().map_or(1, |attempt| attempt.number);
-    let mark = landed_mark(entry.task.attempt_id(attempt));
+pub(super) fn land(world: &World, planned: &[Planned], whole: &Landing) -> Result<Vec<Event>, GitError> {
+    let Some((first, _)) = planned.first() else { return Ok(Vec::new()) };
+    let target = first.request.target.clone();
+    let mark = |entry: &Entry| {
+        let attempt = entry.task.result_attempt().map_or(1, |attempt| attempt.number);
+        landed_mark(entry.task.attempt_id(attempt))
+    };
+    let marks: Vec<(String, CommitId)> = planned.iter().map(|(entry, step)| (mark(entry), step.to)).collect();
     let lock = FoldLock::acquire(&world.repository)?;
-    let marks = [(mark, landing.to)];
-    let fold = fold::land(&world.repository, &lock, &entry.request.target, landing, &marks, &crash::point)?;
-    Ok(vec![match fold {
+    let fold = fold::land(&world.repository, &lock, &target, whole, &marks, &crash::point)?;
+    drop(lock);
+    let all: Vec<TaskId> = planned.iter().map(|(entry, _)| entry.task()).collect();
+    Ok(match fold {
         Fold::Done => {
-            tidy(world, entry)?;
+            for (entry, _) in planned {
+                tidy(world, entry)?;
+            }
             crash::point("land.tidied");
-            Event::Landed { task, landing: landing.clone() }
+            planned.iter().map(|(entry, step)| Event::Landed { task: entry.task(), landing: step.clone() }).collect()
         }
-        Fold::Moved => Event::LandingMissed { task },
-        Fold::Held(hold) => Event::LandingRefused { task, refusal: Refusal::Held(hold) },
-    }])
+        Fold::Moved if first.request.check.is_some() => missed(world, &target, &all)?,
+        Fold::Moved => all.iter().map(|task| Event::LandingMissed { task: *task }).collect(),
+        Fold::Held(hold) => held(world, planned, &hold)?,
+    })
+}
+
+/// Something is in the way of a landing: of which results? The others go back into the line.
+fn held(world: &World, planned: &[Planned], hold: &Hold) -> Result<Vec<Event>, GitError> {
+    let mut events = Vec::new();
+    for (entry, step) in planned {
+        let own = match hold {
+            Hold::Overlap { checkout, paths } if planned.len() > 1 => {
+                let touched = crate::git::fold::touched(&world.repository, step)?;
+                let paths: Vec<Word> = paths.iter().filter(|path| touched.contains(*path)).cloned().collect();
+                (!paths.is_empty()).then(|| Hold::Overlap { checkout: checkout.clone(), paths })
+            }
+            hold => Some(hold.clone()),
+        };
+        events.push(match own {
+            Some(hold) => Event::LandingRefused { task: entry.task(), refusal: Refusal::Held(hold) },
+            None => Event::LandingMissed { task: entry.task() },
+        });
+    }
+    // Nobody to blame: all of them wait.
+    if events.iter().all(|event| matches!(event, Event::LandingMissed { .. })) {
+        let refused =
+            |(entry, _): &Planned| Event::LandingRefused { task: entry.task(), refusal: Refusal::Held(hold.clone()) };
+        return Ok(planned.iter().map(refused).collect());
+    }
+    Ok(events)
 }
 
 /// The branch of a folded result has served; that of an undone one is wanted again.

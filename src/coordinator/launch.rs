@@ -166,6 +166,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         grace: task.spec.grace,
         log_cap: task.spec.log_cap,
         message: format!("{}\n\nPleach-Task: {attempt}\n", message.trim_end()),
+        candidate: None,
     })
 }
 
@@ -193,6 +194,27 @@ fn spawn(world: &World, attempt: AttemptId, role: &str) -> Result<Option<Child>,
     }
 }
 
+/// Start the shim of a run that verifies a candidate.
+///
+/// # Errors
+/// Where it does not come up: why, in words.
+pub(super) fn spawn_shim(world: &World, attempt: AttemptId) -> Result<Option<Child>, String> {
+    spawn(world, attempt, shim::SHIM).map_err(|error| error.words())
+}
+
+/// The shim of a run is dead: let another end what it left running.
+///
+/// # Errors
+/// Where it cannot be started.
+pub(super) fn salvage_run(world: &World, attempt: AttemptId) -> Result<(), String> {
+    let dir = world.layout.attempt(attempt);
+    let log = world.layout.coordinator_log();
+    let started = daemon::start(&[shim::SALVAGE.as_ref(), dir.0.as_os_str()], &log, Stdio::null());
+    let mut child = started.map_err(|error| error.to_string())?;
+    let ended = child.wait().map_err(|error| error.to_string())?;
+    if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of run {attempt} ended with {ended}")) }
+}
+
 /// The shim is dead: let another save what it left, and wait for that.
 ///
 /// # Errors
@@ -204,11 +226,7 @@ pub(super) fn salvage(world: &World, task: &Task, attempt: AttemptId, base: Comm
         false => record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No),
     });
     whole.map_err(|error| error.to_string())?;
-    let log = world.layout.coordinator_log();
-    let started = daemon::start(&[shim::SALVAGE.as_ref(), dir.0.as_os_str()], &log, Stdio::null());
-    let mut child = started.map_err(|error| error.to_string())?;
-    let ended = child.wait().map_err(|error| error.to_string())?;
-    if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of attempt {attempt} ended with {ended}")) }
+    salvage_run(world, attempt)
 }
 
 /// Claim an attempt for nobody, so that no shim which is still on its way runs it.

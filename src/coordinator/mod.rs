@@ -1,7 +1,7 @@
 //! The coordinator: one process per repository, started on demand, gone when idle.
 //!
 //! One loop: **observe** the world ([`observe`]), **decide** (pure, [`crate::core::decide`]), **act** (one file per
-//! action: [`start`], [`launch`], [`collect`], [`remove`], [`landing`]), **record** what happened. Starting, resuming after
+//! action: [`start`], [`launch`], [`collect`], [`remove`], [`verify`], [`landing`]), **record** what happened. Starting, resuming after
 //! a `kill -9` and ordinary running are this same loop; there is no recovery path to forget.
 //!
 //! It alone appends to the journal. Actions run on threads of their own and come back with events; no two of them work
@@ -20,6 +20,7 @@ mod run;
 mod start;
 mod sweep;
 pub mod trash;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -66,6 +67,11 @@ impl World {
 /// The ref that keeps an attempt's base from a garbage collection while the attempt lives.
 pub(crate) fn base_pin(attempt: AttemptId) -> String {
     format!("refs/pleach/base/{attempt}")
+}
+
+/// The ref that keeps a candidate from a garbage collection while it is verified.
+pub(crate) fn candidate_pin(run: u32) -> String {
+    format!("refs/pleach/candidate/{run}")
 }
 
 /// What an attempt left, below this prefix; its result is `tip`.

@@ -8,17 +8,18 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::protocol::{Refused, RefusedKind, Request, Response, Until};
-use super::{World, collect, landing, launch, listen, log, observe, remove, requests, start, sweep};
+use super::{World, collect, landing, launch, listen, log, observe, remove, requests, start, sweep, verify};
 use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::decide::decide;
 use crate::core::event::{Event, Facts, Record};
-use crate::core::id::{AttemptId, CommitId, TaskId};
+use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
 use crate::core::outcome::Outcome;
 use crate::core::policy::Limits;
 use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
+use crate::core::verify::{Check, Run, attempt_of};
 use crate::process::{clock, socket};
 use crate::shim::watch::{KILL, STOP};
 use crate::store::StoreError;
@@ -80,6 +81,8 @@ struct Coordinator {
     home: Option<(u64, u64)>,
     /// There may be locks that a killed git of ours left.
     has_locks: bool,
+    /// The numbers and pooled worktrees of candidates that are being made.
+    numbers: BTreeMap<Subject, (u32, u32)>,
 }
 
 struct Waiter {
@@ -121,6 +124,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         leaving: false,
         home,
         has_locks: true,
+        numbers: BTreeMap::new(),
     };
     this.clear_locks(Duration::ZERO);
     this.empty_trash();
@@ -348,7 +352,8 @@ impl Coordinator {
 
     fn observe_all(&mut self) {
         let running = self.state.open().filter(|task| task.has_work_ahead());
-        let attempts: Vec<AttemptId> = running.filter_map(|task| task.last_attempt()).collect();
+        let runs = self.state.lines().runs().map(|run| attempt_of(run.number));
+        let attempts: Vec<AttemptId> = running.filter_map(|task| task.last_attempt()).chain(runs).collect();
         for attempt in attempts {
             self.observe(attempt);
         }
@@ -383,12 +388,16 @@ impl Coordinator {
                 self.seen.busy.remove(&subject);
                 self.backoff.remove(&subject);
                 self.record(events)?;
-                if let Some(child) = shim
-                    && let Action::Launch(attempt) = action
-                {
-                    self.shims.insert(attempt, child);
+                if let Some(child) = shim {
+                    match action {
+                        Action::Launch(attempt) => drop(self.shims.insert(attempt, child)),
+                        Action::Verify(run) => drop(self.shims.insert(attempt_of(run), child)),
+                        _ => {}
+                    }
                 }
                 match action {
+                    Action::Verify(run) => self.observe(attempt_of(run)),
+                    Action::Judge(run) => self.forget(attempt_of(run)),
                     Action::Launch(attempt) | Action::Salvage(attempt) | Action::Abandon(attempt) => {
                         self.observe(attempt);
                     }
@@ -458,11 +467,45 @@ impl Coordinator {
                 Box::new(move || landing::plan(&world, &entry).map(Acted::from).map_err(|e| e.words())) as Work
             }),
             Action::Land(id, _) => task(*id).and_then(|task| {
-                let entry = landing::entry(&self.state, &task)?;
-                let TaskState::Landing { landing, .. } = task.state else { return None };
-                let land = move || landing::land(&world, &entry, &landing);
+                let planned = landing::together(&self.state, &task);
+                let TaskState::Landing { landing, whole, .. } = task.state else { return None };
+                let land = move || landing::land(&world, &planned, &whole.unwrap_or(landing));
                 Some(Box::new(move || land().map(Acted::from).map_err(|e| e.words())) as Work)
             }),
+            Action::Candidate { target, tasks, again } => self.candidate(target, tasks, *again).map(|wanted| {
+                let make = move || verify::candidate(&world, &wanted).map(Acted::from);
+                Box::new(make) as Work
+            }),
+            Action::Advance { target, steps } => {
+                self.state.lines().line(target).and_then(|line| line.head).map(|head| {
+                    let (target, steps) = (target.clone(), steps.clone());
+                    let advance = move || landing::advance(&world, &target, head, &steps);
+                    Box::new(move || advance().map(Acted::from).map_err(|e| e.words())) as Work
+                })
+            }
+            Action::Verify(number) => self.state.lines().run(*number).cloned().and_then(|run| {
+                let check = self.check_of(&run)?;
+                let verify = move || verify::verify(&world, &run, &check);
+                Some(Box::new(move || verify().map(|shim| Acted { events: Vec::new(), shim })) as Work)
+            }),
+            Action::Judge(number) => self.state.lines().run(*number).cloned().map(|run| {
+                let judge = move || verify::judge(&world, &run);
+                Box::new(move || judge().map(Acted::from)) as Work
+            }),
+            Action::CallOff(number) => {
+                self.tell(attempt_of(*number), true);
+                None
+            }
+            Action::Evict(id) => {
+                let event = verify::rejected(&self.state, *id);
+                self.record(event.into_iter().collect())?;
+                None
+            }
+            Action::GiveUp { target, tasks } => {
+                let events = verify::given_up(&self.state, target, tasks);
+                self.record(events)?;
+                None
+            }
             Action::Stop { attempt, now } => {
                 self.tell(*attempt, *now);
                 None
@@ -486,6 +529,32 @@ impl Coordinator {
             });
         }
         Ok(())
+    }
+
+    /// All that is needed to make a candidate, with a number and a pooled worktree that no other run has.
+    fn candidate(&mut self, target: &BranchName, tasks: &[TaskId], again: bool) -> Option<verify::Wanted> {
+        let lines = self.state.lines();
+        let entries = tasks.iter().map(|id| landing::entry(&self.state, self.state.task(*id)?));
+        let entries = entries.collect::<Option<Vec<_>>>()?;
+        let check = entries.first()?.check()?.clone();
+        let subject = Subject::Candidate(target.clone(), tasks.to_vec());
+        self.numbers.retain(|subject, _| self.seen.busy.contains(subject));
+        let number = self.numbers.values().map(|(number, _)| number + 1).fold(lines.next_run(), u32::max);
+        let taken: Vec<u32> =
+            lines.runs().map(|run| run.slot).chain(self.numbers.values().map(|(_, slot)| *slot)).collect();
+        let slot = (1..).find(|slot| !taken.contains(slot))?;
+        self.numbers.insert(subject, (number, slot));
+        let known = if again { Default::default() } else { lines.verdicts().clone() };
+        let head = lines.line(target).and_then(|line| line.head);
+        Some(verify::Wanted { target: target.clone(), entries, check, head, verdicts: known, number, slot })
+    }
+
+    /// The check that a run is of: that of the results in it.
+    fn check_of(&self, run: &Run) -> Option<Check> {
+        run.tasks().find_map(|id| match &self.state.task(id)?.state {
+            TaskState::Queued { request, .. } | TaskState::Landing { request, .. } => request.check.as_deref().cloned(),
+            _ => None,
+        })
     }
 
     fn tell(&mut self, attempt: AttemptId, now: bool) {

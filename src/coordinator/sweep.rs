@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{World, log};
+use super::{World, candidate_pin, log};
 use crate::core::id::{AttemptId, BranchName};
 use crate::core::state::{Place, State, Task};
 use crate::git::refs::RefChange;
@@ -50,8 +50,10 @@ fn drop_pins(world: &World, state: &State) -> Result<(), GitError> {
         let attempt = name.strip_prefix("refs/pleach/base/").and_then(|id| id.parse().ok());
         attempt.is_some_and(|attempt| !live.contains(&attempt))
     };
-    let pins = world.repository.refs_below("refs/pleach/base/")?;
-    let over = pins.into_iter().filter(|(name, _)| is_over(name));
+    let runs: BTreeSet<String> = state.lines().runs().map(|run| candidate_pin(run.number)).collect();
+    let pins = world.repository.refs_below("refs/pleach/base/")?.into_iter().filter(|(name, _)| is_over(name));
+    let candidates = world.repository.refs_below("refs/pleach/candidate/")?;
+    let over = pins.chain(candidates.into_iter().filter(|(name, _)| !runs.contains(name)));
     let changes: Vec<RefChange> = over.map(|(name, base)| RefChange::Delete(name, base)).collect();
     world.repository.update_refs(&changes, "pleach: unpin").map(drop)
 }

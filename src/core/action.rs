@@ -3,6 +3,7 @@
 //! Doing an action twice does no more than doing it once: each looks first, and finishes what is half done.
 
 use super::id::{AttemptId, BranchName, TaskId};
+use super::verify::Step;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +33,37 @@ pub enum Action {
     Plan(TaskId, BranchName),
     /// Move the target, and let its checkout follow.
     Land(TaskId, BranchName),
+    /// Make a candidate of these results of a line; verify it, unless what it would say is known.
+    Candidate {
+        /// Of which target.
+        target: BranchName,
+        /// Which, in the order in which they would land.
+        tasks: Vec<TaskId>,
+        /// Is a second answer wanted, whatever is known?
+        again: bool,
+    },
+    /// Verified results land together: plan it.
+    Advance {
+        /// Of which target.
+        target: BranchName,
+        /// The verified candidate.
+        steps: Vec<Step>,
+    },
+    /// Send a result back: it breaks the target.
+    Evict(TaskId),
+    /// The check of a line cannot be run, time and again: send its results back, and say so.
+    GiveUp {
+        /// Of which target.
+        target: BranchName,
+        /// Which.
+        tasks: Vec<TaskId>,
+    },
+    /// Bring the run up.
+    Verify(u32),
+    /// Tell a run that nobody waits for it.
+    CallOff(u32),
+    /// Take the answer of a run.
+    Judge(u32),
 }
 
 /// What an action works on. Two actions on one subject never run at the same time.
@@ -43,6 +75,10 @@ pub enum Subject {
     Target(BranchName),
     /// A task as a whole.
     Task(TaskId),
+    /// A candidate that is being made.
+    Candidate(BranchName, Vec<TaskId>),
+    /// A run that verifies one.
+    Run(u32),
 }
 
 impl Action {
@@ -56,8 +92,13 @@ impl Action {
             | Self::Salvage(attempt)
             | Self::Collect(attempt)
             | Self::Remove(attempt) => Subject::Attempt(*attempt),
-            Self::Requeue(task) => Subject::Task(*task),
-            Self::Plan(_, target) | Self::Land(_, target) => Subject::Target(target.clone()),
+            Self::Requeue(task) | Self::Evict(task) => Subject::Task(*task),
+            Self::Plan(_, target)
+            | Self::Land(_, target)
+            | Self::Advance { target, .. }
+            | Self::GiveUp { target, .. } => Subject::Target(target.clone()),
+            Self::Candidate { target, tasks, .. } => Subject::Candidate(target.clone(), tasks.clone()),
+            Self::Verify(run) | Self::CallOff(run) | Self::Judge(run) => Subject::Run(*run),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{BranchName, CommitId, TaskId};
 use super::task::Strategy;
+use super::verify::{Check, Verdict};
 use super::word::Word;
 
 /// The result of an attempt, as it was imported.
@@ -140,6 +141,12 @@ pub struct FoldRequest {
     /// The flags of the result were seen and accepted.
     #[serde(default)]
     pub accept_flags: bool,
+    /// What the target has to pass with it in; none where nothing is set up, or somebody said `--no-verify`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<Check>>,
+    /// Somebody said `--no-verify`, where a check is set up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
 }
 
 /// One step of a target: from the head it was planned on to the commit it moves to.
@@ -157,8 +164,24 @@ pub struct Landing {
 pub enum Refusal {
     /// The change and the target touch the same lines.
     Conflict(Conflict),
+    /// The target would not pass its check with it in.
+    Rejected(Rejection),
     /// Something else is in the way; nothing was touched.
     Held(Hold),
+}
+
+/// What the check said of a result that was sent back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// The runs that it alone explains; the last one's log says why.
+    pub runs: Vec<u32>,
+    /// What the last of them answered.
+    pub verdict: Verdict,
+    /// The head that the target had.
+    pub onto: CommitId,
+    /// Is it red on its own base too? None until that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_itself: Option<bool>,
 }
 
 /// A text conflict, told so that somebody can settle it.
@@ -221,6 +244,11 @@ pub enum Hold {
         /// Theirs.
         needs: Vec<TaskId>,
     },
+    /// Its check could not be run, time and again, through no fault of its own.
+    Unverified {
+        /// What came of it.
+        reason: String,
+    },
     /// `--ff` was asked, and the target has moved on.
     NotFastForward,
     /// The folded tree would change paths that the task did not: never right, never done.
@@ -252,6 +280,7 @@ impl fmt::Display for Hold {
             Self::Needs { needs } => {
                 write!(f, "it builds on {}, which the target does not hold", list(needs.iter().map(TaskId::to_string)))
             }
+            Self::Unverified { reason } => write!(f, "its check could not be run: {reason}"),
             Self::NotFastForward => f.write_str("the target has moved on, so it cannot be fast-forwarded"),
             Self::NotConserved { paths } => {
                 write!(f, "the fold would change files that the task did not: {}", list(paths.iter().map(Word::shown)))
@@ -266,6 +295,10 @@ impl fmt::Display for Refusal {
         match self {
             Self::Conflict(conflict) => {
                 write!(f, "conflict in {}", list(conflict.paths.iter().map(|p| p.path.shown())))
+            }
+            Self::Rejected(rejection) => {
+                let runs = rejection.runs.iter().map(u32::to_string);
+                write!(f, "the check says no ({}; run {})", rejection.verdict, list(runs))
             }
             Self::Held(hold) => hold.fmt(f),
         }

@@ -45,7 +45,7 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
             }
         }
     }
-    actions.extend(merge_queue::next(state));
+    actions.extend(merge_queue::next(state, seen, limits));
     actions.extend(schedule::next(state, seen, limits, now).into_iter().map(Action::Start));
     actions.retain(|action| !seen.busy.contains(&action.subject()));
     let waits = |task: &Task| state.waiting(task) == Some(Waiting::Turn);

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Conflict,
     /// Something is in the way of a fold; nothing was touched.
     Held,
+    /// The target would not pass its check with a result in it; nothing was touched.
+    Rejected,
     /// It cannot be done to a task that stands where this one does.
     Refused,
     /// The time to wait is over.

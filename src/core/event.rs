@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Collected, FoldRequest, Landing, Refusal};
-use super::id::{AttemptId, CommitId, TaskId};
+use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
 use super::task::TaskSpec;
+use super::verify::{Run, Verdict};
 
 /// An event and when it was written down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,6 +93,9 @@ pub enum Event {
         task: TaskId,
         /// From where to where.
         landing: Landing,
+        /// The whole way of those that land together; none where it lands alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        whole: Option<Landing>,
     },
     /// The target was no longer what the plan was built on: back into the queue.
     LandingMissed {
@@ -111,6 +115,45 @@ pub enum Event {
         task: TaskId,
         /// From where to where.
         landing: Landing,
+    },
+    /// A candidate is to be verified.
+    VerifyStarted {
+        /// How.
+        run: Box<Run>,
+    },
+    /// A run gave its answer.
+    VerifyEnded {
+        /// Which.
+        run: u32,
+        /// What.
+        verdict: Verdict,
+        /// How long it took, in milliseconds.
+        wall_ms: u64,
+        /// Processor time of its tree, in milliseconds.
+        cpu_ms: u64,
+    },
+    /// A candidate need not be verified: the answer is known from an earlier run, whose number this one has.
+    VerdictReused {
+        /// What it would have been.
+        run: Box<Run>,
+        /// What is known.
+        verdict: Verdict,
+        /// How often in a row that was found.
+        times: u32,
+    },
+    /// The target has another head than the one that its line stood on.
+    HeadSeen {
+        /// Which target.
+        target: BranchName,
+        /// The head.
+        head: CommitId,
+    },
+    /// It is known whether a rejected result is broken by itself.
+    Blamed {
+        /// Which.
+        task: TaskId,
+        /// Is it, or only together with what the target held?
+        by_itself: bool,
     },
     /// Nobody wants the result; it stays under its kept ref.
     Discarded {
@@ -167,6 +210,12 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Event {
+    /// Is it about the line of a target, and not about one task?
+    pub fn is_of_a_line(&self) -> bool {
+        use Event as E;
+        matches!(self, E::VerifyStarted { .. } | E::VerifyEnded { .. } | E::VerdictReused { .. } | E::HeadSeen { .. })
+    }
+
     /// The task that it is about.
     pub fn task(&self) -> Option<TaskId> {
         match self {
@@ -179,6 +228,7 @@ impl Event {
             | Self::LandingMissed { task }
             | Self::LandingRefused { task, .. }
             | Self::Landed { task, .. }
+            | Self::Blamed { task, .. }
             | Self::Discarded { task } => Some(*task),
             Self::Started { attempt, .. }
             | Self::NotStarted { attempt, .. }
@@ -186,7 +236,12 @@ impl Event {
             | Self::Removed { attempt }
             | Self::Restored { attempt }
             | Self::Freed { attempt } => Some(attempt.task),
-            Self::Paused | Self::Resumed => None,
+            Self::VerifyStarted { .. }
+            | Self::VerifyEnded { .. }
+            | Self::VerdictReused { .. }
+            | Self::HeadSeen { .. }
+            | Self::Paused
+            | Self::Resumed => None,
         }
     }
 }

@@ -89,7 +89,8 @@ impl FromStr for AttemptId {
     fn from_str(text: &str) -> Result<Self, ParseId> {
         let expected = "an attempt (task.number)";
         let (task, number) = text.split_once('.').ok_or_else(|| refuse(text, expected))?;
-        let task = task.parse().map_err(|_| refuse(text, expected))?;
+        // Task 0 is nobody's: its attempts are the runs of checks.
+        let task = if task == "0" { TaskId(0) } else { task.parse().map_err(|_| refuse(text, expected))? };
         let TaskId(number) = number.parse().map_err(|_| refuse(text, expected))?;
         let number = u32::try_from(number).map_err(|_| refuse(text, expected))?;
         Ok(Self { task, number })

@@ -1,29 +1,71 @@
-//! The line of each target branch: one landing at a time, in the order in which they were asked for.
+//! The line of each target branch: one landing at a time, in the order in which they were asked for. Results that have to
+//! pass a check are verified first, several at once ([`speculation`]), and may land together.
 //!
 //! A need lands before its dependents: a result that builds on one which is still on its way waits for it. What
 //! builds on a result that nobody has asked for is refused when it is asked for (`ops::merge`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::action::Action;
-use super::change::Hold;
+use super::change::{Direction, Hold};
 use super::id::{BranchName, CommitId, TaskId};
+use super::inventory::Inventory;
+use super::policy::Limits;
+use super::speculation;
 use super::state::{State, Task, TaskState};
+use super::verify::Check;
 
-/// What to do for each target that has a line.
-pub fn next(state: &State) -> Vec<Action> {
-    let mut heads: BTreeMap<&BranchName, Entry> = BTreeMap::new();
+/// What to do for each target that has a line, and for the runs that verify its candidates.
+pub fn next(state: &State, seen: &Inventory, limits: &Limits) -> Vec<Action> {
+    let mut lines: BTreeMap<&BranchName, Vec<Entry>> = BTreeMap::new();
     for entry in state.open().filter_map(|task| Entry::of(state, task)) {
-        let head = heads.entry(entry.target).or_insert(entry);
-        if entry.rank() < head.rank() {
-            *head = entry;
+        lines.entry(entry.target).or_default().push(entry);
+    }
+    let mut actions = Vec::new();
+    let mut wanted = BTreeSet::new();
+    for (target, mut line) in lines {
+        line.sort_by_key(Entry::rank);
+        let head = line[0];
+        match head.check {
+            _ if head.is_landing => {
+                actions.push(Action::Land(head.task, target.clone()));
+                wanted.extend(state.lines().runs().filter(|run| run.target == *target).map(|run| run.number));
+            }
+            None if head.waits => {}
+            None => actions.push(Action::Plan(head.task, target.clone())),
+            Some(check) => {
+                let group = group(state, &line, check);
+                let step = speculation::next(state, seen, limits, &speculation::Group { target, check, tasks: group });
+                actions.extend(step.actions);
+                wanted.extend(step.wanted);
+            }
         }
     }
-    let action = |entry: Entry| match entry.is_landing {
-        true => Action::Land(entry.task, entry.target.clone()),
-        false => Action::Plan(entry.task, entry.target.clone()),
-    };
-    heads.into_values().filter(|head| !head.waits).map(action).collect()
+    actions.extend(speculation::tend(state, seen, &wanted));
+    actions
+}
+
+/// The results at the head of a line that share its check, each behind what it builds on.
+fn group<'a>(state: &'a State, line: &[Entry<'a>], check: &Check) -> Vec<&'a Task> {
+    let mut open: Vec<&Task> = line
+        .iter()
+        .take_while(|entry| entry.check == Some(check) || entry.waits)
+        .filter(|entry| entry.check == Some(check))
+        .filter_map(|entry| state.task(entry.task))
+        .collect();
+    let mut group: Vec<&Task> = Vec::new();
+    // What waits for a result that is in none of these lines' reach waits on.
+    while let Some(next) = open.iter().position(|task| {
+        let needs = task.spec.needs.iter().filter_map(|id| state.task(*id)).filter(|need| on_its_way(need));
+        needs.into_iter().all(|need| group.iter().any(|there| there.id == need.id))
+    }) {
+        group.push(open.remove(next));
+    }
+    group
+}
+
+fn on_its_way(task: &Task) -> bool {
+    matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. })
 }
 
 /// What keeps this result from being folded, whatever the target holds: flags that nobody has accepted.
@@ -47,6 +89,8 @@ struct Entry<'a> {
     place: u64,
     is_landing: bool,
     waits: bool,
+    /// What it has to pass; an undo passes nothing.
+    check: Option<&'a Check>,
 }
 
 impl<'a> Entry<'a> {
@@ -56,15 +100,15 @@ impl<'a> Entry<'a> {
             TaskState::Landing { request, place, .. } => (request, *place, true),
             _ => return None,
         };
-        let on_its_way = |need: &Task| matches!(need.state, TaskState::Queued { .. } | TaskState::Landing { .. });
         // One that lands already waits for nobody: its need may have joined the line since, to be undone.
         let waits = !is_landing && task.spec.needs.iter().filter_map(|id| state.task(*id)).any(on_its_way);
-        Some(Self { task: task.id, target: &request.target, place, is_landing, waits })
+        let check = request.check.as_deref().filter(|_| request.direction == Direction::Fold);
+        Some(Self { task: task.id, target: &request.target, place, is_landing, waits, check })
     }
 
     /// A landing that is under way is finished before anything else; then those that wait for nobody.
-    fn rank(&self) -> (bool, bool, u64) {
-        (!self.is_landing, self.waits, self.place)
+    fn rank(entry: &Self) -> (bool, bool, u64) {
+        (!entry.is_landing, entry.waits, entry.place)
     }
 }
 
@@ -81,7 +125,8 @@ mod tests {
             Action::Land(task, target) => format!("land {task} into {target}"),
             other => panic!("{other:?} is not of the queue"),
         };
-        picture.assert_eq(&next(&sketch::state(tasks)).into_iter().map(shown).collect::<Vec<_>>().join(", "));
+        let actions = next(&sketch::state(tasks), &Inventory::default(), &Limits::default());
+        picture.assert_eq(&actions.into_iter().map(shown).collect::<Vec<_>>().join(", "));
     }
 
     #[test]

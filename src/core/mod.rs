@@ -17,6 +17,7 @@ pub mod error_kind;
 pub mod event;
 pub mod id;
 pub mod inventory;
+pub mod lines;
 pub mod merge_queue;
 pub mod outcome;
 pub mod planner;
@@ -26,6 +27,8 @@ pub mod schedule;
 #[cfg(test)]
 mod sketch;
 mod slots;
+pub mod speculation;
 pub mod state;
 pub mod task;
+pub mod verify;
 pub mod word;

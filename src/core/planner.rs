@@ -12,6 +12,8 @@
 
 use std::collections::BTreeSet;
 
+pub use super::task::Guarantee;
+
 /// How many results are looked at together; what stands behind them waits.
 pub const WINDOW: usize = 64;
 /// The least number of results that an additional run must be expected to settle.
@@ -83,16 +85,6 @@ impl std::fmt::Debug for Probe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.places()).finish()
     }
-}
-
-/// What a target promises of the commits that it points at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Guarantee {
-    /// Each head that it ever had was verified.
-    #[default]
-    Tip,
-    /// Each fold was verified by itself, also those that landed together.
-    Every,
 }
 
 /// What is known of one line.
@@ -172,7 +164,8 @@ impl<'a> View<'a> {
             Guarantee::Every => {
                 // A chain of greens, each of one more.
                 let mut landed = Probe::default();
-                while let Some(next) = green.iter().find(|probe| probe.holds(landed) && probe.len() == landed.len() + 1) {
+                while let Some(next) = green.iter().find(|probe| probe.holds(landed) && probe.len() == landed.len() + 1)
+                {
                     landed = *next;
                 }
                 (!landed.is_empty()).then_some(landed)
@@ -370,7 +363,9 @@ impl<'a> View<'a> {
     /// Each on all before it: what the stronger promise costs.
     fn one_by_one(&self, running: &[Probe], free: usize) -> Vec<Probe> {
         let known = |probe: &Probe| {
-            running.contains(probe) || self.asked.green.contains(probe) || self.asked.red.iter().any(|red| probe.holds(*red))
+            running.contains(probe)
+                || self.asked.green.contains(probe)
+                || self.asked.red.iter().any(|red| probe.holds(*red))
         };
         let chain = (1..=self.clear.len()).map(|length| Probe::of(self.clear.places().take(length)));
         let mut chosen: Vec<Probe> = chain.filter(|probe| !known(probe)).take(free).collect();
@@ -394,7 +389,20 @@ fn closed(line: &[Probe], place: usize) -> Probe {
 
 /// All of these, less some and what builds on those.
 fn without(line: &[Probe], all: Probe, some: Probe) -> Probe {
-    all.places().fold(Probe::default(), |kept, place| {
-        if closed(line, place).meets(some) { kept } else { kept.with(place) }
-    })
+    all.places().fold(
+        Probe::default(),
+        |kept, place| {
+            if closed(line, place).meets(some) { kept } else { kept.with(place) }
+        },
+    )
+}
+
+/// How likely it is that a result breaks its target: a Beta prior of mean 3 % that weighs as much as ten results, and what
+/// was seen since. A suspect is most likely a culprit that has not been sent back yet.
+pub fn failure_rate(landed: u64, evicted: u64, suspects: usize) -> f64 {
+    const WEIGHT: f64 = 10.0;
+    const MEAN: f64 = 0.03;
+    const SUSPECT: f64 = 0.8;
+    let bad = evicted as f64 + SUSPECT * suspects as f64;
+    (MEAN * WEIGHT + bad) / (WEIGHT + landed as f64 + bad)
 }

@@ -11,12 +11,19 @@ pub struct Limits {
     pub tasks: usize,
     /// The same for the tasks of a named group; a group that is not named has no limit of its own.
     pub groups: BTreeMap<String, usize>,
+    /// Cores of this machine: what one run of a check uses of them says how many there may be at a time.
+    #[serde(default = "one")]
+    pub cores: usize,
     /// Bytes that must stay free on the disk of the worktrees; nothing starts below that.
     pub disk_floor: u64,
 }
 
+fn one() -> usize {
+    1
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self { tasks: 1, groups: BTreeMap::new(), disk_floor: 0 }
+        Self { tasks: 1, groups: BTreeMap::new(), cores: 1, disk_floor: 0 }
     }
 }

@@ -132,6 +132,8 @@ pub enum Standing {
     Landing,
     /// Its result and its target touch the same lines.
     Conflict,
+    /// Its target would not pass its check with the result in it.
+    Rejected,
     /// Something else is in the way of its result.
     Held,
     /// Its result is part of its target.
@@ -392,6 +394,7 @@ impl Standing {
             Self::Queued => "queued",
             Self::Landing => "landing",
             Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
             Self::Held => "held",
             Self::Folded => "folded",
             Self::Discarded => "discarded",
@@ -400,7 +403,7 @@ impl Standing {
 
     /// Should somebody look at it?
     pub fn wants_attention(self) -> bool {
-        matches!(self, Self::Blocked | Self::Failed | Self::Ready | Self::Conflict | Self::Held)
+        matches!(self, Self::Blocked | Self::Failed | Self::Ready | Self::Conflict | Self::Rejected | Self::Held)
     }
 }
 

@@ -48,7 +48,7 @@ fn starting(state: &State, seen: &Inventory) -> impl Iterator<Item = TaskId> {
         Subject::Attempt(attempt) => {
             state.task(attempt.task).filter(|task| task.next_attempt() == *attempt).map(|task| task.id)
         }
-        Subject::Target(_) | Subject::Task(_) => None,
+        Subject::Target(_) | Subject::Candidate(..) | Subject::Run(_) | Subject::Task(_) => None,
     })
 }
 

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal};
+use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal, Rejection};
 use super::event::{Event, Facts, Record};
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
+use super::lines::Lines;
 use super::outcome::Outcome;
 use super::slots::Slots;
 use super::task::{FoldPolicy, TaskSpec};
@@ -23,6 +24,7 @@ pub struct State {
     next: u64,
     events: u64,
     paused: bool,
+    lines: Lines,
     tasks: Slots,
 }
 
@@ -33,10 +35,12 @@ struct Head {
     next: u64,
     events: u64,
     paused: bool,
+    #[serde(default)]
+    lines: Lines,
 }
 
 /// The version of a written state. A newer one is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// One task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,6 +158,9 @@ pub enum TaskState {
         place: u64,
         /// From where to where.
         landing: Landing,
+        /// The whole way of those that land together with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        whole: Option<Landing>,
         /// For an undo: the fold that is taken back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undoes: Option<Folded>,
@@ -210,7 +217,7 @@ pub struct IllegalEvent {
 
 impl Default for State {
     fn default() -> Self {
-        Self { next: 1, events: 0, paused: false, tasks: Slots::default() }
+        Self { next: 1, events: 0, paused: false, lines: Lines::default(), tasks: Slots::default() }
     }
 }
 
@@ -221,6 +228,7 @@ impl State {
     /// Where it would not.
     pub fn check(&self, record: &Record) -> Result<(), IllegalEvent> {
         let legal = match &record.event {
+            event if event.is_of_a_line() => self.lines.is_legal(event),
             Event::Paused | Event::Resumed => true,
             Event::Submitted { task, .. } => task.0 >= self.next,
             event => event.task().and_then(|id| self.task(id)).is_some_and(|task| task.after(record, 0).is_some()),
@@ -235,6 +243,12 @@ impl State {
     pub fn apply(&mut self, record: &Record) -> Result<(), IllegalEvent> {
         let place = self.events + 1;
         match &record.event {
+            event if event.is_of_a_line() => {
+                if !self.lines.is_legal(event) {
+                    return Err(self.illegal(event));
+                }
+                self.lines.apply(event, None, record.at);
+            }
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
             Event::Submitted { task, spec } => {
@@ -246,9 +260,12 @@ impl State {
             }
             event => {
                 let id = event.task();
-                let stepped = id.and_then(|id| self.tasks.get(id)).and_then(|task| task.after(record, place));
-                match stepped {
-                    Some(task) => self.tasks.insert(task),
+                let before = id.and_then(|id| self.tasks.get(id));
+                match before.and_then(|task| task.after(record, place)) {
+                    Some(task) => {
+                        self.lines.apply(event, before, record.at);
+                        self.tasks.insert(task);
+                    }
                     None => return Err(self.illegal(event)),
                 }
             }
@@ -276,6 +293,11 @@ impl State {
     /// Did somebody pause the queue?
     pub fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// What is known of the lines of all targets.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
     }
 
     /// All tasks, oldest first. Costs a parse of each that is long settled: see [`State::open`].
@@ -307,7 +329,8 @@ impl State {
 
     /// The state as text: a line that says what it is, and one for each task.
     pub fn write(&self) -> String {
-        let head = Head { version: VERSION, next: self.next, events: self.events, paused: self.paused };
+        let lines = self.lines.clone();
+        let head = Head { version: VERSION, next: self.next, events: self.events, paused: self.paused, lines };
         let mut text = serde_json::to_string(&head).expect("a struct of numbers is JSON");
         text.push('\n');
         self.tasks.write(&mut text);
@@ -326,7 +349,7 @@ impl State {
             return Err((1, format!("format {} was written by a newer pleach", head.version)));
         }
         let tasks = Slots::read(&text, head_end + 1).map_err(|(line, why)| (line + 1, why))?;
-        Ok(Self { next: head.next, events: head.events, paused: head.paused, tasks })
+        Ok(Self { next: head.next, events: head.events, paused: head.paused, lines: head.lines, tasks })
     }
 
     /// The tasks whose written lines cannot be read any more.
@@ -399,7 +422,7 @@ impl State {
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
         let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
-        self.open().any(|task| has_next_step(task) || has_leftovers(task))
+        self.lines.runs().next().is_some() || self.open().any(|task| has_next_step(task) || has_leftovers(task))
     }
 
     /// The newest fold that still stands, of one target or of any.
@@ -467,13 +490,16 @@ impl Task {
             (S::Folded(folded), Event::FoldRequested { request, .. }) if request.direction == Direction::Undo => {
                 S::Queued { attempt: folded.attempt, request: request.clone(), place, undoes: Some(folded.clone()) }
             }
-            (S::Queued { attempt, request, place, undoes }, Event::LandingPlanned { landing, .. }) => S::Landing {
-                attempt: *attempt,
-                request: request.clone(),
-                place: *place,
-                landing: landing.clone(),
-                undoes: undoes.clone(),
-            },
+            (S::Queued { attempt, request, place, undoes }, Event::LandingPlanned { landing, whole, .. }) => {
+                S::Landing {
+                    attempt: *attempt,
+                    request: request.clone(),
+                    place: *place,
+                    landing: landing.clone(),
+                    whole: whole.clone(),
+                    undoes: undoes.clone(),
+                }
+            }
             (S::Landing { attempt, request, place, undoes, .. }, Event::LandingMissed { .. }) => {
                 S::Queued { attempt: *attempt, request: request.clone(), place: *place, undoes: undoes.clone() }
             }
@@ -498,6 +524,13 @@ impl Task {
                         S::Folded(Folded { attempt: *attempt, target, landing: landing.clone(), place })
                     }
                 }
+            }
+            (
+                S::Refused { attempt, request, refusal: Refusal::Rejected(rejection) },
+                Event::Blamed { by_itself, .. },
+            ) => {
+                let rejection = Rejection { by_itself: Some(*by_itself), ..rejection.clone() };
+                S::Refused { attempt: *attempt, request: request.clone(), refusal: Refusal::Rejected(rejection) }
             }
             (S::Ready { .. } | S::Refused { .. } | S::Failed | S::Empty | S::Withdrawn, Event::Discarded { .. }) => {
                 S::Discarded
@@ -557,7 +590,15 @@ impl Task {
     pub fn auto_fold(&self) -> Option<FoldRequest> {
         let target = self.spec.target.clone().filter(|_| self.spec.fold == FoldPolicy::Auto)?;
         let strategy = self.spec.strategy.unwrap_or_default();
-        Some(FoldRequest { direction: Direction::Fold, target, strategy, message: None, accept_flags: false })
+        Some(FoldRequest {
+            direction: Direction::Fold,
+            target,
+            strategy,
+            message: None,
+            accept_flags: false,
+            check: self.spec.check.clone(),
+            unverified: self.spec.unverified,
+        })
     }
 
     /// The attempt that would come next.
@@ -618,6 +659,16 @@ impl Task {
     pub fn shows_branch(&self) -> bool {
         use TaskState as S;
         matches!(self.state, S::Ready { .. } | S::Queued { .. } | S::Landing { .. } | S::Refused { .. })
+    }
+
+    /// Its place in the line of a target, where it stands in one.
+    pub fn place_in_line(&self) -> Option<(u64, &BranchName)> {
+        match &self.state {
+            TaskState::Queued { request, place, .. } | TaskState::Landing { request, place, .. } => {
+                Some((*place, &request.target))
+            }
+            _ => None,
+        }
     }
 
     /// Is it part of this target by a fold of ours?

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchName, CommitId, ParseId, TaskId, TaskName};
+use super::verify::Check;
 use super::word::Word;
 
 /// A task as it was asked for.
@@ -58,6 +59,12 @@ pub struct TaskSpec {
     /// How it is folded, where that was said beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// What the target has to pass with its result in, where it folds by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<Check>>,
+    /// Somebody said `--no-verify`, where a check is set up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unverified: bool,
     /// The message for left-overs and for the fold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -196,6 +203,17 @@ pub enum Strategy {
     FastForward,
 }
 
+/// What a target promises of the commits that it points at, where results have to pass a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Guarantee {
+    /// Each head that it ever had was verified.
+    #[default]
+    Tip,
+    /// Each fold was verified by itself, also those that landed together.
+    Every,
+}
+
 macro_rules! words {
     ($name:ident, $expected:literal, $($variant:ident = $word:literal),+) => {
         impl $name {
@@ -233,6 +251,7 @@ words!(
     Critical = "critical"
 );
 words!(FoldPolicy, "a fold policy (review, auto or never)", Review = "review", Auto = "auto", Never = "never");
+words!(Guarantee, "a guarantee (tip or every)", Tip = "tip", Every = "every");
 words!(
     Strategy,
     "a strategy (merge, squash, rebase or ff)",

@@ -29,6 +29,7 @@ mod opened;
 pub mod pack;
 #[cfg(test)]
 mod parity;
+pub mod pool;
 pub mod private;
 mod private_config;
 pub mod refs;

@@ -8,7 +8,11 @@ use crate::config::{self, Untrusted};
 use crate::store::{self, StoreError};
 
 /// The key of the setup hook.
-const SETUP: &str = "worktree.setup";
+pub(super) const SETUP: &str = "worktree.setup";
+/// The key of variables that are passed on.
+pub(super) const ENV_PASS: &str = "run.env_pass";
+/// The key of the check of a target.
+pub(super) const VERIFY: &str = "verify";
 
 /// What is asked for and not approved.
 ///
@@ -38,9 +42,9 @@ pub fn approve(list: &[Untrusted]) -> Result<(), Error> {
     Ok(store::replace(&path, text.as_bytes())?)
 }
 
-/// Fail where something is not approved. A setup hook that is left out needs no approval.
-pub(super) fn require(session: &Session, setup: bool) -> Result<(), Error> {
-    let open = pending(session)?.into_iter().find(|one| setup || one.what != SETUP);
+/// Fail where one of these is set and not approved. What is left out needs no approval.
+pub(super) fn require(session: &Session, keys: &[&str]) -> Result<(), Error> {
+    let open = pending(session)?.into_iter().find(|one| keys.contains(&one.what));
     let Some(first) = open else { return Ok(()) };
     Err(Error::new(
         ErrorKind::Refused,

@@ -1,5 +1,6 @@
 //! Folding results, dropping them, bringing them back, and taking folds back.
 
+use super::verify::{self, Frozen, Verifying};
 use super::wait::{Patience, until};
 use super::{Error, ErrorKind, Session, control, find};
 use crate::coordinator::protocol::{Request, Until};
@@ -23,6 +24,8 @@ pub struct How {
     pub message: Option<String>,
     /// The flags of the results were seen and accepted.
     pub accept_flags: bool,
+    /// What the target has to pass.
+    pub verify: Verifying,
 }
 
 /// What became of one task.
@@ -64,8 +67,12 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     let state = session.state()?;
     let tasks = find(&state, handles)?;
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
-    let folds =
-        tasks.iter().map(|task| Ok((task.id, request(session, task, how)?))).collect::<Result<Vec<_>, Error>>()?;
+    let frozen = verify::freeze(session, &how.verify)?;
+    let asked = |task: &&Task| {
+        let Frozen { check, unverified } = frozen.clone();
+        Ok((task.id, FoldRequest { check, unverified, ..request(session, task, how)? }))
+    };
+    let folds = tasks.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
     until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
     let state = session.state()?;
@@ -84,6 +91,8 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
         strategy: how.strategy.or(task.spec.strategy).unwrap_or(session.config.strategy),
         message: how.message.clone(),
         accept_flags: how.accept_flags,
+        check: None,
+        unverified: false,
     })
 }
 
@@ -192,6 +201,8 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         strategy: Strategy::Merge,
         message: None,
         accept_flags: true,
+        check: None,
+        unverified: false,
     };
     session.coordinator()?.ask(&Request::Fold { folds: vec![(id, request)] })?;
     until(session, &[id], Until::Landed, Patience { any: false, timeout: None })?;

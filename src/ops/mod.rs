@@ -15,7 +15,9 @@ pub mod gc;
 pub mod inside;
 pub mod logs;
 pub mod look;
+pub mod queue;
 pub mod submit;
+pub mod verify;
 pub mod wait;
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::verify::{self, Verifying};
 use super::{Error, ErrorKind, Session, approve, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
@@ -48,6 +49,8 @@ pub struct Wish {
     pub log_cap: Option<u64>,
     /// Run the setup hook of the configuration first?
     pub setup: bool,
+    /// What the target has to pass, where the result folds by itself.
+    pub verify: Verifying,
 }
 
 impl Wish {
@@ -71,6 +74,7 @@ impl Wish {
             copy: Vec::new(),
             log_cap: None,
             setup: true,
+            verify: Verifying::default(),
         }
     }
 }
@@ -80,7 +84,10 @@ impl Wish {
 /// # Errors
 /// Where the wish cannot be granted: an unknown task or revision, a hook that nobody approved.
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
-    approve::require(session, wish.setup)?;
+    let setup = wish.setup.then_some(approve::SETUP);
+    approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
+    let is_auto = wish.fold.unwrap_or(session.config.fold) == FoldPolicy::Auto;
+    let frozen = if is_auto { verify::freeze(session, &wish.verify)? } else { verify::Frozen::default() };
     let base = base(session, wish.base.as_deref())?;
     let target = target(session, &wish)?;
     let needs = find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect();
@@ -109,6 +116,8 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         message: wish.message,
         copy: config.copy.iter().chain(&wish.copy).cloned().collect(),
         setup: config.setup_hook().filter(|_| wish.setup),
+        check: frozen.check,
+        unverified: frozen.unverified,
         log_cap: wish.log_cap.unwrap_or(config.log_cap),
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
     };

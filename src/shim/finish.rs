@@ -10,7 +10,7 @@ use crate::git::worktree::Place;
 use crate::git::{GitError, Repository, pack, snapshot};
 use crate::process::{clock, crash, tree, usage};
 use crate::store::layout::AttemptDir;
-use crate::store::record::{self, Exit, Spec};
+use crate::store::record::{self, Exit, Spec, Verified};
 use crate::store::{Durable, StoreError, log};
 
 use super::watch::{Closed, Watch};
@@ -25,12 +25,13 @@ pub(super) fn finish(
     outcome: Outcome,
     leaked: u64,
     watch: Watch,
+    verified: Option<Verified>,
 ) -> Result<(), StoreError> {
     let ended = clock::now();
     let usage = usage::of_children();
     let said = watch.close();
     let exit = Exit { outcome, ended, leaked, ..record_of(said) };
-    let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, ..exit };
+    let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, verified, ..exit };
     // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
     keep(&dir.ended(), &exit, Durable::No)?;
     crash::point("shim.task_ended");
@@ -72,10 +73,14 @@ fn record_of(said: Closed) -> Exit {
         log_dropped: said.log_dropped,
         leaked: 0,
         notes: said.notes,
+        verified: None,
     }
 }
 
 fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit) -> Result<(), StoreError> {
+    if spec.candidate.is_some() {
+        return keep(&dir.exit(), &exit, Durable::Yes);
+    }
     // Without a snapshot there is no tip, and without a tip the worktree is kept: nothing is lost either way.
     match save_files(dir, spec) {
         Ok(saved) => {

@@ -9,6 +9,7 @@
 //! A task runs at most once in an attempt: whoever comes second finds `run.json` and leaves.
 
 mod finish;
+mod verify;
 pub mod watch;
 
 use std::ffi::OsString;
@@ -116,11 +117,21 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     crash::point("shim.started");
     let memory = memory_kills();
     let mut leaked = 0;
-    let outcome = match setup(spec, &signals, &mut watch, &mut leaked) {
-        Err(outcome) => outcome,
-        Ok(()) => task(spec, &signals, &mut watch, &mut leaked, memory),
+    let mut verified = None;
+    let mut run = || {
+        setup(spec, &signals, &mut watch, &mut leaked).map(|()| task(spec, &signals, &mut watch, &mut leaked, memory))
     };
-    finish::finish(dir, spec, outcome, leaked, watch)
+    let outcome = match &spec.candidate {
+        None => run(),
+        Some(candidate) => verify::prepare(spec, candidate).and_then(|before| {
+            let outcome = run()?;
+            let seen = verify::look(spec, candidate, &before);
+            verified = Some(seen.map_err(|error| Outcome::CouldNotStart { reason: error.words() })?);
+            Ok(outcome)
+        }),
+    };
+    let outcome = outcome.unwrap_or_else(|outcome| outcome);
+    finish::finish(dir, spec, outcome, leaked, watch, verified)
 }
 
 /// Whoever waits for our first words must not wait for our end.

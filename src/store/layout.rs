@@ -10,6 +10,8 @@
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
+//!     attempts/0.3/                the same of run 3 of a check
+//!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
 //!     environments/<hash>.json     trash/     coordinator.log
 //! ```
 
@@ -151,6 +153,12 @@ impl Layout {
     /// Everything else of an attempt.
     pub fn attempt(&self, attempt: AttemptId) -> AttemptDir {
         AttemptDir(self.state.join("attempts").join(attempt.to_string()))
+    }
+
+    /// A pooled worktree for candidates: its files, and its git directory.
+    pub fn slot(&self, number: u32) -> (PathBuf, PathBuf) {
+        let dir = self.state.join("pool").join(number.to_string());
+        (dir.join("tree"), dir.join("git"))
     }
 
     /// The attempts that have a directory.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Durable, StoreError, read, replace_with};
-use crate::core::id::{AttemptId, CommitId};
+use crate::core::id::{AttemptId, CommitId, TreeId};
 use crate::core::outcome::Outcome;
 use crate::core::task::{CommandLine, Setup};
 use crate::core::word::Word;
@@ -42,6 +42,27 @@ pub struct Spec {
     pub log_cap: u64,
     /// The message of the commit of left-overs.
     pub message: String,
+    /// Where it is not an attempt of a task, but a run that verifies a candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Candidate>,
+}
+
+/// What a run verifies; its commit is [`Spec::base`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The tree.
+    pub tree: TreeId,
+    /// The git directory of the pooled worktree.
+    pub private: Word,
+}
+
+/// What was seen of the worktree after a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// Does its HEAD still hold the tree?
+    pub is_same_tree: bool,
+    /// Tracked files that the run rewrote.
+    pub rewritten: Vec<Word>,
 }
 
 /// Who the shim is (`run.json`).
@@ -96,6 +117,9 @@ pub struct Exit {
     /// What went wrong beside the task itself.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// Of a run that verifies: what was seen after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
 }
 
 /// What a task says of itself while it runs (`progress.json`).

@@ -34,6 +34,7 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
         into: args.into.clone(),
         message: args.message.clone(),
         accept_flags: args.accept_flags,
+        verify: args.verify.clone().into(),
     };
     let told = match args.dry_run {
         true => fold::try_merge(&session, &args.tasks, &how)?,
@@ -65,6 +66,7 @@ fn code(fate: &Fate) -> u8 {
     match fate {
         Fate::Folded(_) | Fate::Nothing | Fate::Undone { .. } | Fate::Would(_) => 0,
         Fate::Refused(_, Refusal::Conflict(_)) => exit::of(ErrorKind::Conflict),
+        Fate::Refused(_, Refusal::Rejected(_)) => exit::of(ErrorKind::Rejected),
         Fate::Refused(_, Refusal::Held(_)) => exit::of(ErrorKind::Held),
         Fate::Elsewhere(_) => exit::of(ErrorKind::Refused),
     }
@@ -81,7 +83,11 @@ fn as_json(told: &Told) -> Answer<'_> {
         Fate::Would(target) => Answer { result: "would_fold", target: Some(target), ..plain },
         Fate::Elsewhere(_) => Answer { result: "elsewhere", ..plain },
         Fate::Refused(target, refusal) => {
-            let result = if matches!(refusal, Refusal::Conflict(_)) { "conflict" } else { "held" };
+            let result = match refusal {
+                Refusal::Conflict(_) => "conflict",
+                Refusal::Rejected(_) => "rejected",
+                Refusal::Held(_) => "held",
+            };
             Answer { result, target: Some(target), refusal: Some(refusal), ..plain }
         }
     }
@@ -105,6 +111,13 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
             let words = format!("conflict with {target}");
             writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Bad, words))?;
             say_conflict(out, told, conflict, target)
+        }
+        Fate::Refused(target, Refusal::Rejected(rejection)) => {
+            let words = format!("{target} does not pass its check with it");
+            writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Bad, words))?;
+            let runs: Vec<String> = rejection.runs.iter().map(u32::to_string).collect();
+            writeln!(out, "  {} (run {})", shown(&rejection.verdict.to_string()), runs.join(", "))?;
+            rejection.runs.last().map_or(Ok(()), |run| writeln!(out, "  see why with `pleach queue --log {run}`"))
         }
         Fate::Refused(target, Refusal::Held(hold)) => {
             writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Look, "held"))?;
@@ -139,6 +152,9 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
         }
         Hold::Flagged { .. } => {
             format!("look at it with `pleach diff {task}`, then `pleach merge --accept-flags {task}`")
+        }
+        Hold::Unverified { .. } => {
+            format!("mend that, then `pleach {verb} {task}` again, or fold it as it is with `--no-verify`")
         }
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
         Hold::NotConserved { .. } => "this is a bug of pleach or a very odd history: merge it by hand".to_owned(),

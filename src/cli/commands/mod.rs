@@ -3,6 +3,7 @@
 mod fold;
 mod house;
 mod look;
+mod queue;
 mod run;
 mod wait;
 
@@ -60,6 +61,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Progress(args) => run::progress(&args),
         Verb::Summary(args) => run::summary(&args),
         Verb::Merge(args) => fold::merge(context, &args),
+        Verb::Queue(args) => queue::queue(context, &args),
         Verb::Discard(args) => fold::discard(context, &args),
         Verb::Restore(args) => fold::restore(context, &args),
         Verb::Undo(args) => fold::undo(context, &args),
@@ -85,6 +87,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Retry(args) | Verb::Discard(args) => args.json,
         Verb::Pause(answer) | Verb::Resume(answer) => answer.json,
         Verb::Merge(args) => args.json,
+        Verb::Queue(args) => args.json,
         Verb::Restore(args) => args.json,
         Verb::Undo(args) => args.json,
         Verb::Gc(args) => args.json,

@@ -79,6 +79,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         copy: task.copy,
         log_cap: task.log_cap,
         setup: !task.no_setup,
+        verify: task.verify.into(),
     })
 }
 

@@ -119,6 +119,7 @@ fn standing(state: &State, task: &Task) -> Standing {
         TaskState::Queued { .. } => Standing::Queued,
         TaskState::Landing { .. } => Standing::Landing,
         TaskState::Refused { refusal: Refusal::Conflict(_), .. } => Standing::Conflict,
+        TaskState::Refused { refusal: Refusal::Rejected(_), .. } => Standing::Rejected,
         TaskState::Refused { refusal: Refusal::Held(_), .. } => Standing::Held,
         TaskState::Folded(_) => Standing::Folded,
         TaskState::Discarded => Standing::Discarded,
@@ -196,6 +197,9 @@ impl<'a> Queue<'a> {
             },
             TaskState::Queued { request, place, undoes, .. } => {
                 let ahead = self.lines.get(&request.target).map_or(0, |line| line.range(..place).count());
+                if let Some(note) = self.verifying(task.id) {
+                    return note;
+                }
                 let what = if undoes.is_some() { "undo in" } else { "for" };
                 format!("turn {} {what} {}", ahead + 1, request.target)
             }
@@ -205,12 +209,20 @@ impl<'a> Queue<'a> {
             }
             TaskState::Refused { refusal, .. } => match refusal {
                 Refusal::Conflict(conflict) => format!("in {}", list(conflict.paths.iter().map(|p| p.path.shown()))),
-                Refusal::Held(hold) => hold.to_string(),
+                Refusal::Rejected(_) | Refusal::Held(_) => refusal.to_string(),
             },
             TaskState::Ready { .. } if task.undone => "its fold was undone".to_owned(),
             TaskState::Folded(folded) => format!("into {}", folded.target),
             _ => String::new(),
         }
+    }
+
+    /// `verified with 3, 4 in run 12`
+    fn verifying(&self, id: TaskId) -> Option<String> {
+        let run = self.state.lines().runs().find(|run| run.tasks().any(|task| task == id))?;
+        let others: Vec<String> = run.tasks().filter(|task| *task != id).map(|task| task.to_string()).collect();
+        let with = if others.is_empty() { String::new() } else { format!(" with {}", list(others.into_iter())) };
+        Some(format!("verified{with} in run {}", run.number))
     }
 
     fn why_waiting(&self, task: &Task) -> String {
@@ -331,6 +343,7 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
             let by_hand = row.branch.iter().map(|branch| hint("merge it by hand", format!("git merge {branch}")));
             [hint("see its change", format!("pleach diff {id}"))].into_iter().chain(by_hand).collect()
         }
+        Standing::Rejected => rejected_hints(task),
         Standing::Held => held_hints(task),
         Standing::Folded => vec![hint("take it back", format!("pleach undo {id}"))],
         Standing::Discarded if changed => vec![hint("get it back", format!("pleach restore {id}"))],
@@ -353,6 +366,20 @@ fn ready_hints(task: &Task) -> Vec<Hint> {
     }
     hints.push(Hint { to: "throw it away".to_owned(), command: format!("pleach discard {id}") });
     hints
+}
+
+fn rejected_hints(task: &Task) -> Vec<Hint> {
+    let id = task.id;
+    let log = match refusal(task) {
+        Some(Refusal::Rejected(rejection)) => rejection.runs.last().copied(),
+        _ => None,
+    };
+    let log = log.map(|run| Hint { to: "see why".to_owned(), command: format!("pleach queue --log {run}") });
+    let more = [
+        Hint { to: "see its change".to_owned(), command: format!("pleach diff {id}") },
+        Hint { to: "ask once more".to_owned(), command: format!("pleach merge {id}") },
+    ];
+    log.into_iter().chain(more).collect()
 }
 
 fn held_hints(task: &Task) -> Vec<Hint> {

@@ -1,0 +1,152 @@
+//! The lines of all targets, as far as verifying goes: what runs, what was answered, and what that means for each line.
+//!
+//! Part of the replay: [`Lines::apply`] follows the same events as the tasks do.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::change::{Direction, FoldRequest, Hold, Landing, Refusal};
+use super::event::Event;
+use super::id::{BranchName, TaskId};
+use super::state::{Task, TaskState};
+use super::verify::{self, Kept, Line, Purpose, Run, Verdict};
+
+/// All lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lines {
+    next_run: u32,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    runs: BTreeMap<u32, Run>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    lines: BTreeMap<BranchName, Line>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    verdicts: BTreeMap<String, Kept>,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { next_run: 1, runs: BTreeMap::new(), lines: BTreeMap::new(), verdicts: BTreeMap::new() }
+    }
+}
+
+impl Lines {
+    /// The number that the next run gets.
+    pub fn next_run(&self) -> u32 {
+        self.next_run
+    }
+
+    /// The runs that have no answer yet, oldest first.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.runs.values()
+    }
+
+    /// One of them.
+    pub fn run(&self, number: u32) -> Option<&Run> {
+        self.runs.get(&number)
+    }
+
+    /// What is known of the line of a target.
+    pub fn line(&self, target: &BranchName) -> Option<&Line> {
+        self.lines.get(target)
+    }
+
+    /// All verdicts that are kept, by key.
+    pub fn verdicts(&self) -> &BTreeMap<String, Kept> {
+        &self.verdicts
+    }
+
+    /// Is this a legal step?
+    pub(super) fn is_legal(&self, event: &Event) -> bool {
+        match event {
+            Event::VerifyStarted { run } => {
+                // Several are made at once, and the later one may be done first.
+                self.runs.values().all(|other| other.number != run.number && other.slot != run.slot)
+            }
+            Event::VerifyEnded { run, .. } => self.runs.contains_key(run),
+            _ => true,
+        }
+    }
+
+    /// Follow an event. `task` is the one that it is about, as it stood before.
+    pub(super) fn apply(&mut self, event: &Event, task: Option<&Task>, at: Timestamp) {
+        match event {
+            Event::VerifyStarted { run } => {
+                self.next_run = self.next_run.max(run.number + 1);
+                if run.purpose == Purpose::Land {
+                    self.lines.entry(run.target.clone()).or_default().stands_on(run.head);
+                }
+                self.runs.insert(run.number, (**run).clone());
+            }
+            Event::VerifyEnded { run, verdict, wall_ms, cpu_ms } => {
+                let Some(run) = self.runs.remove(run) else { return };
+                self.answered(&run, verdict, 1, at);
+                let used = cpu_ms.saturating_mul(100).checked_div(*wall_ms).filter(|_| verdict.is_about_the_tree());
+                if let Some(used) = used {
+                    self.lines.entry(run.target).or_default().cores = u32::try_from(used).unwrap_or(u32::MAX);
+                }
+            }
+            Event::VerdictReused { run, verdict, times } => {
+                if run.purpose == Purpose::Land {
+                    self.lines.entry(run.target.clone()).or_default().stands_on(run.head);
+                }
+                // Only what was really run twice counts twice.
+                let line = self.lines.entry(run.target.clone()).or_default();
+                (0..*times).for_each(|_| line.answered(run, verdict));
+            }
+            Event::HeadSeen { target, head } => self.lines.entry(target.clone()).or_default().stands_on(*head),
+            Event::Landed { task: id, landing } => {
+                if let Some(request) = task.and_then(requested) {
+                    self.moved(*id, request, landing);
+                }
+            }
+            Event::LandingRefused { task: id, refusal } => {
+                if let Some(request) = task.and_then(requested) {
+                    self.refused(*id, &request.target, refusal);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, run: &Run, verdict: &Verdict, times: u32, at: Timestamp) {
+        verify::keep(&mut self.verdicts, run, verdict, at);
+        let line = self.lines.entry(run.target.clone()).or_default();
+        (0..times).for_each(|_| line.answered(run, verdict));
+    }
+
+    fn moved(&mut self, task: TaskId, request: &FoldRequest, landing: &Landing) {
+        let Landing { from, to } = *landing;
+        let Some(line) = self.lines.get_mut(&request.target) else { return };
+        line.moved(task, from, to);
+        if request.check.is_some() && request.direction == Direction::Fold {
+            line.landed += 1;
+        }
+        // A run that begins with it goes on, and is about the rest on the new head.
+        for run in self.runs.values_mut().filter(|run| run.target == request.target && run.purpose == Purpose::Land) {
+            if run.head == from && run.steps.first().is_some_and(|step| step.task == task && step.commit == to) {
+                run.head = to;
+                run.steps.remove(0);
+            }
+        }
+    }
+
+    fn refused(&mut self, task: TaskId, target: &BranchName, refusal: &Refusal) {
+        let Some(line) = self.lines.get_mut(target) else { return };
+        line.lost(task);
+        match refusal {
+            Refusal::Rejected(_) => line.evicted += 1,
+            Refusal::Held(Hold::Unverified { .. }) => line.failures.clear(),
+            Refusal::Conflict(_) | Refusal::Held(_) => {}
+        }
+    }
+}
+
+fn requested(task: &Task) -> Option<&FoldRequest> {
+    match &task.state {
+        TaskState::Queued { request, .. } | TaskState::Landing { request, .. } => Some(request),
+        _ => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! What to verify for a line: the bridge between what is known of it and the [`planner`].
+//!
+//! The planner speaks of places in a line, we of tasks, commits and runs.
+
+use std::collections::BTreeSet;
+
+use super::action::{Action, Subject};
+use super::id::{BranchName, TaskId};
+use super::inventory::{Inventory, Shim};
+use super::planner::{self, Answer, Probe, Question};
+use super::policy::Limits;
+use super::state::{State, Task};
+use super::verify::{Check, Line, Purpose, Run, attempt_of};
+
+/// Runs in a row that say nothing about a tree, before the line is given up.
+pub const FAILURES: usize = 3;
+/// More runs than this at a time win nothing.
+const VERIFIERS: usize = 8;
+
+/// Results that are verified together.
+#[derive(Debug)]
+pub struct Group<'a> {
+    /// For which target.
+    pub target: &'a BranchName,
+    /// By which check.
+    pub check: &'a Check,
+    /// In the order in which they would land.
+    pub tasks: Vec<&'a Task>,
+}
+
+/// What to do for a group.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// What to do.
+    pub actions: Vec<Action>,
+    /// The runs whose answers are waited for.
+    pub wanted: BTreeSet<u32>,
+}
+
+/// Decide what to land, whom to send back, and what to verify.
+pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>) -> Step {
+    let unknown = Line::default();
+    let line = state.lines().line(group.target).unwrap_or(&unknown);
+    let tasks: Vec<TaskId> = group.tasks.iter().take(planner::WINDOW).map(|task| task.id).collect();
+    if tasks.is_empty() {
+        return Step::default();
+    }
+    if line.failures.len() >= FAILURES {
+        return Step { actions: vec![Action::GiveUp { target: group.target.clone(), tasks }], ..Step::default() };
+    }
+    let places = Places(&tasks);
+    let runs: Vec<(&Run, Probe)> = state
+        .lines()
+        .runs()
+        .filter(|run| run.target == *group.target && run.purpose == Purpose::Land && line.head == Some(run.head))
+        .filter_map(|run| Some((run, places.all(run.tasks())?)))
+        .collect();
+    let green: Vec<Probe> = line.green.iter().filter_map(|steps| places.all(steps.iter().map(|s| s.task))).collect();
+    let red: Vec<Probe> = line.red.iter().filter_map(|red| places.all(red.tasks.iter().copied())).collect();
+    let making = seen.busy.iter().filter_map(|subject| match subject {
+        Subject::Candidate(target, tasks) if target == group.target => places.all(tasks.iter().copied()),
+        _ => None,
+    });
+    let suspects = red.iter().filter(|red| red.len() == 1).collect::<BTreeSet<_>>().len();
+    let question = Question {
+        line: group.tasks.iter().map(|task| places.some(task.spec.needs.iter().copied())).collect(),
+        running: runs.iter().map(|(_, probe)| *probe).chain(making).collect(),
+        green,
+        verifiers: verifiers(group.check, line, limits),
+        failure_rate: planner::failure_rate(line.landed, line.evicted, suspects),
+        guarantee: group.check.guarantee,
+        deterministic: group.check.deterministic,
+        red,
+    };
+    let answer = planner::plan(&question);
+    let wanted = runs.iter().filter(|(_, probe)| !answer.cancel.contains(probe)).map(|(run, _)| run.number).collect();
+    Step { actions: actions(group, line, &places, &question, answer), wanted }
+}
+
+fn actions(group: &Group<'_>, line: &Line, places: &Places<'_>, question: &Question, answer: Answer) -> Vec<Action> {
+    let target = || group.target.clone();
+    let is = |steps: &[super::verify::Step], probe| places.all(steps.iter().map(|step| step.task)) == Some(probe);
+    let landing = answer.land.and_then(|probe| line.green.iter().find(|steps| is(steps, probe)));
+    let advance = landing.map(|steps| Action::Advance { target: target(), steps: steps.clone() });
+    let evict = answer.evict.iter().filter_map(|place| places.0.get(*place)).map(|task| Action::Evict(*task));
+    let start = answer.start.iter().map(|probe| Action::Candidate {
+        target: target(),
+        tasks: probe.places().filter_map(|place| places.0.get(place).copied()).collect(),
+        again: question.red.contains(probe) || group.check.no_cache,
+    });
+    advance.into_iter().chain(evict).chain(start).collect()
+}
+
+/// How many runs there may be at a time: as many as the cores have room for. One, as long as it is not known what one uses.
+pub fn verifiers(check: &Check, line: &Line, limits: &Limits) -> usize {
+    let used = check.cores.unwrap_or(line.cores) as usize;
+    (limits.cores * 100).checked_div(used).unwrap_or(1).clamp(1, VERIFIERS)
+}
+
+/// What the runs need that are under way. The answers of those that are not `wanted` are of no use any more.
+pub fn tend(state: &State, seen: &Inventory, wanted: &BTreeSet<u32>) -> Vec<Action> {
+    let tend = |run: &Run| {
+        let number = run.number;
+        let is_wanted = wanted.contains(&number) || run.purpose == Purpose::Blame;
+        let attempt = attempt_of(number);
+        match seen.shim(attempt) {
+            Shim::Absent if is_wanted => Some(Action::Verify(number)),
+            Shim::Absent | Shim::Exited | Shim::Dead => Some(Action::Judge(number)),
+            Shim::Alive if !is_wanted && !seen.told.contains_key(&attempt) => Some(Action::CallOff(number)),
+            Shim::Alive => None,
+        }
+    };
+    state.lines().runs().filter_map(tend).collect()
+}
+
+/// The places of tasks in a line.
+struct Places<'a>(&'a [TaskId]);
+
+impl Places<'_> {
+    fn of(&self, task: TaskId) -> Option<usize> {
+        self.0.iter().position(|there| *there == task)
+    }
+
+    /// All of them; none where one is not in the line.
+    fn all(&self, tasks: impl IntoIterator<Item = TaskId>) -> Option<Probe> {
+        let places: Option<Vec<usize>> = tasks.into_iter().map(|task| self.of(task)).collect();
+        places.map(Probe::of)
+    }
+
+    /// Those of them that are in the line.
+    fn some(&self, tasks: impl IntoIterator<Item = TaskId>) -> Probe {
+        Probe::of(tasks.into_iter().filter_map(|task| self.of(task)))
+    }
+}

@@ -1,0 +1,60 @@
+//! What a target has to pass, as it is frozen in a request.
+
+use super::{Error, Session, approve};
+use crate::config;
+use crate::core::verify::Check;
+use crate::store::environment;
+
+/// What somebody said of verifying.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verifying {
+    /// Which check.
+    pub how: How,
+    /// Verify anew, whatever is known.
+    pub no_cache: bool,
+}
+
+/// Which check.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum How {
+    /// The one that is set up, if one is.
+    #[default]
+    Configured,
+    /// This line for `sh -c`, with all else as it is set up.
+    Command(String),
+    /// None, on purpose.
+    No,
+}
+
+/// A check for a request, with the environment that its runs inherit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Frozen {
+    pub(super) check: Option<Box<Check>>,
+    /// One is set up, and somebody said that it is not to be used.
+    pub(super) unverified: bool,
+}
+
+/// Freeze it.
+///
+/// # Errors
+/// Where nobody approved what a repository's own file wants run.
+pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, Error> {
+    let configured = session.config.verify.value.clone();
+    let check = match &said.how {
+        How::No => return Ok(Frozen { check: None, unverified: configured.is_some() }),
+        How::Configured => configured,
+        How::Command(command) => {
+            Some(Check { command: command.clone(), scopes: Vec::new(), ..configured.unwrap_or_default() })
+        }
+    };
+    let Some(check) = check else { return Ok(Frozen::default()) };
+    // A command that somebody typed needs nobody's approval; what a fingerprint runs does.
+    if said.how == How::Configured || !check.fingerprint.commands.is_empty() {
+        approve::require(session, &[approve::VERIFY, approve::ENV_PASS])?;
+    }
+    let layout = session.make_layout()?.clone();
+    let inherited = config::env::inherited(&session.config.env_pass.value);
+    let environment = Some(environment::keep(&layout, &inherited)?);
+    let check = Check { environment, no_cache: said.no_cache, ..check };
+    Ok(Frozen { check: Some(Box::new(check)), unverified: false })
+}
