@@ -57,6 +57,7 @@ disk_floor = "10 GiB"
 fn everything_can_be_set() {
     let config = laid(&[(EVERYTHING, user())]).unwrap();
     let expected = Config {
+        verify: Sourced { value: None, from: Origin::Default },
         concurrency: 8,
         timeout: Some(5400),
         grace: 5,

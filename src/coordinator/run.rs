@@ -165,10 +165,17 @@ impl Coordinator {
     /// Decide, and set the actions going, until there is nothing more to set going.
     fn turn(&mut self) -> Result<(), StoreError> {
         self.seen.free_disk = observe::free_disk(&self.world.layout.state);
-        let decision = decide(&self.state, &self.seen, &self.limits, clock::now());
-        self.wake = decision.wake_at;
-        for action in decision.actions {
-            self.set_going(action)?;
+        loop {
+            let known = self.state.events();
+            let decision = decide(&self.state, &self.seen, &self.limits, clock::now());
+            self.wake = decision.wake_at;
+            for action in decision.actions {
+                self.set_going(action)?;
+            }
+            // Some are done by being written down, and then there may be more to do.
+            if self.state.events() == known {
+                break;
+            }
         }
         if self.journal.is_long() {
             self.journal.compact(&self.state)?;

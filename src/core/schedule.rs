@@ -135,7 +135,7 @@ mod tests {
 
     /// Who starts now, in this order, with so many slots; group `a` has one slot.
     fn check(tasks: &str, slots: usize, picture: Expect) {
-        let limits = Limits { tasks: slots, groups: [("a".to_owned(), 1)].into(), disk_floor: 0 };
+        let limits = Limits { tasks: slots, groups: [("a".to_owned(), 1)].into(), disk_floor: 0, cores: 1 };
         let next = next(&sketch::state(tasks), &Inventory::default(), &limits, sketch::now());
         picture.assert_eq(&next.iter().map(AttemptId::to_string).collect::<Vec<_>>().join(" "));
     }

@@ -75,7 +75,15 @@ fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
     let change = Collected::Change(Box::new(change));
     let asked = |direction| {
         let strategy = Default::default();
-        let request = FoldRequest { direction, target: target.clone(), strategy, message: None, accept_flags: false };
+        let request = FoldRequest {
+            direction,
+            target: target.clone(),
+            strategy,
+            message: None,
+            accept_flags: false,
+            check: None,
+            unverified: false,
+        };
         Event::FoldRequested { task, request }
     };
     let refusal = Refusal::Conflict(Conflict { onto: commit(1), paths: vec![] });
@@ -89,7 +97,7 @@ fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
             ("", started.clone()),
             ("ready", ended(0, change.clone())),
             ("queued", asked(Direction::Fold)),
-            ("landing", Event::LandingPlanned { task, landing: landing.clone() }),
+            ("landing", Event::LandingPlanned { task, landing: landing.clone(), whole: None }),
             ("folded", Event::Landed { task, landing }),
             ("undoing", asked(Direction::Undo)),
         ],

@@ -191,6 +191,9 @@ pub struct Folded {
     pub landing: Landing,
     /// Its place among all folds: the number of the event that finished it.
     pub place: u64,
+    /// Somebody said `--no-verify`, where a check is set up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
 }
 
 /// Why a task is not running although it could be wanted.
@@ -521,7 +524,8 @@ impl Task {
                     None => {
                         next.undone = false;
                         let target = request.target.clone();
-                        S::Folded(Folded { attempt: *attempt, target, landing: landing.clone(), place })
+                        let unverified = request.unverified;
+                        S::Folded(Folded { attempt: *attempt, target, landing: landing.clone(), place, unverified })
                     }
                 }
             }
@@ -764,6 +768,8 @@ mod tests {
             strategy: Default::default(),
             message: None,
             accept_flags: false,
+            check: None,
+            unverified: false,
         };
         let refusal = Refusal::Held(super::super::change::Hold::NotFastForward);
         let (outcome, result, facts) = (Outcome::Cancelled, Collected::Nothing, Facts::default());
@@ -777,7 +783,7 @@ mod tests {
             ("retry", E::Retried { task }),
             ("fold", E::FoldRequested { task, request: request(Direction::Fold) }),
             ("undo", E::FoldRequested { task, request: request(Direction::Undo) }),
-            ("plan", E::LandingPlanned { task, landing: landing.clone() }),
+            ("plan", E::LandingPlanned { task, landing: landing.clone(), whole: None }),
             ("miss", E::LandingMissed { task }),
             ("refuse", E::LandingRefused { task, refusal }),
             ("land", E::Landed { task, landing }),

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pleach::config::env::NAMES;
-use pleach::config::file::{Branch, File, Fold, Limits, Run, Worktree};
+use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Run, Verify, Worktree};
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Strategy};
+use pleach::core::verify::Check;
 use serde_json::Value;
 
 use super::support::scratch::Scratch;
@@ -66,14 +67,21 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, branch, limits } =
+    let File { run, groups, worktree, fold, verify, branch, limits } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
     let (Fold { policy, strategy }, Branch { prefix }, Limits { disk_floor }) = (fold, branch, limits);
     let examples = [concurrency.is_some(), timeout.is_some(), env_pass.is_some(), !groups.is_empty(), dir.is_some()];
     assert!(examples.iter().chain(&[copy.is_some(), setup.is_some()]).all(|said| *said));
+    let Verify { command, timeout: limit, deterministic, guarantee, cores, expire, fingerprint, scope } = verify;
+    assert!(command.is_some() && limit.is_some() && cores.is_some() && expire.is_some() && scope.len() == 1);
+    let Fingerprint { commands, variables, files } = fingerprint;
+    assert!([commands, variables, files].iter().all(|said| !said.is_empty()));
     // Of these the page says that they are the defaults.
+    let default = Check::default();
+    assert_eq!(deterministic, Some(default.deterministic));
+    assert_eq!(guarantee, Some(file::Spelled(default.guarantee)));
     let defaults = File {
         run: Run {
             grace: Some(file::Duration(DEFAULT_GRACE)),

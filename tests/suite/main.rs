@@ -12,6 +12,7 @@ mod journals;
 mod lost_work;
 mod many;
 mod odd;
+mod queue;
 mod real;
 mod simulation;
 mod support;

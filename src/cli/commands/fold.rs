@@ -98,7 +98,8 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
     match &told.fate {
         Fate::Folded(folded) => {
             let words = format!("folded into {}", folded.target);
-            writeln!(out, "task {task}: {} ({:.8})", style.paint(Paint::Good, words), folded.landing.to)
+            let check = if folded.unverified { ", without its check" } else { "" };
+            writeln!(out, "task {task}: {} ({:.8}){check}", style.paint(Paint::Good, words), folded.landing.to)
         }
         Fate::Nothing => writeln!(out, "task {task}: nothing to fold"),
         Fate::Undone { target } => {

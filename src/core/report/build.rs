@@ -212,6 +212,7 @@ impl<'a> Queue<'a> {
                 Refusal::Rejected(_) | Refusal::Held(_) => refusal.to_string(),
             },
             TaskState::Ready { .. } if task.undone => "its fold was undone".to_owned(),
+            TaskState::Folded(folded) if folded.unverified => format!("into {}, unverified", folded.target),
             TaskState::Folded(folded) => format!("into {}", folded.target),
             _ => String::new(),
         }

@@ -70,7 +70,15 @@ pub(crate) fn run(state: &mut State, id: u64, second: i64, command: &str, code: 
 
 fn request() -> FoldRequest {
     let target = BranchName("main".into());
-    FoldRequest { direction: Direction::Fold, target, strategy: Strategy::Merge, message: None, accept_flags: false }
+    FoldRequest {
+        direction: Direction::Fold,
+        target,
+        strategy: Strategy::Merge,
+        message: None,
+        accept_flags: false,
+        check: None,
+        unverified: false,
+    }
 }
 
 fn ask(state: &mut State, id: u64, second: i64) {
@@ -89,7 +97,7 @@ pub(crate) fn state() -> State {
     let landing = Landing { from: commit('d'), to: commit('e') };
     run(s, 1, 0, "cargo fmt", 0, Some(3));
     ask(s, 1, 20);
-    apply(s, 21, Event::LandingPlanned { task: TaskId(1), landing: landing.clone() });
+    apply(s, 21, Event::LandingPlanned { task: TaskId(1), landing: landing.clone(), whole: None });
     apply(s, 22, Event::Landed { task: TaskId(1), landing: landing.clone() });
     run(s, 2, 30, "true", 0, None);
     // Failed twice: once with something to look at, once out of time.
@@ -126,7 +134,7 @@ pub(crate) fn state() -> State {
     refuse(s, 8, 230, Refusal::Held(Hold::Flagged { flags }));
     run(s, 9, 240, "a", 0, Some(1));
     ask(s, 9, 250);
-    apply(s, 251, Event::LandingPlanned { task: TaskId(9), landing });
+    apply(s, 251, Event::LandingPlanned { task: TaskId(9), landing, whole: None });
     run(s, 10, 260, "b", 0, Some(1));
     ask(s, 10, 270);
     run(s, 11, 280, "unwanted", 0, Some(1));

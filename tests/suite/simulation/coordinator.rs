@@ -239,6 +239,8 @@ impl World {
             }
             Action::Plan(task, target) => self.plan(task, &target, doing),
             Action::Land(task, target) => self.land(task, &target, step),
+            // Nobody asks for a check here.
+            other => Err(format!("{other:?} without a check")),
         }
     }
 

@@ -26,7 +26,7 @@ impl World {
             self.commit_to_land(task, head)?
         };
         Next::event(match planned {
-            Ok(to) => Event::LandingPlanned { task, landing: Landing { from: head, to } },
+            Ok(to) => Event::LandingPlanned { task, landing: Landing { from: head, to }, whole: None },
             Err(refusal) => Event::LandingRefused { task, refusal },
         })
     }

@@ -104,6 +104,7 @@ impl World {
             }
             Action::Plan(task, target) | Action::Land(task, target) => self.check_turn(*task, target, action),
             Action::Salvage(_) | Action::Collect(_) | Action::Remove(_) => Ok(()),
+            other => Err(format!("{other:?} without a check")),
         }
     }
 

@@ -59,6 +59,8 @@ impl World {
         needs.dedup();
         let target = BranchName((*rng.pick(&[TARGETS[0], TARGETS[0], TARGETS[0], TARGETS[1]])).to_owned());
         let spec = TaskSpec {
+            check: None,
+            unverified: false,
             name: None,
             command: CommandLine::Shell("true".into()),
             directory: Default::default(),
@@ -127,7 +129,15 @@ impl World {
         let strategy = *self.rng.pick(&STRATEGIES);
         Event::FoldRequested {
             task,
-            request: FoldRequest { direction, target, strategy, message: None, accept_flags: true },
+            request: FoldRequest {
+                direction,
+                target,
+                strategy,
+                message: None,
+                accept_flags: true,
+                check: None,
+                unverified: false,
+            },
         }
     }
 

@@ -98,7 +98,7 @@ impl Shape {
         Self {
             tasks: 2 + rng.below(9),
             steps: 100 + rng.below(300),
-            limits: Limits { tasks: 1 + rng.below(4), groups, disk_floor: 1000 },
+            limits: Limits { tasks: 1 + rng.below(4), groups, cores: 1, disk_floor: 1000 },
             coordinator_dies: *rng.pick(&[0, 20, 50, 150]),
             shim_dies: *rng.pick(&[0, 40, 100]),
             power_fails: *rng.pick(&[0, 0, 100, 200]),
