@@ -29,6 +29,12 @@ impl Entry {
         self.task.id
     }
 
+    /// Its change: from its base to its tip.
+    pub(super) fn change(&self) -> Option<(CommitId, CommitId)> {
+        let attempt = self.task.result_attempt()?;
+        Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip))
+    }
+
     /// What the target has to pass with it in.
     pub(super) fn check(&self) -> Option<&Check> {
         self.request.check.as_deref()
@@ -44,6 +50,7 @@ impl Entry {
 pub(super) fn entry(state: &State, task: &Task) -> Option<Entry> {
     let (request, undoes) = match &task.state {
         TaskState::Queued { request, undoes, .. } | TaskState::Landing { request, undoes, .. } => (request, undoes),
+        TaskState::Refused { request, refusal: Refusal::Rejected(_), .. } => (request, &None),
         _ => return None,
     };
     let unfolded = merge_queue::unfolded(state, task, &request.target);

@@ -483,6 +483,10 @@ impl Coordinator {
                 let make = move || verify::candidate(&world, &wanted).map(Acted::from);
                 Box::new(make) as Work
             }),
+            Action::Blame { target, task } => self.candidate(target, &[*task], false).map(|wanted| {
+                let blame = move || verify::blame(&world, &wanted).map(Acted::from);
+                Box::new(blame) as Work
+            }),
             Action::Advance { target, steps } => {
                 self.state.lines().line(target).and_then(|line| line.head).map(|head| {
                     let (target, steps) = (target.clone(), steps.clone());
@@ -559,7 +563,9 @@ impl Coordinator {
     /// The check that a run is of: that of the results in it.
     fn check_of(&self, run: &Run) -> Option<Check> {
         run.tasks().find_map(|id| match &self.state.task(id)?.state {
-            TaskState::Queued { request, .. } | TaskState::Landing { request, .. } => request.check.as_deref().cloned(),
+            TaskState::Queued { request, .. }
+            | TaskState::Landing { request, .. }
+            | TaskState::Refused { request, .. } => request.check.as_deref().cloned(),
             _ => None,
         })
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::{World, candidate_pin, log};
-use crate::core::id::{AttemptId, BranchName};
+use crate::core::id::{AttemptId, BranchName, TaskId};
 use crate::core::state::{Place, State, Task};
 use crate::git::refs::RefChange;
 use crate::git::{GitError, locks, pack, worktree};
+use crate::store::StoreError;
 
 /// Make branches, pins and left-over directories agree with the state. What fails is told, and tried by the next one.
 pub(super) fn sweep(world: &World, state: &State) {
@@ -18,6 +19,22 @@ pub(super) fn sweep(world: &World, state: &State) {
     told("remove what an import left", pack::sweep_quarantine(&world.repository));
     told("drop pins of attempts that are over", drop_pins(world, state));
     told("make branches agree with the tasks", show_branches(world, state));
+    if let Err(error) = forget_runs(world, state) {
+        log(&format!("cannot forget old runs: {error}"));
+    }
+}
+
+/// The logs of the last runs of checks are enough.
+fn forget_runs(world: &World, state: &State) -> Result<(), StoreError> {
+    const KEPT: u32 = 200;
+    let old = |attempt: &AttemptId| {
+        attempt.task == TaskId(0) && attempt.number.saturating_add(KEPT) < state.lines().next_run()
+    };
+    let live = |attempt: &AttemptId| state.lines().run(attempt.number).is_some();
+    for attempt in world.layout.attempts()?.into_iter().filter(|attempt| old(attempt) && !live(attempt)) {
+        super::trash::throw(&world.layout.attempt(attempt).0, &world.layout.trash())?;
+    }
+    Ok(())
 }
 
 /// Put aside the locks that a killed git of ours left. `true` where there are some of which that is not sure yet.

@@ -94,6 +94,23 @@ fn is_fresh(check: &Check, kept: &Kept) -> bool {
     check.expire.is_none_or(|limit| u64::try_from(age).is_ok_and(|age| age <= limit))
 }
 
+/// Verify a rejected result on its own base, unless that is known.
+///
+/// # Errors
+/// Where git fails.
+pub(super) fn blame(world: &World, wanted: &Wanted) -> Result<Vec<Event>, String> {
+    let Some((task, (base, tip))) = wanted.entries.first().and_then(|entry| Some((entry.task(), entry.change()?)))
+    else {
+        return Ok(Vec::new());
+    };
+    let run = run_of(world, wanted, base, vec![Step { task, commit: tip }], tip)?;
+    let run = Run { purpose: Purpose::Blame, ..run };
+    if let Some(kept) = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept)) {
+        return Ok(vec![Event::Blamed { task, by_itself: Some(kept.verdict.is_red()) }]);
+    }
+    Ok(vec![Event::VerifyStarted { run: Box::new(run) }])
+}
+
 fn run_of(world: &World, wanted: &Wanted, head: CommitId, steps: Vec<Step>, commit: CommitId) -> Result<Run, String> {
     let words = |error: GitError| error.words();
     let check = &wanted.check;
@@ -253,7 +270,10 @@ fn ended(world: &World, run: &Run, verdict: Verdict, wall_ms: u64, cpu_ms: u64) 
             return Err(words);
         }
     }
-    Ok(vec![Event::VerifyEnded { run: run.number, verdict, wall_ms, cpu_ms }])
+    let by_itself = verdict.is_about_the_tree().then(|| verdict.is_red());
+    let blamed = run.tasks().next().filter(|_| run.purpose == Purpose::Blame);
+    let blamed = blamed.map(|task| Event::Blamed { task, by_itself });
+    Ok([Event::VerifyEnded { run: run.number, verdict, wall_ms, cpu_ms }].into_iter().chain(blamed).collect())
 }
 
 fn verdict(exit: &Exit) -> Verdict {
@@ -296,6 +316,7 @@ pub(super) fn rejected(state: &State, task: TaskId) -> Option<Event> {
         verdict: reds.last()?.verdict.clone(),
         onto: line.head?,
         by_itself: None,
+        is_tried: false,
     };
     Some(Event::LandingRefused { task, refusal: Refusal::Rejected(rejection) })
 }

@@ -58,6 +58,13 @@ pub enum Action {
         /// Which.
         tasks: Vec<TaskId>,
     },
+    /// Nothing else is to be verified: find out whether a rejected result is broken by itself.
+    Blame {
+        /// For which target it was.
+        target: BranchName,
+        /// Which.
+        task: TaskId,
+    },
     /// Bring the run up.
     Verify(u32),
     /// Tell a run that nobody waits for it.
@@ -98,6 +105,7 @@ impl Action {
             | Self::Advance { target, .. }
             | Self::GiveUp { target, .. } => Subject::Target(target.clone()),
             Self::Candidate { target, tasks, .. } => Subject::Candidate(target.clone(), tasks.clone()),
+            Self::Blame { target, task } => Subject::Candidate(target.clone(), vec![*task]),
             Self::Verify(run) | Self::CallOff(run) | Self::Judge(run) => Subject::Run(*run),
         }
     }

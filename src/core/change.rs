@@ -179,9 +179,12 @@ pub struct Rejection {
     pub verdict: Verdict,
     /// The head that the target had.
     pub onto: CommitId,
-    /// Is it red on its own base too? None until that was tried.
+    /// Is it red on its own base too, or only together with what the target holds? None as long as that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_itself: Option<bool>,
+    /// That was looked for, whatever came of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_tried: bool,
 }
 
 /// A text conflict, told so that somebody can settle it.
@@ -298,7 +301,12 @@ impl fmt::Display for Refusal {
             }
             Self::Rejected(rejection) => {
                 let runs = rejection.runs.iter().map(u32::to_string);
-                write!(f, "the check says no ({}; run {})", rejection.verdict, list(runs))
+                write!(f, "the check says no ({}; run {})", rejection.verdict, list(runs))?;
+                match rejection.by_itself {
+                    Some(true) => f.write_str(", also by itself"),
+                    Some(false) => f.write_str(", only together with what the target holds"),
+                    None => Ok(()),
+                }
             }
             Self::Held(hold) => hold.fmt(f),
         }

@@ -148,12 +148,13 @@ pub enum Event {
         /// The head.
         head: CommitId,
     },
-    /// It is known whether a rejected result is broken by itself.
+    /// A rejected result was verified on its own base.
     Blamed {
         /// Which.
         task: TaskId,
-        /// Is it, or only together with what the target held?
-        by_itself: bool,
+        /// Is it broken by itself, or only together with what the target held? None where no answer came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by_itself: Option<bool>,
     },
     /// Nobody wants the result; it stays under its kept ref.
     Discarded {

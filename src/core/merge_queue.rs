@@ -42,6 +42,9 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits) -> Vec<Action> {
         }
     }
     actions.extend(speculation::tend(state, seen, &wanted));
+    if actions.is_empty() && state.lines().runs().next().is_none() {
+        actions.extend(speculation::blame(state, seen));
+    }
     actions
 }
 

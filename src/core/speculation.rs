@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 
 use super::action::{Action, Subject};
+use super::change::Refusal;
 use super::id::{BranchName, TaskId};
 use super::inventory::{Inventory, Shim};
 use super::planner::{self, Answer, Probe, Question};
 use super::policy::Limits;
-use super::state::{State, Task};
+use super::state::{State, Task, TaskState};
 use super::verify::{Check, Line, Purpose, Run, attempt_of};
 
 /// Runs in a row that say nothing about a tree, before the line is given up.
@@ -101,7 +102,8 @@ pub fn verifiers(check: &Check, line: &Line, limits: &Limits) -> usize {
 pub fn tend(state: &State, seen: &Inventory, wanted: &BTreeSet<u32>) -> Vec<Action> {
     let tend = |run: &Run| {
         let number = run.number;
-        let is_wanted = wanted.contains(&number) || run.purpose == Purpose::Blame;
+        let is_blamed = || run.tasks().filter_map(|id| state.task(id)).any(is_to_blame);
+        let is_wanted = wanted.contains(&number) || run.purpose == Purpose::Blame && is_blamed();
         let attempt = attempt_of(number);
         match seen.shim(attempt) {
             Shim::Absent if is_wanted => Some(Action::Verify(number)),
@@ -111,6 +113,20 @@ pub fn tend(state: &State, seen: &Inventory, wanted: &BTreeSet<u32>) -> Vec<Acti
         }
     };
     state.lines().runs().filter_map(tend).collect()
+}
+
+/// The first rejected result of which nobody knows whether it is broken by itself. Only asked where nothing else is to do.
+pub fn blame(state: &State, seen: &Inventory) -> Option<Action> {
+    let is_making = seen.busy.iter().any(|subject| matches!(subject, Subject::Candidate(..) | Subject::Target(_)));
+    let task = state.open().find(|task| is_to_blame(task)).filter(|_| !is_making)?;
+    let TaskState::Refused { request, .. } = &task.state else { return None };
+    Some(Action::Blame { target: request.target.clone(), task: task.id })
+}
+
+/// Is a rejected result still to be verified on its own base?
+pub fn is_to_blame(task: &Task) -> bool {
+    let TaskState::Refused { refusal: Refusal::Rejected(rejection), request, .. } = &task.state else { return false };
+    !rejection.is_tried && request.check.is_some()
 }
 
 /// The places of tasks in a line.

@@ -16,6 +16,7 @@ use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
 use super::lines::Lines;
 use super::outcome::Outcome;
 use super::slots::Slots;
+use super::speculation;
 use super::task::{FoldPolicy, TaskSpec};
 
 /// Everything that is known about a repository's tasks.
@@ -421,7 +422,7 @@ impl State {
             // One that waits for needs counts by what those needs still have to do.
             TaskState::Pending => self.waiting(task) == Some(Waiting::Turn),
             TaskState::Running { .. } | TaskState::Queued { .. } | TaskState::Landing { .. } => true,
-            _ => false,
+            _ => speculation::is_to_blame(task),
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
         let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
@@ -533,7 +534,7 @@ impl Task {
                 S::Refused { attempt, request, refusal: Refusal::Rejected(rejection) },
                 Event::Blamed { by_itself, .. },
             ) => {
-                let rejection = Rejection { by_itself: Some(*by_itself), ..rejection.clone() };
+                let rejection = Rejection { by_itself: *by_itself, is_tried: true, ..rejection.clone() };
                 S::Refused { attempt: *attempt, request: request.clone(), refusal: Refusal::Rejected(rejection) }
             }
             (S::Ready { .. } | S::Refused { .. } | S::Failed | S::Empty | S::Withdrawn, Event::Discarded { .. }) => {

@@ -30,6 +30,12 @@ fn the_good_land_together_and_the_culprits_are_named() {
     assert!(ran.out.contains("task 3: main does not pass its check with it"), "{}", ran.out);
     assert_eq!(scene.edits(), edits);
     assert_always_green(&scene);
+    // When nothing else is to do, it is found out whether they are broken by themselves.
+    let rejected = |id: u64| scene.status(id)["refusal"].clone();
+    let culprit = if stands[4] == "rejected" { 5 } else { 7 };
+    scene.until("the culprits are looked at", || {
+        rejected(3)["by_itself"] == true && rejected(culprit)["by_itself"] == false
+    });
     // Its log says why, and it can be asked once more.
     let log = scene.status(3)["refusal"]["runs"].as_array().unwrap().last().unwrap().to_string();
     assert!(scene.ok(&["queue", "--log", &log]).contains("a3"));
