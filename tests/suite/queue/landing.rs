@@ -110,7 +110,7 @@ fn a_check_that_rewrites_files_is_not_green() {
 fn a_check_that_cannot_be_run_blames_nobody() {
     let scene = scene("timeout = 1\n");
     let id = result(&scene, "touch slow");
-    let ran = merge(&scene, &[id.clone()]);
+    let ran = merge(&scene, std::slice::from_ref(&id));
     assert_eq!((ran.code, scene.stands(1)), (Some(6), "held".into()), "{ran:?}");
     assert!(ran.out.contains("timed out") && ran.out.contains("--no-verify"), "{ran:?}");
     let ran = scene.pleach(&["merge", "--verify", "no-such-program --at all", &id]);

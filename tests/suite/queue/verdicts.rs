@@ -6,7 +6,7 @@ use super::{merge, result, runs, scene, state_home};
 fn a_tree_that_is_known_is_not_verified_again() {
     let scene = scene("");
     let id = result(&scene, "echo fine > a");
-    assert_eq!(merge(&scene, &[id.clone()]).code, Some(0));
+    assert_eq!(merge(&scene, std::slice::from_ref(&id)).code, Some(0));
     let once = runs(&scene);
     assert_eq!(once, 1);
     scene.ok(&["undo"]);
