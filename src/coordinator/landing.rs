@@ -256,7 +256,7 @@ fn held(world: &World, planned: &[Planned], hold: &Hold) -> Result<Vec<Event>, G
     for (entry, step) in planned {
         let own = match hold {
             Hold::Overlap { checkout, paths } if planned.len() > 1 => {
-                let touched = crate::git::fold::touched(&world.repository, step)?;
+                let touched = merge::touched(&world.repository, step)?;
                 let paths: Vec<Word> = paths.iter().filter(|path| touched.contains(*path)).cloned().collect();
                 (!paths.is_empty()).then(|| Hold::Overlap { checkout: checkout.clone(), paths })
             }

@@ -13,7 +13,6 @@
 //! With reftable, a prepared transaction would lock every ref of the repository: there 4 comes first, then one
 //! compare-and-swap, and a lost one takes the files back.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -191,15 +190,6 @@ pub fn preview(repo: &Repository, target: &BranchName, landing: &Landing) -> Res
         }
         several => Ok(Some(several_checkouts(several))),
     }
-}
-
-/// The paths that a step of a target touches.
-///
-/// # Errors
-/// Where an object is missing.
-pub fn touched(repo: &Repository, step: &Landing) -> Result<BTreeSet<Word>, GitError> {
-    let change = TreeChange::between(&repo.open(), step.from, step.to)?;
-    Ok(change.paths().cloned().collect())
 }
 
 fn several_checkouts(checkouts: &[CheckoutOf]) -> Hold {

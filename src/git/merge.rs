@@ -4,6 +4,8 @@
 //! - A plan never asks for unrelated histories to be joined, and never takes a side.
 //! - Every plan passes the conservation check: a tree that would change more than the change did is refused.
 
+use std::collections::BTreeSet;
+
 use super::commit::{self, Commit, Made};
 use super::opened::Opened;
 use super::{GitError, Repository, conserve};
@@ -120,6 +122,14 @@ pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Pl
     };
     let bases = if planner.natural { opened.merge_bases(head, tip)? } else { vec![base] };
     checked(opened, head, to, &bases, tip)
+}
+
+/// The paths that a step of a target touches.
+///
+/// # Errors
+/// Where an object is missing.
+pub fn touched(repo: &Repository, step: &Landing) -> Result<BTreeSet<Word>, GitError> {
+    conserve::changed(&repo.open(), step.from, step.to)
 }
 
 /// The base of a task that needs others: their tips folded onto `base`, in order, or the paths that conflict.

@@ -1,5 +1,6 @@
 //! The line of each target: what is verified together, what waits, what was found.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::logs::{Log, Reader};
@@ -8,6 +9,7 @@ use crate::core::id::{BranchName, CommitId, TaskId, TreeId};
 use crate::core::report::{Row, SCHEMA, Show};
 use crate::core::state::State;
 use crate::core::verify::{Kept, Run, attempt_of};
+use crate::process::clock;
 
 /// All lines.
 #[derive(Debug, Clone, Serialize)]
@@ -107,17 +109,28 @@ pub struct VerdictReport {
     pub kept: Kept,
 }
 
-/// All verdicts that are kept, the newest first.
+/// All verdicts that are kept.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdicts {
+    /// The version of this form.
+    pub schema: u32,
+    /// Now.
+    pub at: Timestamp,
+    /// The newest first.
+    pub verdicts: Vec<VerdictReport>,
+}
+
+/// All verdicts that are kept.
 ///
 /// # Errors
 /// Where the journal cannot be read.
-pub fn verdicts(session: &Session) -> Result<Vec<VerdictReport>, Error> {
+pub fn verdicts(session: &Session) -> Result<Verdicts, Error> {
     let state = session.state()?;
     let kept = state.lines().verdicts().iter();
     let mut all: Vec<VerdictReport> =
         kept.map(|(key, kept)| VerdictReport { key: key.clone(), kept: kept.clone() }).collect();
     all.sort_by_key(|verdict| std::cmp::Reverse((verdict.kept.at, verdict.kept.run)));
-    Ok(all)
+    Ok(Verdicts { schema: SCHEMA, at: clock::now(), verdicts: all })
 }
 
 /// The log of a run.

@@ -210,6 +210,7 @@ fn the_first_page() {
           summary      Inside a task: say what came of it
           diff         Show what a task changed; of a running task, what it changed so far
           merge        Fold results into their branch
+          queue        Show the line of each branch: what is verified together, what waits and why
           discard      Throw results away; they are kept until `gc` frees them
           restore      Put a discarded, failed or cancelled result up for review
           undo         Take back the last fold, or the fold of one task
@@ -270,6 +271,10 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --copy <PATTERN>       Bring these ignored files along (a pattern as in .gitignore)
               --log-cap <SIZE>       Keep this much of its output, half from the start and half from the end
               --no-setup             Leave out the setup of the worktree that is configured
+              --verify <COMMAND>     Let the branch move only where this passes with the result in it (a
+                                     line for `sh -c`)
+              --no-verify            Fold without the check that is configured; this is recorded and shown
+              --no-cache             Run the check anew, whatever is known
               --json                 Answer in JSON
           -h, --help                 Print help (see more with '--help')
 

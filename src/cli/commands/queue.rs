@@ -10,7 +10,6 @@ use crate::core::verify::Verdict;
 use crate::core::word::shown;
 use crate::ops::Error;
 use crate::ops::queue::{self as queue_op, LineReport, VerdictReport};
-use crate::process::clock;
 
 pub(super) fn queue(context: &Context, args: &QueueArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
@@ -23,7 +22,7 @@ pub(super) fn queue(context: &Context, args: &QueueArgs) -> Result<u8, Error> {
             return answer(|out| print_json(out, &all));
         }
         let style = context.style();
-        return answer(|out| all.iter().try_for_each(|verdict| say_verdict(out, verdict, &style)));
+        return answer(|out| all.verdicts.iter().try_for_each(|verdict| say_verdict(out, verdict, all.at, &style)));
     }
     let queue = queue_op::queue(&mut session)?;
     if args.json {
@@ -70,10 +69,10 @@ fn say_line(out: &mut dyn Write, line: &LineReport, style: &Style) -> io::Result
     Ok(())
 }
 
-fn say_verdict(out: &mut dyn Write, verdict: &VerdictReport, style: &Style) -> io::Result<()> {
+fn say_verdict(out: &mut dyn Write, verdict: &VerdictReport, now: jiff::Timestamp, style: &Style) -> io::Result<()> {
     let kept = &verdict.kept;
     let paint = if kept.verdict == Verdict::Green { Paint::Good } else { Paint::Bad };
     let times = if kept.times > 1 { format!(", {} times", kept.times) } else { String::new() };
     let words = style.paint(paint, kept.verdict.to_string());
-    writeln!(out, "run {:>4}  {}  {words}{times}, {}", kept.run, verdict.key, time::ago(kept.at, clock::now()))
+    writeln!(out, "run {:>4}  {}  {words}{times}, {}", kept.run, verdict.key, time::ago(kept.at, now))
 }

@@ -200,7 +200,7 @@ fn a_dry_run_says_what_a_merge_would_meet() {
     let builds_on = result("echo o > o", &["--after", &needed]);
     let conflicting = result("echo other > n", &[]);
     scene.write("readme", "mine\n");
-    let before = scene.git(&["for-each-ref"]);
+    let before = scene.git(&["for-each-ref", "refs/heads"]);
     let says = |tasks: &[&str]| {
         let told = scene.pleach(&[&["merge", "--dry-run"], tasks].concat());
         let merged = scene.pleach(&[&["merge"], tasks].concat());
@@ -212,7 +212,7 @@ fn a_dry_run_says_what_a_merge_would_meet() {
     assert!(held.iter().all(|words| told.out.contains(words)), "{told:?}");
     let told = scene.pleach(&["merge", "--dry-run", &needed, &builds_on]);
     assert_eq!(told.code, Some(0), "{told:?}");
-    assert_eq!(scene.git(&["for-each-ref"]), before);
+    assert_eq!(scene.git(&["for-each-ref", "refs/heads"]), before);
     // What it says is what is met.
     for tasks in [&[&*edited][..], &[&*flagged], &[&*builds_on], &[&*needed, &*builds_on], &[&*conflicting]] {
         let (told, merged) = says(tasks);

@@ -14,7 +14,7 @@ fn a_tree_that_is_known_is_not_verified_again() {
     assert_eq!(merge(&scene, &[id]).code, Some(0));
     assert_eq!(runs(&scene), once, "the same tree");
     let verdicts = scene.json(&["queue", "--verdicts"]);
-    assert_eq!(verdicts[0]["verdict"], "green", "{verdicts}");
+    assert_eq!(verdicts["verdicts"][0]["verdict"], "green", "{verdicts}");
 }
 
 #[test]
