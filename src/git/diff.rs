@@ -136,10 +136,8 @@ impl<'a> Reader<'a> {
         paths: &[Word],
     ) -> Result<Vec<FileDiff>, GitError> {
         let sides = [from.into(), to.into()];
-        match self.library()? {
-            Some(library) => by_library::between(&library, sides, paths),
-            None => self.between_by_git(sides, paths),
-        }
+        let by_library = self.library()?.map(|library| by_library::between(&library, sides, paths));
+        by_library.and_then(Result::ok).map_or_else(|| self.between_by_git(sides, paths), Ok)
     }
 
     /// As [`stat`].
@@ -148,10 +146,9 @@ impl<'a> Reader<'a> {
     /// As [`between`].
     pub fn stat(&self, from: impl Into<Side>, to: impl Into<Side>, paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
         let sides = [from.into(), to.into()];
-        match self.library()? {
-            Some(library) => by_library::stat(&library, sides, paths),
-            None => self.stat_by_git(sides, paths),
-        }
+        // It reads attributes, and for those the index, of which it does not know every form: split, sparse.
+        let by_library = self.library()?.map(|library| by_library::stat(&library, sides, paths));
+        by_library.and_then(Result::ok).map_or_else(|| self.stat_by_git(sides, paths), Ok)
     }
 
     fn library(&self) -> Result<Option<git2::Repository>, GitError> {
