@@ -89,6 +89,14 @@ impl Difference {
         Ok(self.reader().between(self.from, self.to, paths)?)
     }
 
+    /// All of it as `git apply` takes it, also what nobody can read.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub fn patch(&self, paths: &[Word], context: usize) -> Result<Vec<u8>, Error> {
+        Ok(self.reader().patch(self.from, self.to, paths, context)?)
+    }
+
     /// The files in figures.
     ///
     /// # Errors

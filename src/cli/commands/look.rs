@@ -11,7 +11,7 @@ use crate::cli::style::Style;
 use crate::cli::{board, pager, status as status_view, time};
 use crate::config;
 use crate::core::id::TaskHandle;
-use crate::core::report::Show;
+use crate::core::report::{Readable, Show};
 use crate::core::word::{Word, shown};
 use crate::ops::events::{Events, Line};
 use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look};
@@ -140,6 +140,11 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
     }
     let files: Vec<FileDiff> = difference.files(&paths)?.into_iter().map(drawable).collect();
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    // Into a pipe it is a patch, of which nothing may be missing.
+    if !terminal && !style.color && files.iter().any(|file| file.readable != Readable::Text) {
+        let patch = difference.patch(&paths, args.unified)?;
+        return answer(|out| out.write_all(&patch));
+    }
     let pager =
         pager::choose(&config::env::paging(), || pager::configured(&context.directory), terminal && !args.no_pager);
     let draws = pager.as_ref().is_some_and(|pager| pager.draws_diffs);
@@ -175,12 +180,13 @@ fn in_tree(session: &Session, path: &std::path::Path) -> Word {
 }
 
 fn drawable(file: diff_op::FileDiff) -> FileDiff {
-    let side = |path: Option<Word>, mode: Option<u32>, bytes: Option<Vec<u8>>| {
-        path.zip(mode).map(|(path, mode)| Side { path, mode, bytes: bytes.unwrap_or_default() })
+    let side = |path: Option<Word>, mode: Option<u32>, bytes: Option<Vec<u8>>, size| {
+        path.zip(mode).map(|(path, mode)| Side { path, mode, bytes: bytes.unwrap_or_default(), size })
     };
+    let [old, new] = file.sizes;
     FileDiff {
-        old: side(file.old_path, file.old_mode, file.old),
-        new: side(file.new_path, file.new_mode, file.new),
-        binary: file.binary,
+        old: side(file.old_path, file.old_mode, file.old, old),
+        new: side(file.new_path, file.new_mode, file.new, new),
+        readable: file.readable,
     }
 }

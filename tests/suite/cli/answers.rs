@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::cli::{fails, task};
+use crate::support::cli::{at_top, changed, fails, task};
 use crate::support::scene::Scene;
 
 /// The text with what differs from run to run taken out: times, sizes, object names, paths.
@@ -113,6 +113,29 @@ fn each_verb_in_json() {
     let ran = scene.pleach(&["status", "--json", "99"]);
     assert_eq!(ran.code, Some(4), "{ran:?}");
     has(&serde_json::from_str(&ran.out).unwrap(), &["error", "kind", "hint"]);
+}
+
+/// What nobody can read is in it too: it applies, and leaves nothing out.
+#[test]
+fn a_diff_into_a_pipe_is_a_patch_of_everything() {
+    let scene = Scene::new();
+    at_top(
+        &scene,
+        "printf 'a\\0b' > img; printf 'x\\0y' > gone; seq 1300000 > big; seq 9 > said.lock; cp img 'old name'; \
+         printf 'long enough to be seen again\\0\\n' > moved; echo '*.lock binary' > .gitattributes; \
+         git add -A; git commit -qm more",
+    );
+    let line = "printf 'a\\0c' > img; rm gone; seq 2 1300001 > big; echo 9 >> said.lock; chmod +x 'old name'; \
+                printf 'long enough to be seen again\\0?\\n' > there; rm moved; printf 'n\\0' > new; echo more >> readme";
+    let id = task(&scene, line).to_string();
+    assert_eq!(changed(&scene, 1).len(), 8);
+    // Coloured it is for people.
+    let seen = scene.ok(&["diff", "--color", "always", &id]);
+    assert_eq!(seen.matches("Binary files ").count(), 5, "{seen}");
+    assert!(seen.contains("Binary files a/said.lock and b/said.lock differ"), "{seen}");
+    assert!(seen.contains("Files a/big and b/big differ, too large to be shown here"), "{seen}");
+    at_top(&scene, &format!("\"$PLEACH\" diff {id} | git apply --index"));
+    assert_eq!(scene.git(&["write-tree"]), scene.git(&["rev-parse", &format!("pleach/{id}^{{tree}}")]));
 }
 
 #[test]

@@ -68,7 +68,8 @@ fn an_index_that_is_split_or_sparse() {
     assert_eq!(scene.json(&["status", &id])["file_list"].as_array().map(Vec::len), Some(2));
     scene.ok(&["discard", &id]);
     round(&init("", "git update-index --split-index"));
-    let sparse = "mkdir docs; echo d > docs/d; git add -A; git commit -qm d; git sparse-checkout set --sparse-index dir";
+    let sparse =
+        "mkdir docs; echo d > docs/d; git add -A; git commit -qm d; git sparse-checkout set --sparse-index dir";
     let scene = init("", sparse);
     assert!(at_top(&scene, "git ls-files --sparse").contains("docs/\n"));
     round_of(&scene, "echo more >> dir/kept && mkdir -p docs && echo new > docs/new", &["dir/kept", "docs/new"]);
