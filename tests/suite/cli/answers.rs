@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::cli::{at_top, changed, fails, task};
-use crate::support::scene::Scene;
+use crate::support::scene::{Scene, finish};
 
 /// The text with what differs from run to run taken out: times, sizes, object names, paths.
 fn steady(scene: &Scene, text: &str) -> String {
@@ -150,6 +150,31 @@ fn run_gives_the_tasks_own_output_and_code() {
     assert_eq!(scene.pleach(&["wait", "1"]).code, Some(7));
     assert_eq!(scene.pleach(&["wait", "1", "2"]).code, Some(1));
     assert_eq!(scene.pleach(&["run", "--", "printf", "%s|", "a b", "$x"]).out, "a b|$x|");
+}
+
+/// What it needs may fail before somebody waits, or while they do.
+#[test]
+fn a_task_that_is_blocked_has_not_ended_well() {
+    let scene = Scene::new();
+    let gate = scene.path("gate");
+    scene.add(&["--name", "head"], &format!("until test -e {}; do sleep 0.01; done; exit 2", gate.display()));
+    scene.add(&["--name", "next", "--after", "head"], "true");
+    scene.add(&["--name", "last", "--after", "next"], "true");
+    let waiting = scene.start(&["wait", "last"]);
+    std::fs::write(gate, "").unwrap();
+    let waited = finish(waiting);
+    assert_eq!(waited.code, Some(125), "{waited:?}");
+    assert!(waited.out.contains("last"), "{waited:?}");
+    for (tasks, code) in [(&["head"][..], 2), (&["next"], 125), (&["last"], 125), (&["head", "last"], 1), (&[], 1)] {
+        let waited = scene.pleach(&[&["wait", "--json"], tasks].concat());
+        assert_eq!(waited.code, Some(code), "{tasks:?} {waited:?}");
+        let rows: Value = serde_json::from_str(&waited.out).unwrap();
+        assert_eq!(rows.as_array().map(Vec::len), Some(if tasks.is_empty() { 2 } else { tasks.len() }), "{rows}");
+    }
+    assert_eq!(scene.json(&["ls"])["tasks"][1]["state"], "blocked");
+    scene.ok(&["cancel", "next", "last"]);
+    assert_eq!(scene.pleach(&["wait", "next"]).code, Some(130));
+    scene.ok(&["wait"]);
 }
 
 #[test]
