@@ -255,6 +255,9 @@ pub struct LogsArgs {
     /// Show only this many of the last lines
     #[arg(short = 'n', long, value_name = "N")]
     pub tail: Option<usize>,
+    /// Answer in JSON: the lines that are there now
+    #[arg(long, conflicts_with = "follow")]
+    pub json: bool,
     /// Which: id, name, or one attempt such as 7.2
     #[arg(value_name = "TASK")]
     pub task: Which,
@@ -358,7 +361,7 @@ pub struct DiffArgs {
     /// Do not page
     #[arg(long)]
     pub no_pager: bool,
-    /// Answer in JSON: the files and commits, without their content
+    /// Answer in JSON: the files, without their content
     #[arg(long)]
     pub json: bool,
     /// Which: id, name, or one attempt such as 7.2

@@ -139,6 +139,46 @@ fn the_page_on_json_shows_what_is_answered() {
     assert!(checked >= 14, "only {checked} examples");
 }
 
+/// What has no `--json` is said to have none; what has it is on the page, with an example.
+#[test]
+fn the_page_on_json_has_every_verb() {
+    let text = read("docs/json.md");
+    let without = text.split("these do not: ").nth(1).and_then(|rest| rest.split('.').next()).unwrap();
+    let table = pleach::cli::args::table();
+    for verb in table.get_subcommands() {
+        let name = verb.get_name();
+        let answers = verb.get_arguments().any(|arg| arg.get_long() == Some("json"));
+        assert_eq!(!answers, without.contains(&format!("`{name}`")), "{name}");
+        let is_shown =
+            text.contains(&format!("\n## `pleach {name} ")) || text.contains(&format!("`{name}` answers the same"));
+        assert_eq!(answers, is_shown, "{name}");
+    }
+}
+
+/// Each field that a report can have, in an example or in words.
+#[test]
+fn the_page_on_json_has_every_field() {
+    const INNER: &[&str] = &["row", "size", "places"];
+    let text = read("docs/json.md");
+    let source = read("src/core/report.rs");
+    let mut count = 0;
+    for item in source.split("\npub struct ").skip(1) {
+        let (name, rest) = item.split_once(' ').unwrap();
+        let fields = rest.split("\n}").next().unwrap();
+        // These two are given, not answered.
+        if matches!(name, "Live" | "Known") {
+            continue;
+        }
+        for field in fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": ")) {
+            let (field, _) = field;
+            let is_there = [format!("\"{field}\""), format!("`{field}`")].iter().any(|word| text.contains(word));
+            assert!(is_there || INNER.contains(&field), "{name}: nothing is said of {field}");
+            count += 1;
+        }
+    }
+    assert!(count > 60, "only {count} fields");
+}
+
 /// All paths of a value with their kinds: `.tasks[].id number`.
 fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {

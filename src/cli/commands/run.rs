@@ -228,7 +228,7 @@ pub(super) fn copy(log: &mut Log) -> Result<(), Error> {
         io::ErrorKind::BrokenPipe => Error::plain(ErrorKind::Interrupted, "nobody reads any more"),
         _ => Error::plain(ErrorKind::Error, format!("cannot copy the output: {error}")),
     };
-    while let Some(piece) = log.reader.read().map_err(cannot)? {
+    while let Some(piece) = log.piece()? {
         match piece {
             Piece::Bytes(bytes) => out.write_all(&bytes).map_err(cannot)?,
             Piece::Dropped(count) => writeln!(out, "\n[… {count} bytes were not kept …]").map_err(cannot)?,

@@ -85,6 +85,8 @@ fn each_verb_in_json() {
     let status = json(&["status", "1"], &["id", "state", "command", "attempts", "files", "commits", "base", "branch"]);
     has(&status["attempts"][0], &["outcome.how", "outcome.code", "started", "log", "kept"]);
     json(&["diff", "1"], &["task", "files"]);
+    let log = json(&["logs", "1"], &["attempt", "bytes", "dropped"]);
+    assert_eq!((&log["lines"], &log["bytes"]), (&serde_json::json!(["said"]), &serde_json::json!(5)));
     json(&["merge", "-n", "1"], &["task", "result", "target"]);
     let merged = json(&["merge", "1"], &["task", "result", "target", "commit"]);
     assert_eq!(merged[0]["result"], "folded");
@@ -136,6 +138,32 @@ fn a_diff_into_a_pipe_is_a_patch_of_everything() {
     assert!(seen.contains("Files a/big and b/big differ, too large to be shown here"), "{seen}");
     at_top(&scene, &format!("\"$PLEACH\" diff {id} | git apply --index"));
     assert_eq!(scene.git(&["write-tree"]), scene.git(&["rev-parse", &format!("pleach/{id}^{{tree}}")]));
+}
+
+#[test]
+fn a_log_in_json_says_what_is_missing() {
+    let scene = Scene::new();
+    scene.ok(&["run", "--log-cap", "2000", "seq 1000; printf '\\377\\nlast'"]);
+    let log = scene.json(&["logs", "1"]);
+    let lines = log["lines"].as_array().unwrap();
+    assert_eq!((&lines[0], &lines[lines.len() - 1]), (&"1".into(), &"last".into()));
+    assert_eq!(lines[lines.len() - 2], serde_json::json!({ "bytes": [255] }));
+    let (bytes, dropped) = (log["bytes"].as_u64().unwrap(), log["dropped"].as_u64().unwrap());
+    assert_eq!(bytes + dropped, 3893 + 6);
+    assert!(dropped > 0 && log["dropped_after"].as_u64().unwrap() < lines.len() as u64);
+    assert_eq!(scene.json(&["logs", "--tail", "1", "1"])["lines"], serde_json::json!(["last"]));
+    assert_eq!(scene.pleach(&["logs", "--json", "-f", "1"]).code, Some(2));
+}
+
+#[test]
+fn gc_says_how_to_do_what_it_tells_of() {
+    let scene = Scene::new();
+    task(&scene, "true");
+    let told = scene.ok(&["gc", "--older-than", "0", "--keep-bytes", "1"]);
+    let line = told.split('`').nth(1).unwrap();
+    assert_eq!(line, "pleach gc --older-than 0s --keep-bytes 1 --yes");
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    assert!(scene.ok(&words).contains("freed 1 attempt"));
 }
 
 #[test]
@@ -248,7 +276,9 @@ fn a_dry_run_says_what_a_merge_would_meet() {
     let builds_on = result("echo o > o", &["--after", &needed]);
     let conflicting = result("echo other > n", &[]);
     scene.write("readme", "mine\n");
-    let before = scene.git(&["for-each-ref"]);
+    // The pins of their bases go with their worktrees, which may be just now.
+    let refs = || scene.git(&["for-each-ref", "refs/heads", "refs/pleach/kept"]);
+    let before = refs();
     let says = |tasks: &[&str]| {
         let told = scene.pleach(&[&["merge", "--dry-run"], tasks].concat());
         let merged = scene.pleach(&[&["merge"], tasks].concat());
@@ -260,7 +290,7 @@ fn a_dry_run_says_what_a_merge_would_meet() {
     assert!(held.iter().all(|words| told.out.contains(words)), "{told:?}");
     let told = scene.pleach(&["merge", "--dry-run", &needed, &builds_on]);
     assert_eq!(told.code, Some(0), "{told:?}");
-    assert_eq!(scene.git(&["for-each-ref"]), before);
+    assert_eq!(refs(), before);
     // What it says is what is met.
     for tasks in [&[&*edited][..], &[&*flagged], &[&*builds_on], &[&*needed, &*builds_on], &[&*conflicting]] {
         let (told, merged) = says(tasks);
