@@ -1,7 +1,7 @@
 //! Folding results, dropping them, bringing them back, and taking folds back.
 
 use super::wait::{Patience, until};
-use super::{Error, ErrorKind, Session, control, find};
+use super::{Error, ErrorKind, Session, control, find, find_attempt};
 use crate::coordinator::protocol::{Request, Until};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::id::{AttemptId, BranchName, TaskHandle, TaskId};
@@ -238,6 +238,7 @@ pub fn restore(session: &mut Session, wanted: &[(TaskHandle, Option<u32>)]) -> R
             let message = format!("task {} left no change", task.id);
             Error::new(ErrorKind::Refused, message, "run it again with `pleach retry`")
         })?;
+        find_attempt(task, number)?;
         attempts.push(task.attempt_id(number));
     }
     session.coordinator()?.ask(&Request::Restore { attempts: attempts.clone() })?;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Error, ErrorKind, Session, find};
+use super::{Error, ErrorKind, Session, find, find_attempt};
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::state::TaskState;
 pub use crate::store::log::Piece;
@@ -41,11 +41,11 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
     let task = find(&state, std::slice::from_ref(task))?[0];
     let found = match attempt {
         None => task.attempts.last(),
-        Some(number) => task.attempt(number),
+        Some(number) => Some(find_attempt(task, number)?),
     };
     let (Some(found), Some(layout)) = (found, session.layout()) else {
-        let what = attempt.map_or("has not run yet".to_owned(), |number| format!("has no attempt {number}"));
-        return Err(Error::new(ErrorKind::Refused, format!("task {} {what}", task.id), "see it with `pleach status`"));
+        let message = format!("task {} has not run yet", task.id);
+        return Err(Error::new(ErrorKind::Refused, message, "see it with `pleach status`"));
     };
     if found.freed {
         return Err(Error::plain(ErrorKind::Refused, format!("the log of task {} was freed by `pleach gc`", task.id)));

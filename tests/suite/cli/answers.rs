@@ -231,6 +231,9 @@ fn errors_have_a_code_and_a_next_step() {
     fails(&scene.pleach(&["merge", &failed]), 7, "task 1 has failed", "`pleach restore`");
     fails(&scene.pleach(&["cancel", &failed]), 7, "nothing to cancel", "`pleach discard`");
     fails(&scene.pleach(&["restore", &failed]), 7, "left no change", "`pleach retry`");
+    for verb in ["diff", "logs", "restore"] {
+        fails(&scene.pleach(&[verb, "1.9"]), 7, "task 1 has no attempt 9", "`pleach status 1`");
+    }
     let gate = scene.path("gate");
     let id = scene.add(&[], &format!("until test -e {}; do sleep 0.01; done", gate.display())).to_string();
     fails(&scene.pleach(&["wait", "--timeout", "1s", &id]), 124, "the time to wait is over", "`pleach ls`");
