@@ -41,6 +41,8 @@ pub struct Told {
 pub enum Fate {
     /// It is in.
     Folded(Folded),
+    /// It was in before anybody asked.
+    Already(Folded),
     /// There was nothing to fold.
     Nothing,
     /// The fold was taken back.
@@ -64,12 +66,34 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     let state = session.state()?;
     let tasks = find(&state, handles)?;
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let before: Vec<TaskState> = tasks.iter().map(|task| task.state.clone()).collect();
+    for task in &tasks {
+        refuse_elsewhere(task, how)?;
+    }
     let folds =
         tasks.iter().map(|task| Ok((task.id, request(session, task, how)?))).collect::<Result<Vec<_>, Error>>()?;
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
     until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
     let state = session.state()?;
-    Ok(ids.into_iter().map(|id| told(&state, id, fate(&state, id))).collect())
+    let all = ids.into_iter().zip(before).map(|(id, before)| {
+        let fate = match fate(&state, id) {
+            Fate::Folded(folded) if before == TaskState::Folded(folded.clone()) => Fate::Already(folded),
+            fate => fate,
+        };
+        told(&state, id, fate)
+    });
+    Ok(all.collect())
+}
+
+/// What is in one branch goes into another only once that fold is taken back.
+fn refuse_elsewhere(task: &Task, how: &How) -> Result<(), Error> {
+    match (&task.state, &how.into) {
+        (TaskState::Folded(Folded { target, .. }), Some(into)) if target != into => {
+            let message = format!("task {} is folded into {target} already", task.id);
+            Err(Error::new(ErrorKind::Refused, message, format!("take that back first with `pleach undo {}`", task.id)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Error> {
@@ -117,6 +141,11 @@ pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result
     let mut heads = std::collections::BTreeMap::new();
     let mut all: Vec<Told> = Vec::new();
     for task in find(&state, handles)? {
+        refuse_elsewhere(task, how)?;
+        if let TaskState::Folded(folded) = &task.state {
+            all.push(told(&state, task.id, Fate::Already(folded.clone())));
+            continue;
+        }
         let FoldRequest { target, strategy, accept_flags, .. } = request(session, task, how)?;
         let attempt = task.result_attempt().filter(|_| task.shows_branch());
         let sides = attempt.and_then(|attempt| Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip)));

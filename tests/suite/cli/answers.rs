@@ -47,6 +47,8 @@ fn each_verb_in_words() {
     says(&["diff", "1"], "diff --git a/readme b/readme\n--- a/readme\n+++ b/readme\n@@ -1 +1,2 @@\n hello\n+fixed");
     says(&["merge", "-n", "1"], "task 1: would go into main");
     says(&["merge", "1"], "task 1: folded into main (~)");
+    says(&["merge", "1"], "task 1: is in main already (~)");
+    says(&["merge", "-n", "1"], "task 1: is in main already (~)");
     says(&["undo"], "task 1: taken back from main; its result is up for review again");
     says(&["discard", "1"], "task 1 discarded; `pleach restore 1` takes that back");
     says(&["restore", "1"], "task 1 is up for review with what attempt 1 left");
@@ -90,6 +92,9 @@ fn each_verb_in_json() {
     json(&["merge", "-n", "1"], &["task", "result", "target"]);
     let merged = json(&["merge", "1"], &["task", "result", "target", "commit"]);
     assert_eq!(merged[0]["result"], "folded");
+    assert_eq!(json(&["merge", "1"], &["task", "result", "target", "commit"])[0]["result"], "already_folded");
+    scene.git(&["branch", "other"]);
+    fails(&scene.pleach(&["merge", "--into", "other", "1"]), 7, "folded into main already", "`pleach undo 1`");
     assert_eq!(json(&["undo"], &["task", "result", "target"])[0]["result"], "undone");
     json(&["discard", "1"], &["discarded"]);
     json(&["restore", "1"], &["restored"]);
