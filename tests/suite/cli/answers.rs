@@ -187,6 +187,17 @@ fn run_gives_the_tasks_own_output_and_code() {
 
 /// What it needs may fail before somebody waits, or while they do.
 #[test]
+fn options_behind_a_line_are_asked_for_in_front_of_it() {
+    let scene = Scene::new();
+    let ran = scene.pleach(&["run", "echo said; exit 3", "--name", "x"]);
+    assert_eq!(ran.code, Some(125), "{ran:?}");
+    let line = ran.err.lines().find(|line| line.contains("give its options first")).unwrap();
+    assert!(line.trim().starts_with("pleach run --name x 'echo said; exit 3' "), "{ran:?}");
+    let ran = scene.pleach(&["run", "--name", "x", "echo said; exit 3"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), "said\n"), "{ran:?}");
+}
+
+#[test]
 fn a_task_that_is_blocked_has_not_ended_well() {
     let scene = Scene::new();
     let gate = scene.path("gate");
