@@ -208,7 +208,7 @@ pub struct TaskArgs {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
-    /// What to run: one word is a line for `sh -c`, several are a program and its arguments
+    /// What to run: one word is a line for `sh -c`, several are a program and its arguments; its standard input is empty
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }

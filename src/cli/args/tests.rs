@@ -250,7 +250,8 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
         Usage: pleach add [OPTIONS] <COMMAND>...
 
         Arguments:
-          <COMMAND>...  What to run: one word is a line for `sh -c`, several are a program and its arguments
+          <COMMAND>...  What to run: one word is a line for `sh -c`, several are a program and its
+                        arguments; its standard input is empty
 
         Options:
           -n, --name <NAME>          Give it a name that every verb takes in place of its id

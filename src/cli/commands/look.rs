@@ -47,7 +47,7 @@ pub(super) fn logs(context: &Context, args: &LogsArgs) -> Result<u8, Error> {
         let over = !args.follow || log_op::is_over(&session, log.attempt)?;
         match run::copy(&mut log) {
             Err(error) if error.kind == ErrorKind::Interrupted => return Ok(0),
-            copied => copied?,
+            copied => drop(copied?),
         }
         if over {
             return Ok(0);

@@ -183,6 +183,9 @@ fn run_gives_the_tasks_own_output_and_code() {
     assert_eq!(scene.pleach(&["wait", "1"]).code, Some(7));
     assert_eq!(scene.pleach(&["wait", "1", "2"]).code, Some(1));
     assert_eq!(scene.pleach(&["run", "--", "printf", "%s|", "a b", "$x"]).out, "a b|$x|");
+    // What is told of it has a line of its own. What is piped in does not reach it.
+    let both = at_top(&scene, "echo piped | \"$PLEACH\" run 'cat; printf said' 2>&1");
+    assert!(both.contains("\nsaid\ntask 6: exit 0"), "{both}");
 }
 
 /// What it needs may fail before somebody waits, or while they do.
