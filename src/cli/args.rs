@@ -157,7 +157,7 @@ const RUN_EXAMPLES: &str = example!(
 /// What to run, and how.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct TaskArgs {
-    /// Give it a name that every verb takes in place of its id
+    /// Give it a name that every verb takes in place of its id; of several tasks the newest counts
     #[arg(short, long, value_name = "NAME")]
     pub name: Option<TaskName>,
     /// Say who goes first

@@ -201,6 +201,16 @@ fn options_behind_a_line_are_asked_for_in_front_of_it() {
 }
 
 #[test]
+fn a_name_means_the_newest_task_that_has_it() {
+    let scene = Scene::new();
+    for (id, line) in ["exit 1", "true", "exit 3"].iter().enumerate() {
+        assert_eq!(scene.add(&["--name", "same"], line), id as u64 + 1);
+    }
+    assert_eq!(scene.pleach(&["wait", "same"]).code, Some(3));
+    assert_eq!(scene.json(&["status", "same"])["id"], 3);
+}
+
+#[test]
 fn a_task_that_is_blocked_has_not_ended_well() {
     let scene = Scene::new();
     let gate = scene.path("gate");
