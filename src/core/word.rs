@@ -73,6 +73,11 @@ fn is_broken(line: &str, next: &str) -> bool {
     line.chars().count() >= LONG && next.starts_with(char::is_lowercase) && !is_message
 }
 
+/// `1 file`, `3 files`.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// Would this character act on a terminal, or on the order of the text, instead of being seen?
 pub fn is_hostile(c: char) -> bool {
     c.is_control()

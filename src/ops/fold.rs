@@ -206,10 +206,7 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         Some(handle) => Some(find(&state, std::slice::from_ref(handle))?[0]),
         None => state.last_fold(into),
     };
-    let task = found.ok_or_else(|| {
-        let message = "nothing was folded, so there is nothing to undo";
-        Error::new(ErrorKind::Refused, message, "see what is there with `pleach ls --all`")
-    })?;
+    let Some(task) = found else { return Err(nothing_to_undo(session, into)?) };
     let TaskState::Folded(folded) = &task.state else {
         let message = format!("task {} is not folded", task.id);
         return Err(Error::new(ErrorKind::Refused, message, "see what is with `pleach ls --all`"));
@@ -233,6 +230,19 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         _ => Fate::Undone { target },
     };
     Ok(told(&state, id, fate))
+}
+
+fn nothing_to_undo(session: &Session, into: Option<&BranchName>) -> Result<Error, Error> {
+    let look = "see what is there with `pleach ls --all`";
+    let message = match into {
+        Some(branch) if session.repository().head_of(branch)?.is_none() => {
+            let message = format!("there is no branch {branch}");
+            return Ok(Error::new(ErrorKind::Usage, message, "see those that there are with `git branch`"));
+        }
+        Some(branch) => format!("nothing was folded into {branch}, so there is nothing to undo"),
+        None => "nothing was folded, so there is nothing to undo".to_owned(),
+    };
+    Ok(Error::new(ErrorKind::Refused, message, look))
 }
 
 /// Why the landing of a task was refused, of what was written down after an event.

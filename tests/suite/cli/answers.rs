@@ -246,7 +246,9 @@ fn errors_have_a_code_and_a_next_step() {
         "there is no branch nowhere",
         "git branch nowhere",
     );
-    fails(&scene.pleach(&["undo"]), 7, "nothing was folded", "hint");
+    fails(&scene.pleach(&["undo"]), 7, "nothing was folded, so", "`pleach ls --all`");
+    fails(&scene.pleach(&["undo", "--into", "main"]), 7, "nothing was folded into main", "`pleach ls --all`");
+    fails(&scene.pleach(&["undo", "--into", "nowhere"]), 2, "there is no branch nowhere", "`git branch`");
     scene.write(".pleach.toml", "[run]\nconcurency = 3\n");
     let ran = scene.pleach(&["ls"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -278,6 +280,17 @@ fn errors_have_a_code_and_a_next_step() {
     for args in [&["--help"][..], &["help", "merge"], &["--version"]] {
         assert_eq!(scene.pleach(args).code, Some(0), "{args:?}");
     }
+}
+
+#[test]
+fn one_result_is_one() {
+    let scene = Scene::new();
+    let good = |wanted: &str| scene.ok(&["doctor"]).lines().any(|line| line == format!("ok       {wanted}"));
+    scene.ok(&["pause"]);
+    assert!(good("the journal is sound: 1 event") && good("0 results are kept"));
+    scene.ok(&["resume"]);
+    task(&scene, "echo more >> readme");
+    assert!(good("1 result is kept"));
 }
 
 #[test]
