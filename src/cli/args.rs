@@ -474,7 +474,8 @@ pub struct DoctorArgs {
 /// `demo`
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct DemoArgs {
-    /// Where to make the repository: a directory that does not exist yet
+    /// Where to make the repository: a directory that does not exist yet; without it, pleach-demo here, or among the
+    /// temporary files where here is a repository
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }

@@ -61,6 +61,24 @@ fn the_demonstration_comes_out_as_it_has_to() {
     assert_eq!(again.status.code(), Some(7), "what is there already is left alone");
 }
 
+/// It goes where no repository gets an untracked directory of it.
+#[test]
+fn the_demonstration_leaves_the_repository_alone_that_it_is_called_in() {
+    let scratch = Scratch::new();
+    let home = scratch.top.parent().unwrap();
+    let script = "mkdir -p tmp/pleach-demo here/pleach-demo; touch tmp/pleach-demo/it here/pleach-demo/it";
+    scratch.sh_in(home, script);
+    for (from, place) in [("project/api", "tmp"), ("here", "here")] {
+        let output = scratch.sh_in(&home.join(from), &format!("TMPDIR={}/tmp pleach demo", home.display()));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains(&format!("{} is there already", home.join(place).join("pleach-demo").display())),
+            "{told}"
+        );
+    }
+    assert_eq!(scratch.sh("git status --porcelain").stdout, b"");
+}
+
 #[test]
 fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
