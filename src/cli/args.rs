@@ -161,7 +161,7 @@ const RUN_EXAMPLES: &str = example!(
 /// What to run, and how.
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct TaskArgs {
-    /// Give it a name that every verb takes in place of its id
+    /// Give it a name that every verb takes in place of its id; of several tasks the newest counts
     #[arg(short, long, value_name = "NAME")]
     pub name: Option<TaskName>,
     /// Say who goes first
@@ -215,7 +215,7 @@ pub struct TaskArgs {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
-    /// What to run: one word is a line for `sh -c`, several are a program and its arguments
+    /// What to run: one word is a line for `sh -c`, several are a program and its arguments; its standard input is empty
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
@@ -262,6 +262,9 @@ pub struct LogsArgs {
     /// Show only this many of the last lines
     #[arg(short = 'n', long, value_name = "N")]
     pub tail: Option<usize>,
+    /// Answer in JSON: the lines that are there now
+    #[arg(long, conflicts_with = "follow")]
+    pub json: bool,
     /// Which: id, name, or one attempt such as 7.2
     #[arg(value_name = "TASK")]
     pub task: Which,
@@ -365,7 +368,7 @@ pub struct DiffArgs {
     /// Do not page
     #[arg(long)]
     pub no_pager: bool,
-    /// Answer in JSON: the files and commits, without their content
+    /// Answer in JSON: the files, without their content
     #[arg(long)]
     pub json: bool,
     /// Which: id, name, or one attempt such as 7.2
@@ -520,7 +523,8 @@ pub struct DoctorArgs {
 /// `demo`
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct DemoArgs {
-    /// Where to make the repository: a directory that does not exist yet
+    /// Where to make the repository: a directory that does not exist yet; without it, pleach-demo here, or among the
+    /// temporary files where here is a repository
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
 }

@@ -29,7 +29,7 @@ const PATIENCE: i64 = 120;
 /// # Errors
 /// Where a step fails, or comes out other than it has to.
 pub(super) fn demo(context: &Context, dir: Option<PathBuf>) -> Result<u8, Error> {
-    let dir = context.directory.join(dir.unwrap_or_else(|| demo::DEFAULT_DIR.into()));
+    let dir = dir.map_or_else(|| demo::default_dir(&context.directory), |dir| context.directory.join(dir));
     let dir = demo::make(&dir)?;
     let style = context.style();
     let context = Context { directory: dir.clone(), color: context.color };

@@ -7,7 +7,7 @@ mod stat;
 mod unified;
 mod words;
 
-use crate::core::report::{FileChange, FileLine};
+use crate::core::report::{FileChange, FileLine, Readable};
 use crate::core::word::{Word, is_hostile};
 
 pub use stat::{name_only, stat};
@@ -20,8 +20,8 @@ pub struct FileDiff {
     pub old: Option<Side>,
     /// After; none for a deleted file.
     pub new: Option<Side>,
-    /// It is no text.
-    pub binary: bool,
+    /// Can a person read it? If not, only its sizes are here.
+    pub readable: Readable,
 }
 
 /// One side of a file.
@@ -33,12 +33,14 @@ pub struct Side {
     pub mode: u32,
     /// Its content; of a submodule, git's `Subproject commit …` line.
     pub bytes: Vec<u8>,
+    /// How many bytes those are, where they are not here.
+    pub size: usize,
 }
 
 impl FileDiff {
     /// What happened to the file, with its lines counted.
     pub fn line(&self) -> FileLine {
-        let (insertions, deletions) = if self.binary { (0, 0) } else { unified::counts(self) };
+        let (insertions, deletions) = if self.readable == Readable::Text { unified::counts(self) } else { (0, 0) };
         let path = self.new.as_ref().or(self.old.as_ref()).map(|side| side.path.clone()).unwrap_or_default();
         let old_path = self.old.as_ref().map(|side| side.path.clone()).filter(|old| *old != path);
         let change = match (&self.old, &self.new) {
@@ -48,13 +50,8 @@ impl FileDiff {
             (Some(old), Some(new)) if old.bytes == new.bytes => FileChange::Mode,
             _ => FileChange::Modified,
         };
-        FileLine { path, change, old_path, insertions, deletions, binary: self.binary }
+        FileLine { path, change, old_path, insertions, deletions, binary: self.readable == Readable::Binary }
     }
-}
-
-/// Does git take this content for binary? A NUL among the first 8000 bytes.
-pub fn is_binary(bytes: &[u8]) -> bool {
-    bytes[..bytes.len().min(8000)].contains(&0)
 }
 
 /// A path as git writes it: as it is, or quoted like a string of C where it could be misread. Nothing in it acts on

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::args::Color;
 use crate::config::env;
+pub use crate::core::word::count;
 
 /// How output looks.
 #[derive(Debug, Clone)]
@@ -104,11 +105,6 @@ pub fn fit(text: &str, columns: usize) -> Cow<'_, str> {
 pub fn pad(text: &str, columns: usize) -> String {
     let blanks = columns.saturating_sub(width(text));
     format!("{text}{:blanks$}", "")
-}
-
-/// `1 file`, `3 files`.
-pub fn count(number: u64, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 #[cfg(test)]

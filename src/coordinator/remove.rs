@@ -36,7 +36,9 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
     }
     let pin = base_pin(attempt);
     if let Some(base) = world.repository.ref_value(&pin)?
-        && let Swap::Refused(words) = world.refs.update(&[RefChange::Delete(pin, base)], "pleach: unpin")?
+        && let Swap::Refused(words) = world.refs.update(&[RefChange::Delete(pin.clone(), base)], "pleach: unpin")?
+        // Who frees and who tidies up may be at it at once; the other one was faster.
+        && world.repository.ref_value(&pin)?.is_some()
     {
         return Err(CollectError::Refs(words));
     }

@@ -321,6 +321,18 @@ pub struct FileLine {
     pub binary: bool,
 }
 
+/// Can a person read what differs in a file?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Readable {
+    /// It is text.
+    #[default]
+    Text,
+    /// It is no text, or somebody's attributes say so.
+    Binary,
+    /// It is text, and too much of it.
+    Large,
+}
+
 /// What happened to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

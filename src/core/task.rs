@@ -133,12 +133,23 @@ impl CommandLine {
     pub fn shown(&self) -> String {
         match self {
             Self::Shell(line) => line.shown(),
-            Self::Exec(words) => {
-                let words = words.iter().map(Word::shown);
-                words.map(|word| quote(&word)).collect::<Vec<_>>().join(" ")
-            }
+            Self::Exec(words) => join(words),
         }
     }
+
+    /// Where a line for the shell has options behind it, so that it was taken for the name of a program: what was
+    /// probably meant, the options first.
+    pub fn options_first(&self) -> Option<String> {
+        let Self::Exec(words) = self else { return None };
+        let (line, options) = words.split_first()?;
+        let is_line = line.as_bytes().contains(&b' ');
+        let has_options = options.first().is_some_and(|word| word.as_bytes().starts_with(b"-"));
+        (is_line && has_options).then(|| format!("{} {}", join(options), join(std::slice::from_ref(line))))
+    }
+}
+
+fn join(words: &[Word]) -> String {
+    words.iter().map(|word| quote(&word.shown())).collect::<Vec<_>>().join(" ")
 }
 
 fn quote(word: &str) -> String {
@@ -272,6 +283,9 @@ mod tests {
         assert_eq!(CommandLine::from_words(words(&["  "])), None);
         assert_eq!(CommandLine::from_words(words(&["a | b"])).unwrap().shown(), "a | b");
         assert_eq!(CommandLine::from_words(words(&["a", "b c", ""])).unwrap().shown(), "a 'b c' ''");
+        let meant = |list: &[&str]| CommandLine::from_words(words(list)).unwrap().options_first();
+        assert_eq!(meant(&["sleep 1", "--name", "x y"]).as_deref(), Some("--name 'x y' 'sleep 1'"));
+        assert_eq!((meant(&["sleep", "-x"]), meant(&["a b", "c"]), meant(&["a b"])), (None, None, None));
     }
 
     #[test]

@@ -49,10 +49,33 @@ pub fn shown(text: &str) -> String {
     Word::from(text).shown()
 }
 
-/// What a program said over several lines, on one.
+/// What a program said over several lines, on one: a sentence that was broken goes on, and what stood by itself is set
+/// off with a semicolon.
 pub fn one_line(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines.join("; ")
+    let mut whole = String::with_capacity(text.len());
+    let mut last = "";
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        if !last.is_empty() {
+            let goes_on = last.ends_with(['.', ',', ':', ';', '!', '?']) || is_broken(last, line);
+            whole.push_str(if goes_on { " " } else { "; " });
+        }
+        last = line.trim();
+        whole.push_str(last);
+    }
+    whole
+}
+
+/// Is the second line the rest of the first? That one is as long as lines get, and this one is neither the item of a
+/// list nor a message of its own: `error: ...`.
+fn is_broken(line: &str, next: &str) -> bool {
+    const LONG: usize = 50;
+    let is_message = next.split_whitespace().next().is_some_and(|word| word.ends_with(':'));
+    line.chars().count() >= LONG && next.starts_with(char::is_lowercase) && !is_message
+}
+
+/// `1 file`, `3 files`.
+pub fn count(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
 /// Would this character act on a terminal, or on the order of the text, instead of being seen?
@@ -139,6 +162,25 @@ mod tests {
             let json = serde_json::to_string(&word).unwrap();
             assert_eq!(serde_json::from_str::<Word>(&json).unwrap(), word, "{json}");
         }
+    }
+
+    #[test]
+    fn several_lines_become_one_that_can_be_read() {
+        let said = "Unable to create 'index.lock': File exists.\n\nAnother git process seems to be running in this \
+                    repository, e.g.\nan editor opened by 'git commit'. Please make sure all processes\nare \
+                    terminated then try again.\n";
+        let line = "Unable to create 'index.lock': File exists. Another git process seems to be running in this \
+                    repository, e.g. an editor opened by 'git commit'. Please make sure all processes are \
+                    terminated then try again.";
+        assert_eq!(one_line(said), line);
+        assert_eq!(one_line("not on\nfridays"), "not on; fridays");
+        let said = "error: Your local changes to the following files would be overwritten:\n\ta\n\tb\nPlease commit\n";
+        assert_eq!(
+            one_line(said),
+            "error: Your local changes to the following files would be overwritten: a; b; Please commit"
+        );
+        let said = "error: this is as long as the lines of a message ever get\nfatal: gone";
+        assert_eq!(one_line(said), said.replace('\n', "; "));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::live::always_quoted;
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
-use crate::core::report::FileChange;
+use crate::core::report::{FileChange, Readable};
 use crate::core::word::Word;
 use crate::process::Tool;
 use crate::process::tool::fields;
@@ -55,12 +55,14 @@ pub struct FileDiff {
     pub old_mode: Option<u32>,
     /// Its mode after; none for a deleted file.
     pub new_mode: Option<u32>,
-    /// It is not text, or too large to be read by a person: then no content is here.
-    pub binary: bool,
+    /// Can a person read what differs? If not, only the sizes of its contents are here.
+    pub readable: Readable,
     /// Its content before.
     pub old: Option<Vec<u8>>,
     /// Its content after.
     pub new: Option<Vec<u8>>,
+    /// The bytes of its contents before and after.
+    pub sizes: [usize; 2],
 }
 
 /// One file that differs, in figures.
@@ -136,10 +138,8 @@ impl<'a> Reader<'a> {
         paths: &[Word],
     ) -> Result<Vec<FileDiff>, GitError> {
         let sides = [from.into(), to.into()];
-        match self.library()? {
-            Some(library) => by_library::between(&library, sides, paths),
-            None => self.between_by_git(sides, paths),
-        }
+        let by_library = self.library()?.map(|library| by_library::between(&library, sides, paths));
+        by_library.and_then(Result::ok).map_or_else(|| self.between_by_git(sides, paths), Ok)
     }
 
     /// As [`stat`].
@@ -148,10 +148,9 @@ impl<'a> Reader<'a> {
     /// As [`between`].
     pub fn stat(&self, from: impl Into<Side>, to: impl Into<Side>, paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
         let sides = [from.into(), to.into()];
-        match self.library()? {
-            Some(library) => by_library::stat(&library, sides, paths),
-            None => self.stat_by_git(sides, paths),
-        }
+        // It reads attributes, and for those the index, of which it does not know every form: split, sparse.
+        let by_library = self.library()?.map(|library| by_library::stat(&library, sides, paths));
+        by_library.and_then(Result::ok).map_or_else(|| self.stat_by_git(sides, paths), Ok)
     }
 
     fn library(&self) -> Result<Option<git2::Repository>, GitError> {
@@ -202,8 +201,30 @@ impl<'a> Reader<'a> {
             GITLINK => gitlink(object),
             _ => contents.get(object).cloned().unwrap_or_default(),
         };
-        let file = |(old, new)| FileDiff::of(whole(old, &content), whole(new, &content));
+        let stat = self.stat_by_git(sides, paths)?;
+        let binary: BTreeSet<Word> = stat.into_iter().filter(|file| file.binary).map(|file| file.path).collect();
+        let file = |(old, new): (Option<Named>, Option<Named>)| {
+            let is_binary = new.as_ref().or(old.as_ref()).is_some_and(|(path, ..)| binary.contains(path));
+            FileDiff::of(whole(old, &content), whole(new, &content), is_binary)
+        };
         Ok(found.into_iter().map(file).collect())
+    }
+
+    /// All of it as `git apply` takes it, in git's own words: also what is not text, and what is large.
+    ///
+    /// # Errors
+    /// As [`between`].
+    pub fn patch(
+        &self,
+        from: impl Into<Side>,
+        to: impl Into<Side>,
+        paths: &[Word],
+        context: usize,
+    ) -> Result<Vec<u8>, GitError> {
+        let tool = self.git().args(["diff-tree", "-r", "-p", "-M", "--binary", "--full-index", "--no-color"]);
+        let tool = tool.args(["--no-ext-diff", "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/"]);
+        let tool = tool.arg(format!("--unified={context}")).args([from.into(), to.into()].map(|side| side.to_string()));
+        Ok(tool.arg("--").args(paths.iter().map(Word::as_os_str)).run()?)
     }
 
     /// The blobs by their names.
@@ -289,16 +310,22 @@ impl<'a> Reader<'a> {
 
 const GITLINK: u32 = 0o160_000;
 
+/// The bits of a mode that say what kind of thing it is.
+const KIND: u32 = 0o170_000;
+
 /// Beyond this, nobody reads it as text.
 const LARGEST: usize = 8 << 20;
 
 /// How far into a file git looks for a NUL.
 const LOOKED_AT: usize = 8000;
 
+/// A path, its mode and the name of its object.
+type Named = (Word, u32, String);
+
 /// A path, its mode and its content.
 type Whole = (Word, u32, Vec<u8>);
 
-fn whole(side: Option<(Word, u32, String)>, content: &impl Fn(u32, &str) -> Vec<u8>) -> Option<Whole> {
+fn whole(side: Option<Named>, content: &impl Fn(u32, &str) -> Vec<u8>) -> Option<Whole> {
     side.map(|(path, mode, object)| {
         let bytes = content(mode, &object);
         (path, mode, bytes)
@@ -310,24 +337,35 @@ fn gitlink(object: &str) -> Vec<u8> {
 }
 
 impl FileDiff {
-    fn of(old: Option<Whole>, new: Option<Whole>) -> Self {
-        let is_binary = |bytes: &[u8]| bytes.len() > LARGEST || bytes[..bytes.len().min(LOOKED_AT)].contains(&0);
-        let binary = old.iter().chain(&new).any(|(_, _, bytes)| is_binary(bytes));
+    fn of(old: Option<Whole>, new: Option<Whole>, is_binary: bool) -> Self {
+        let whole = [&old, &new].map(|side| side.as_ref().map(|(_, mode, bytes)| (mode & KIND, bytes)));
+        let sizes = whole.map(|side| side.map_or(0, |(_, bytes)| bytes.len()));
+        let readable = match whole {
+            // Only its mode or its name differs: there is nothing to read.
+            [Some(old), Some(new)] if old == new => Readable::Text,
+            _ if is_binary => Readable::Binary,
+            _ if sizes.iter().any(|size| *size > LARGEST) => Readable::Large,
+            _ => Readable::Text,
+        };
         let split = |side: Option<Whole>| match side {
-            Some((path, mode, bytes)) => (Some(path), Some(mode), Some(bytes).filter(|_| !binary)),
+            Some((path, mode, bytes)) => (Some(path), Some(mode), Some(bytes).filter(|_| readable == Readable::Text)),
             None => (None, None, None),
         };
         let (old_path, old_mode, old) = split(old);
         let (new_path, new_mode, new) = split(new);
-        Self { old_path, new_path, old_mode, new_mode, binary, old, new }
+        Self { old_path, new_path, old_mode, new_mode, readable, old, new, sizes }
     }
+}
+
+fn has_nul(bytes: &[u8]) -> bool {
+    bytes[..bytes.len().min(LOOKED_AT)].contains(&0)
 }
 
 /// The same by the library: no process, for the repositories that it can open.
 mod by_library {
     use git2::{Delta, Diff, DiffDelta, DiffFile, DiffFindOptions, DiffOptions, Oid, Patch, Repository};
 
-    use super::{FileChange, FileDiff, FileStat, GITLINK, GitError, Side, Whole, Word, gitlink};
+    use super::{FileChange, FileDiff, FileStat, GITLINK, GitError, Readable, Side, Whole, Word, gitlink, has_nul};
 
     fn diff<'a>(library: &'a Repository, sides: [Side; 2], paths: &[Word]) -> Result<Diff<'a>, GitError> {
         let tree = |side: Side| library.find_object(Oid::from_str(&side.to_string())?, None)?.peel_to_tree();
@@ -348,8 +386,25 @@ mod by_library {
 
     pub(super) fn between(library: &Repository, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileDiff>, GitError> {
         let diff = diff(library, sides, paths)?;
-        let whole = |file| whole(library, file);
-        diff.deltas().map(|delta| Ok(FileDiff::of(whole(delta.old_file())?, whole(delta.new_file())?))).collect()
+        let file = |(place, delta): (usize, DiffDelta<'_>)| match delta.status() {
+            Delta::Typechange => turned_whole(library, &delta),
+            _ => {
+                let (old, new) = (whole(library, delta.old_file())?, whole(library, delta.new_file())?);
+                Ok(FileDiff::of(old, new, is_binary(Patch::from_diff(&diff, place)?.as_ref())))
+            }
+        };
+        diff.deltas().enumerate().map(file).collect()
+    }
+
+    /// By its bytes or by attributes. Only once there is a patch it is known.
+    fn is_binary(patch: Option<&Patch<'_>>) -> bool {
+        patch.is_none_or(|patch| patch.delta().flags().is_binary())
+    }
+
+    fn turned_whole(library: &Repository, delta: &DiffDelta<'_>) -> Result<FileDiff, GitError> {
+        let (old, new) = (whole(library, delta.old_file())?, whole(library, delta.new_file())?);
+        let is_binary = old.iter().chain(&new).any(|(_, _, bytes)| has_nul(bytes));
+        Ok(FileDiff::of(old, new, is_binary))
     }
 
     fn whole(library: &Repository, file: DiffFile<'_>) -> Result<Option<Whole>, GitError> {
@@ -366,13 +421,13 @@ mod by_library {
 
     /// A file that became a link, or the like: all of it went, and all of it came. (The library counts nothing.)
     fn turned(library: &Repository, delta: &DiffDelta<'_>) -> Result<FileStat, GitError> {
-        let file = FileDiff::of(whole(library, delta.old_file())?, whole(library, delta.new_file())?);
+        let file = turned_whole(library, delta)?;
         let lines =
             |bytes: Option<Vec<u8>>| bytes.map_or(0, |bytes| bytes.split_inclusive(|byte| *byte == b'\n').count());
         let path = path(&delta.new_file());
         let (insertions, deletions) = (lines(file.new) as u64, lines(file.old) as u64);
         let change = FileChange::Modified;
-        Ok(FileStat { path, change, old_path: None, insertions, deletions, binary: file.binary })
+        Ok(FileStat { path, change, old_path: None, insertions, deletions, binary: file.readable == Readable::Binary })
     }
 
     pub(super) fn stat(library: &Repository, sides: [Side; 2], paths: &[Word]) -> Result<Vec<FileStat>, GitError> {
@@ -385,8 +440,7 @@ mod by_library {
             }
             let mut patch = Patch::from_diff(&diff, place)?;
             let counted = patch.as_mut().map(|patch| patch.line_stats()).transpose()?;
-            // Only now is it known whether it is text.
-            let binary = patch.as_ref().is_none_or(|patch| patch.delta().flags().is_binary());
+            let binary = is_binary(patch.as_ref());
             let (_, insertions, deletions) = counted.filter(|_| !binary).unwrap_or_default();
             let newer = if delta.status() == Delta::Deleted { delta.old_file() } else { delta.new_file() };
             let old_path = (delta.status() == Delta::Renamed).then(|| path(&delta.old_file()));

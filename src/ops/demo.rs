@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, ErrorKind};
 use crate::core::report::{Row, Standing};
-use crate::git::GitError;
+use crate::git::repository::Discover;
+use crate::git::{GitError, Repository};
 use crate::process::Tool;
 use crate::store;
 
-/// Where the repository is made, where nothing else is said.
-pub const DEFAULT_DIR: &str = "pleach-demo";
+/// The name of the repository, where nothing else is said.
+const DEFAULT_NAME: &str = "pleach-demo";
 /// The file that a person is in the middle of editing while all this goes on.
 pub const EDITED: &str = "README.md";
 /// The modules, each with a check of its own.
@@ -125,6 +126,13 @@ impl Part {
         let found = row.map_or("not there", |row| row.state.as_str());
         (found != self.comes_to.as_str()).then(|| format!("{} is {found} instead of {}", self.name, self.comes_to))
     }
+}
+
+/// Where the repository is made, where nothing else is said: here, or, where here is a repository that would have it as
+/// an untracked directory, among the temporary files.
+pub fn default_dir(here: &Path) -> PathBuf {
+    let is_free = matches!(Repository::discover(here), Err(Discover::NotARepository(_)));
+    if is_free { here.join(DEFAULT_NAME) } else { std::env::temp_dir().join(DEFAULT_NAME) }
 }
 
 /// Make the repository; answers where it is.

@@ -1,6 +1,6 @@
 //! What a task changed; of a running one, what it has changed so far.
 
-use super::{Error, ErrorKind, Session, find};
+use super::{Error, ErrorKind, Session, find, find_attempt};
 use crate::core::id::{CommitId, TaskHandle};
 use crate::core::report::FileLine;
 use crate::core::state::{Task, TaskState};
@@ -33,7 +33,7 @@ pub fn of(session: &Session, handle: &TaskHandle, attempt: Option<u32>) -> Resul
         return of_running(session, task);
     }
     let found = match attempt {
-        Some(number) => task.attempt(number),
+        Some(number) => Some(find_attempt(task, number)?),
         None => task.result_attempt(),
     };
     let repository = session.repository().clone();
@@ -87,6 +87,14 @@ impl Difference {
     /// Where git fails.
     pub fn files(&self, paths: &[Word]) -> Result<Vec<FileDiff>, Error> {
         Ok(self.reader().between(self.from, self.to, paths)?)
+    }
+
+    /// All of it as `git apply` takes it, also what nobody can read.
+    ///
+    /// # Errors
+    /// Where git fails.
+    pub fn patch(&self, paths: &[Word], context: usize) -> Result<Vec<u8>, Error> {
+        Ok(self.reader().patch(self.from, self.to, paths, context)?)
     }
 
     /// The files in figures.

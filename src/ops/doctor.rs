@@ -13,6 +13,7 @@ use super::{Error, Session, client};
 use crate::coordinator::{kept_prefix, trash};
 use crate::core::id::AttemptId;
 use crate::core::state::{Place, State};
+use crate::core::word::count as counted;
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
@@ -160,7 +161,7 @@ impl Doctor {
 
     fn journal(&mut self, layout: &Layout, state: &State) {
         match state.damaged()[..] {
-            [] => self.good(format!("the journal is sound: {} events", state.events())),
+            [] => self.good(format!("the journal is sound: {}", counted(state.events(), "event"))),
             [first, ..] => self.bad(
                 format!("the record of task {first} in {} cannot be read", layout.snapshot().display()),
                 "its result is still under refs/pleach/kept; the file is as it was written, so look at the disk",
@@ -229,7 +230,8 @@ impl Doctor {
                 });
             }
         }
-        self.good(format!("{count} results are kept"));
+        let verb = if count == 1 { "is" } else { "are" };
+        self.good(format!("{} {verb} kept", counted(count, "result")));
         Ok(())
     }
 

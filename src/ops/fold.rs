@@ -2,7 +2,7 @@
 
 use super::verify::{self, Frozen, Verifying};
 use super::wait::{Patience, until};
-use super::{Error, ErrorKind, Session, control, find};
+use super::{Error, ErrorKind, Session, control, find, find_attempt};
 use crate::coordinator::protocol::{Request, Until};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::id::{AttemptId, BranchName, TaskHandle, TaskId};
@@ -44,6 +44,8 @@ pub struct Told {
 pub enum Fate {
     /// It is in.
     Folded(Folded),
+    /// It was in before anybody asked.
+    Already(Folded),
     /// There was nothing to fold.
     Nothing,
     /// The fold was taken back.
@@ -67,6 +69,10 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     let state = session.state()?;
     let tasks = find(&state, handles)?;
     let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let before: Vec<TaskState> = tasks.iter().map(|task| task.state.clone()).collect();
+    for task in &tasks {
+        refuse_elsewhere(task, how)?;
+    }
     let frozen = verify::freeze(session, &how.verify)?;
     let asked = |task: &&Task| {
         let Frozen { check, unverified } = frozen.clone();
@@ -76,7 +82,25 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
     until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
     let state = session.state()?;
-    Ok(ids.into_iter().map(|id| told(&state, id, fate(&state, id))).collect())
+    let all = ids.into_iter().zip(before).map(|(id, before)| {
+        let fate = match fate(&state, id) {
+            Fate::Folded(folded) if before == TaskState::Folded(folded.clone()) => Fate::Already(folded),
+            fate => fate,
+        };
+        told(&state, id, fate)
+    });
+    Ok(all.collect())
+}
+
+/// What is in one branch goes into another only once that fold is taken back.
+fn refuse_elsewhere(task: &Task, how: &How) -> Result<(), Error> {
+    match (&task.state, &how.into) {
+        (TaskState::Folded(Folded { target, .. }), Some(into)) if target != into => {
+            let message = format!("task {} is folded into {target} already", task.id);
+            Err(Error::new(ErrorKind::Refused, message, format!("take that back first with `pleach undo {}`", task.id)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Error> {
@@ -126,6 +150,11 @@ pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result
     let mut heads = std::collections::BTreeMap::new();
     let mut all: Vec<Told> = Vec::new();
     for task in find(&state, handles)? {
+        refuse_elsewhere(task, how)?;
+        if let TaskState::Folded(folded) = &task.state {
+            all.push(told(&state, task.id, Fate::Already(folded.clone())));
+            continue;
+        }
         let FoldRequest { target, strategy, accept_flags, .. } = request(session, task, how)?;
         let attempt = task.result_attempt().filter(|_| task.shows_branch());
         let sides = attempt.and_then(|attempt| Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip)));
@@ -186,10 +215,7 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         Some(handle) => Some(find(&state, std::slice::from_ref(handle))?[0]),
         None => state.last_fold(into),
     };
-    let task = found.ok_or_else(|| {
-        let message = "nothing was folded, so there is nothing to undo";
-        Error::new(ErrorKind::Refused, message, "see what is there with `pleach ls --all`")
-    })?;
+    let Some(task) = found else { return Err(nothing_to_undo(session, into)?) };
     let TaskState::Folded(folded) = &task.state else {
         let message = format!("task {} is not folded", task.id);
         return Err(Error::new(ErrorKind::Refused, message, "see what is with `pleach ls --all`"));
@@ -215,6 +241,19 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         _ => Fate::Undone { target },
     };
     Ok(told(&state, id, fate))
+}
+
+fn nothing_to_undo(session: &Session, into: Option<&BranchName>) -> Result<Error, Error> {
+    let look = "see what is there with `pleach ls --all`";
+    let message = match into {
+        Some(branch) if session.repository().head_of(branch)?.is_none() => {
+            let message = format!("there is no branch {branch}");
+            return Ok(Error::new(ErrorKind::Usage, message, "see those that there are with `git branch`"));
+        }
+        Some(branch) => format!("nothing was folded into {branch}, so there is nothing to undo"),
+        None => "nothing was folded, so there is nothing to undo".to_owned(),
+    };
+    Ok(Error::new(ErrorKind::Refused, message, look))
 }
 
 /// Why the landing of a task was refused, of what was written down after an event.
@@ -249,6 +288,7 @@ pub fn restore(session: &mut Session, wanted: &[(TaskHandle, Option<u32>)]) -> R
             let message = format!("task {} left no change", task.id);
             Error::new(ErrorKind::Refused, message, "run it again with `pleach retry`")
         })?;
+        find_attempt(task, number)?;
         attempts.push(task.attempt_id(number));
     }
     session.coordinator()?.ask(&Request::Restore { attempts: attempts.clone() })?;

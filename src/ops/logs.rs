@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Error, ErrorKind, Session, find};
+use super::{Error, ErrorKind, Session, find, find_attempt};
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::state::TaskState;
-pub use crate::store::log::{Piece, Reader};
+pub use crate::store::log::Piece;
+use crate::store::log::Reader;
 
 /// A log to read.
 #[derive(Debug)]
@@ -14,8 +15,21 @@ pub struct Log {
     pub attempt: AttemptId,
     /// Where it is.
     pub dir: PathBuf,
-    /// The reading end.
-    pub reader: Reader,
+    reader: Reader,
+}
+
+impl Log {
+    /// What comes next of what is there now.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn piece(&mut self) -> Result<Option<Piece>, Error> {
+        self.reader.read().map_err(|error| cannot_read(self.attempt, &error))
+    }
+}
+
+fn cannot_read(attempt: AttemptId, error: &std::io::Error) -> Error {
+    Error::plain(ErrorKind::Error, format!("cannot read the log of {attempt}: {error}"))
 }
 
 /// Open the log of a task's newest attempt, or of the one named; from the beginning or from its last lines.
@@ -27,11 +41,11 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
     let task = find(&state, std::slice::from_ref(task))?[0];
     let found = match attempt {
         None => task.attempts.last(),
-        Some(number) => task.attempt(number),
+        Some(number) => Some(find_attempt(task, number)?),
     };
     let (Some(found), Some(layout)) = (found, session.layout()) else {
-        let what = attempt.map_or("has not run yet".to_owned(), |number| format!("has no attempt {number}"));
-        return Err(Error::new(ErrorKind::Refused, format!("task {} {what}", task.id), "see it with `pleach status`"));
+        let message = format!("task {} has not run yet", task.id);
+        return Err(Error::new(ErrorKind::Refused, message, "see it with `pleach status`"));
     };
     if found.freed {
         return Err(Error::plain(ErrorKind::Refused, format!("the log of task {} was freed by `pleach gc`", task.id)));
@@ -42,8 +56,8 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
         None => Ok(Reader::new(&dir)),
         Some(lines) => Reader::at_tail(&dir, lines),
     };
-    let cannot = |error| Error::plain(ErrorKind::Error, format!("cannot read the log of {attempt}: {error}"));
-    Ok(Log { attempt, reader: reader.map_err(cannot)?, dir })
+    let reader = reader.map_err(|error| cannot_read(attempt, &error))?;
+    Ok(Log { attempt, reader, dir })
 }
 
 /// Is this attempt over, so that its log does not grow any more?

@@ -26,7 +26,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::coordinator::protocol::{Refused, RefusedKind};
 pub use crate::core::error_kind::ErrorKind;
 use crate::core::id::TaskHandle;
-use crate::core::state::{State, Task};
+use crate::core::state::{Attempt, State, Task};
 use crate::core::word::Word;
 use crate::git::repository::Discover;
 use crate::git::{Found, GitError, Repository};
@@ -228,4 +228,15 @@ pub fn find<'a>(state: &'a State, handles: &[TaskHandle]) -> Result<Vec<&'a Task
         }
     }
     Ok(tasks)
+}
+
+/// The attempt of a task that somebody named by its number.
+///
+/// # Errors
+/// Where it has none of that number.
+pub(crate) fn find_attempt(task: &Task, number: u32) -> Result<&Attempt, Error> {
+    task.attempt(number).ok_or_else(|| {
+        let message = format!("task {} has no attempt {number}", task.id);
+        Error::new(ErrorKind::Refused, message, format!("see those that it has with `pleach status {}`", task.id))
+    })
 }

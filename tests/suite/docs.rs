@@ -62,6 +62,24 @@ fn the_demonstration_comes_out_as_it_has_to() {
     assert_eq!(again.status.code(), Some(7), "what is there already is left alone");
 }
 
+/// It goes where no repository gets an untracked directory of it.
+#[test]
+fn the_demonstration_leaves_the_repository_alone_that_it_is_called_in() {
+    let scratch = Scratch::new();
+    let home = scratch.top.parent().unwrap();
+    let script = "mkdir -p tmp/pleach-demo here/pleach-demo; touch tmp/pleach-demo/it here/pleach-demo/it";
+    scratch.sh_in(home, script);
+    for (from, place) in [("project/api", "tmp"), ("here", "here")] {
+        let output = scratch.sh_in(&home.join(from), &format!("TMPDIR={}/tmp pleach demo", home.display()));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            told.contains(&format!("{} is there already", home.join(place).join("pleach-demo").display())),
+            "{told}"
+        );
+    }
+    assert_eq!(scratch.sh("git status --porcelain").stdout, b"");
+}
+
 #[test]
 fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
@@ -145,6 +163,46 @@ fn the_page_on_json_shows_what_is_answered() {
         checked += 1;
     }
     assert!(checked >= 14, "only {checked} examples");
+}
+
+/// What has no `--json` is said to have none; what has it is on the page, with an example.
+#[test]
+fn the_page_on_json_has_every_verb() {
+    let text = read("docs/json.md");
+    let without = text.split("these do not: ").nth(1).and_then(|rest| rest.split('.').next()).unwrap();
+    let table = pleach::cli::args::table();
+    for verb in table.get_subcommands() {
+        let name = verb.get_name();
+        let answers = verb.get_arguments().any(|arg| arg.get_long() == Some("json"));
+        assert_eq!(!answers, without.contains(&format!("`{name}`")), "{name}");
+        let is_shown =
+            text.contains(&format!("\n## `pleach {name} ")) || text.contains(&format!("`{name}` answers the same"));
+        assert_eq!(answers, is_shown, "{name}");
+    }
+}
+
+/// Each field that a report can have, in an example or in words.
+#[test]
+fn the_page_on_json_has_every_field() {
+    const INNER: &[&str] = &["row", "size", "places"];
+    let text = read("docs/json.md");
+    let source = read("src/core/report.rs");
+    let mut count = 0;
+    for item in source.split("\npub struct ").skip(1) {
+        let (name, rest) = item.split_once(' ').unwrap();
+        let fields = rest.split("\n}").next().unwrap();
+        // These two are given, not answered.
+        if matches!(name, "Live" | "Known") {
+            continue;
+        }
+        for field in fields.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": ")) {
+            let (field, _) = field;
+            let is_there = [format!("\"{field}\""), format!("`{field}`")].iter().any(|word| text.contains(word));
+            assert!(is_there || INNER.contains(&field), "{name}: nothing is said of {field}");
+            count += 1;
+        }
+    }
+    assert!(count > 60, "only {count} fields");
 }
 
 /// All paths of a value with their kinds: `.tasks[].id number`.

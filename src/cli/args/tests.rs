@@ -251,10 +251,12 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
         Usage: pleach add [OPTIONS] <COMMAND>...
 
         Arguments:
-          <COMMAND>...  What to run: one word is a line for `sh -c`, several are a program and its arguments
+          <COMMAND>...  What to run: one word is a line for `sh -c`, several are a program and its
+                        arguments; its standard input is empty
 
         Options:
-          -n, --name <NAME>          Give it a name that every verb takes in place of its id
+          -n, --name <NAME>          Give it a name that every verb takes in place of its id; of several
+                                     tasks the newest counts
           -p, --priority <PRIORITY>  Say who goes first [possible values: low, normal, high, critical]
           -t, --timeout <DURATION>   End it after this much wall time
               --grace <DURATION>     Leave it this long between the polite end and the other

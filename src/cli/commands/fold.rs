@@ -64,7 +64,7 @@ fn tell_all(context: &Context, told: &[Told], verb: &str, json: bool) -> Result<
 
 fn code(fate: &Fate) -> u8 {
     match fate {
-        Fate::Folded(_) | Fate::Nothing | Fate::Undone { .. } | Fate::Would(_) => 0,
+        Fate::Folded(_) | Fate::Already(_) | Fate::Nothing | Fate::Undone { .. } | Fate::Would(_) => 0,
         Fate::Refused(_, Refusal::Conflict(_)) => exit::of(ErrorKind::Conflict),
         Fate::Refused(_, Refusal::Rejected(_)) => exit::of(ErrorKind::Rejected),
         Fate::Refused(_, Refusal::Held(_)) => exit::of(ErrorKind::Held),
@@ -75,8 +75,9 @@ fn code(fate: &Fate) -> u8 {
 fn as_json(told: &Told) -> Answer<'_> {
     let plain = Answer { task: told.task, result: "", target: None, commit: None, refusal: None };
     match &told.fate {
-        Fate::Folded(folded) => {
-            Answer { result: "folded", target: Some(&folded.target), commit: Some(folded.landing.to), ..plain }
+        Fate::Folded(folded) | Fate::Already(folded) => {
+            let result = if matches!(told.fate, Fate::Already(_)) { "already_folded" } else { "folded" };
+            Answer { result, target: Some(&folded.target), commit: Some(folded.landing.to), ..plain }
         }
         Fate::Nothing => Answer { result: "nothing_to_fold", ..plain },
         Fate::Undone { target } => Answer { result: "undone", target: Some(target), ..plain },
@@ -100,6 +101,9 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
             let words = format!("folded into {}", folded.target);
             let check = if folded.unverified { ", without its check" } else { "" };
             writeln!(out, "task {task}: {} ({:.8}){check}", style.paint(Paint::Good, words), folded.landing.to)
+        }
+        Fate::Already(folded) => {
+            writeln!(out, "task {task}: is in {} already ({:.8})", folded.target, folded.landing.to)
         }
         Fate::Nothing => writeln!(out, "task {task}: nothing to fold"),
         Fate::Undone { target } => {

@@ -37,9 +37,16 @@ pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<u8, Error> {
                 writeln!(out, "nothing to free: nothing settled is older than {}", time::span(wanted.older_than * 1000))
             }
             (false, true) => writeln!(out, "freed {total}"),
-            (false, false) => writeln!(out, "would free {total}; do it with `pleach gc --yes`"),
+            (false, false) => writeln!(out, "would free {total}; do it with `{}`", in_earnest(args)),
         }
     })
+}
+
+/// The command line that frees what this one only tells of.
+fn in_earnest(args: &GcArgs) -> String {
+    let age = args.older_than.map(|seconds| format!(" --older-than {seconds}s"));
+    let keep = args.keep_bytes.map(|bytes| format!(" --keep-bytes {bytes}"));
+    format!("pleach gc{}{} --yes", age.unwrap_or_default(), keep.unwrap_or_default())
 }
 
 fn size(bytes: u64) -> String {

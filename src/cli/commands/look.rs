@@ -4,14 +4,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{Context, answer, parts, print_json, run, tell};
 use crate::cli::args::{DiffArgs, EventsArgs, LogsArgs, LsArgs, StatusArgs, Which};
 use crate::cli::diff_view::{self, FileDiff, Options, Side};
 use crate::cli::style::Style;
 use crate::cli::{board, pager, status as status_view, time};
 use crate::config;
-use crate::core::id::TaskHandle;
-use crate::core::report::Show;
+use crate::core::id::{AttemptId, TaskHandle};
+use crate::core::report::{Readable, Show};
 use crate::core::word::{Word, shown};
 use crate::ops::events::{Events, Line};
 use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look};
@@ -36,17 +38,59 @@ pub(super) fn logs(context: &Context, args: &LogsArgs) -> Result<u8, Error> {
     let session = context.session()?;
     let (handle, attempt) = parts(&args.task);
     let mut log = open_log(&session, &handle, attempt, args)?;
+    if args.json {
+        let output = Output::read(&mut log)?;
+        return answer(|out| print_json(out, &output));
+    }
     loop {
         // Whether it is over is asked before the last look, so that nothing written in between is missed.
         let over = !args.follow || log_op::is_over(&session, log.attempt)?;
         match run::copy(&mut log) {
             Err(error) if error.kind == ErrorKind::Interrupted => return Ok(0),
-            copied => copied?,
+            copied => drop(copied?),
         }
         if over {
             return Ok(0);
         }
         std::thread::sleep(LOOK);
+    }
+}
+
+/// What a task wrote, as JSON.
+#[derive(Serialize)]
+struct Output {
+    attempt: AttemptId,
+    /// Of output that is here, and that was not kept.
+    bytes: u64,
+    dropped: u64,
+    /// How many of the lines were written before what was not kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_after: Option<usize>,
+    lines: Vec<Word>,
+}
+
+impl Output {
+    fn read(log: &mut log_op::Log) -> Result<Self, Error> {
+        let mut output = Self { attempt: log.attempt, bytes: 0, dropped: 0, dropped_after: None, lines: Vec::new() };
+        let mut text = Vec::new();
+        while let Some(piece) = log.piece()? {
+            match piece {
+                log_op::Piece::Bytes(bytes) => text.extend(bytes),
+                log_op::Piece::Dropped(count) => {
+                    output.add(&std::mem::take(&mut text));
+                    output.dropped += count;
+                    output.dropped_after = Some(output.lines.len());
+                }
+            }
+        }
+        output.add(&text);
+        Ok(output)
+    }
+
+    fn add(&mut self, text: &[u8]) {
+        self.bytes += text.len() as u64;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        self.lines.extend(lines.map(|line| Word::from(line.strip_suffix(b"\n").unwrap_or(line).to_vec())));
     }
 }
 
@@ -140,6 +184,11 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
     }
     let files: Vec<FileDiff> = difference.files(&paths)?.into_iter().map(drawable).collect();
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    // Into a pipe it is a patch, of which nothing may be missing.
+    if !terminal && !style.color && files.iter().any(|file| file.readable != Readable::Text) {
+        let patch = difference.patch(&paths, args.unified)?;
+        return answer(|out| out.write_all(&patch));
+    }
     let pager =
         pager::choose(&config::env::paging(), || pager::configured(&context.directory), terminal && !args.no_pager);
     let draws = pager.as_ref().is_some_and(|pager| pager.draws_diffs);
@@ -175,12 +224,13 @@ fn in_tree(session: &Session, path: &std::path::Path) -> Word {
 }
 
 fn drawable(file: diff_op::FileDiff) -> FileDiff {
-    let side = |path: Option<Word>, mode: Option<u32>, bytes: Option<Vec<u8>>| {
-        path.zip(mode).map(|(path, mode)| Side { path, mode, bytes: bytes.unwrap_or_default() })
+    let side = |path: Option<Word>, mode: Option<u32>, bytes: Option<Vec<u8>>, size| {
+        path.zip(mode).map(|(path, mode)| Side { path, mode, bytes: bytes.unwrap_or_default(), size })
     };
+    let [old, new] = file.sizes;
     FileDiff {
-        old: side(file.old_path, file.old_mode, file.old),
-        new: side(file.new_path, file.new_mode, file.new),
-        binary: file.binary,
+        old: side(file.old_path, file.old_mode, file.old, old),
+        new: side(file.new_path, file.new_mode, file.new, new),
+        readable: file.readable,
     }
 }

@@ -93,7 +93,8 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Gc(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Approve(args) => args.json,
-        Verb::Logs(_) | Verb::Progress(_) | Verb::Summary(_) => false,
+        Verb::Logs(args) => args.json,
+        Verb::Progress(_) | Verb::Summary(_) => false,
         Verb::Demo(_) | Verb::Completions(_) | Verb::Man(_) => false,
     }
 }

@@ -95,9 +95,11 @@ pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
     let style = Style::of_stderr(context.color);
     let line = format!("task {id} runs in a worktree of its own; Ctrl-C leaves it in the background");
     tell(&style.paint(Paint::Faint, line));
-    let end = follow(context, &mut session, id, &pressed, !json)?;
-    if end == End::Detached {
-        return Ok(exit::of(ErrorKind::Interrupted));
+    match follow(context, &mut session, id, &pressed, !json)? {
+        End::Detached => return Ok(exit::of(ErrorKind::Interrupted)),
+        // What is told now has a line of its own, also where the output did not end its last.
+        End::Ended { mid_line: true } if is_same_place() => tell(""),
+        End::Ended { .. } => {}
     }
     let report = look::task(&mut session, &TaskHandle::Id(id))?;
     if json {
@@ -106,6 +108,13 @@ pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
         conclude(&style, &report);
     }
     Ok(code(&report))
+}
+
+/// Do output and advice go to the same place?
+fn is_same_place() -> bool {
+    let place = |seen: rustix::fs::Stat| (seen.st_dev, seen.st_ino);
+    let places = (rustix::fs::fstat(io::stdout()), rustix::fs::fstat(io::stderr()));
+    matches!(places, (Ok(out), Ok(err)) if place(out) == place(err))
 }
 
 /// The task's own code.
@@ -156,7 +165,10 @@ fn listen_for_interrupts(pressed: &Arc<AtomicUsize>) -> Result<(), Error> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The task has ended, and its result has got where it goes by itself.
-    Ended,
+    Ended {
+        /// Its output does not end with the end of a line.
+        mid_line: bool,
+    },
     /// Somebody left.
     Detached,
 }
@@ -175,17 +187,17 @@ fn follow(
         let patience = wait::Patience { any: false, timeout: None };
         let _ = told.send(wait::until(&mut waiting, &[id], wait::Until::Landed, patience));
     });
-    let mut log: Option<Log> = None;
+    let mut output = Output::default();
     let mut first_press: Option<Instant> = None;
     let mut cancelled = false;
     loop {
         let ended = heard.recv_timeout(LOOK);
         if show {
-            copy_log(session, id, &mut log)?;
+            output.copy(session, id)?;
         }
         match ended {
-            Ok(result) => return result.map(|()| End::Ended),
-            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(End::Ended),
+            Ok(result) => return result.map(|()| output.end()),
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(output.end()),
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
         }
         match pressed.load(Ordering::Relaxed) {
@@ -210,32 +222,59 @@ fn follow(
     }
 }
 
-/// Copy what is new in the log of the newest attempt to standard output.
-fn copy_log(session: &Session, id: TaskId, log: &mut Option<Log>) -> Result<(), Error> {
-    let newest = session.state()?.task(id).and_then(|task| task.last_attempt());
-    if log.as_ref().map(|log| log.attempt) != newest {
-        if let Some(old) = log.as_mut() {
-            copy(old)?;
-        }
-        *log = newest.and_then(|attempt| logs::open(session, &TaskHandle::Id(id), Some(attempt.number), None).ok());
-    }
-    log.as_mut().map_or(Ok(()), copy)
+/// The output of a task, as far as it was shown.
+#[derive(Default)]
+struct Output {
+    log: Option<Log>,
+    mid_line: bool,
 }
 
-/// Copy all that is there now.
-pub(super) fn copy(log: &mut Log) -> Result<(), Error> {
+impl Output {
+    /// Copy what is new in the log of the newest attempt to standard output.
+    fn copy(&mut self, session: &Session, id: TaskId) -> Result<(), Error> {
+        let newest = session.state()?.task(id).and_then(|task| task.last_attempt());
+        if self.log.as_ref().map(|log| log.attempt) != newest {
+            self.copy_log()?;
+            let open = |number| logs::open(session, &TaskHandle::Id(id), Some(number), None).ok();
+            self.log = newest.and_then(|attempt| open(attempt.number));
+        }
+        self.copy_log()
+    }
+
+    fn copy_log(&mut self) -> Result<(), Error> {
+        if let Some(last) = self.log.as_mut().map(copy).transpose()?.flatten() {
+            self.mid_line = last != b'\n';
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> End {
+        End::Ended { mid_line: self.mid_line }
+    }
+}
+
+/// Copy all that is there now; its last byte.
+pub(super) fn copy(log: &mut Log) -> Result<Option<u8>, Error> {
     let mut out = io::stdout().lock();
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Error::plain(ErrorKind::Interrupted, "nobody reads any more"),
         _ => Error::plain(ErrorKind::Error, format!("cannot copy the output: {error}")),
     };
-    while let Some(piece) = log.reader.read().map_err(cannot)? {
+    let mut last = None;
+    while let Some(piece) = log.piece()? {
         match piece {
-            Piece::Bytes(bytes) => out.write_all(&bytes).map_err(cannot)?,
-            Piece::Dropped(count) => writeln!(out, "\n[… {count} bytes were not kept …]").map_err(cannot)?,
+            Piece::Bytes(bytes) => {
+                out.write_all(&bytes).map_err(cannot)?;
+                last = bytes.last().copied().or(last);
+            }
+            Piece::Dropped(count) => {
+                writeln!(out, "\n[… {count} bytes were not kept …]").map_err(cannot)?;
+                last = Some(b'\n');
+            }
         }
     }
-    out.flush().map_err(cannot)
+    out.flush().map_err(cannot)?;
+    Ok(last)
 }
 
 pub(super) fn progress(args: &ProgressArgs) -> Result<u8, Error> {

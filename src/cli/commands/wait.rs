@@ -10,7 +10,7 @@ use crate::cli::{board, exit, style};
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::outcome::Outcome;
 use crate::core::report::{self, Board, Row, Show};
-use crate::core::state::State;
+use crate::core::state::{State, Task};
 use crate::ops::{Error, Session, control, wait as wait_op};
 use crate::process::clock;
 
@@ -19,16 +19,20 @@ pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
     let patience = wait_op::Patience { any: args.any, timeout: args.timeout.map(Duration::from_secs) };
     let ids = wait_op::wait(&mut session, &args.tasks, patience)?;
     let state = session.state()?;
-    let ended: Vec<TaskId> =
-        ids.into_iter().filter(|id| state.task(*id).is_some_and(|task| !task.has_work_ahead())).collect();
+    let is_over = |task: &Task| !task.has_work_ahead() || state.is_stuck(task);
+    let ended: Vec<TaskId> = ids.into_iter().filter(|id| state.task(*id).is_some_and(is_over)).collect();
     show(context, &state, &ended, args.json)?;
-    // A task that is blocked, or was withdrawn, has not ended well either.
     let outcomes: Vec<Outcome> = ended.iter().map(|id| outcome(&state, *id)).collect();
     Ok(exit::of_tasks(&outcomes))
 }
 
+/// How it ended. What is blocked, or was withdrawn, has not ended well either.
 fn outcome(state: &State, id: TaskId) -> Outcome {
-    let last = state.task(id).and_then(|task| task.attempts.last());
+    let task = state.task(id);
+    if task.is_some_and(Task::has_work_ahead) {
+        return Outcome::CouldNotStart { reason: "what it needs did not end well".to_owned() };
+    }
+    let last = task.and_then(|task| task.attempts.last());
     last.and_then(|attempt| attempt.ended.as_ref()).map_or(Outcome::Cancelled, |ended| ended.outcome.clone())
 }
 

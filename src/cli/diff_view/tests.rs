@@ -4,11 +4,11 @@ use super::*;
 use crate::cli::style::Style;
 
 fn side(path: &str, text: &str) -> Option<Side> {
-    Some(Side { path: path.into(), mode: 0o100_644, bytes: text.as_bytes().to_vec() })
+    Some(Side { path: path.into(), mode: 0o100_644, bytes: text.as_bytes().to_vec(), size: text.len() })
 }
 
 fn edit(path: &str, old: &str, new: &str) -> FileDiff {
-    FileDiff { old: side(path, old), new: side(path, new), binary: false }
+    FileDiff { old: side(path, old), new: side(path, new), readable: Readable::Text }
 }
 
 fn drawn(files: &[FileDiff], options: Options) -> String {
@@ -66,13 +66,28 @@ fn an_edit() {
 
 #[test]
 fn new_deleted_renamed_mode_and_binary_files() {
-    let new = FileDiff { old: None, new: side("new file", "a\nb"), binary: false };
-    let empty = FileDiff { old: None, new: side("empty", ""), binary: false };
-    let gone = FileDiff { old: side("gone", "x\n"), new: None, binary: false };
-    let renamed = FileDiff { old: side("old", "same\n"), new: side("dir/new", "same\n"), binary: false };
+    let new = FileDiff { old: None, new: side("new file", "a\nb"), readable: Readable::Text };
+    let empty = FileDiff { old: None, new: side("empty", ""), readable: Readable::Text };
+    let gone = FileDiff { old: side("gone", "x\n"), new: None, readable: Readable::Text };
+    let renamed = FileDiff { old: side("old", "same\n"), new: side("dir/new", "same\n"), readable: Readable::Text };
     let mut mode = edit("run.sh", "x\n", "x\n");
     mode.new.as_mut().unwrap().mode = 0o100_755;
-    let binary = FileDiff { binary: true, ..edit("logo.png", "\0a", "\0b") };
+    // Of what nobody can read, only the sizes are here.
+    let sized = |size| Some(Side { size, ..side("logo.png", "").unwrap() });
+    let binary = FileDiff { readable: Readable::Binary, old: sized(2), new: sized(3000) };
+    let large = FileDiff { readable: Readable::Large, old: None, ..binary.clone() };
+    let terminal = Options { escape: true, ..Options::patch() };
+    check(
+        &[binary.clone(), large],
+        terminal,
+        expect![[r#"
+        diff --git a/logo.png b/logo.png
+        Binary files a/logo.png and b/logo.png differ (2 B -> 2.9 KiB)
+        diff --git a/logo.png b/logo.png
+        new file mode 100644
+        Files /dev/null and b/logo.png differ (0 B -> 2.9 KiB), too large to be shown here
+    "#]],
+    );
     let all = [new, empty, gone, renamed, mode, binary];
     check(
         &all,
@@ -134,8 +149,9 @@ fn what_could_act_on_a_terminal_is_escaped_there_and_whole_in_a_patch() {
             path: b"a\x1b]0;x\x07\n\xff\".txt".to_vec().into(),
             mode: 0o100_644,
             bytes: b"\ttab\x1b[2J\r\n\xe2\x80\xae caf\xe9\n".to_vec(),
+            size: 0,
         }),
-        binary: false,
+        readable: Readable::Text,
     };
     check(
         std::slice::from_ref(&hostile),
@@ -197,14 +213,18 @@ fn git_applies_what_we_draw() {
     let all = [
         edit("plain", old, new),
         edit("to be\temptied \"é\"", "x\n", ""),
-        FileDiff { old: None, new: side("dir/with blank ", "1\n2\n"), binary: false },
-        FileDiff { old: side("gone\n", "x\n"), new: None, binary: false },
+        FileDiff { old: None, new: side("dir/with blank ", "1\n2\n"), readable: Readable::Text },
+        FileDiff { old: side("gone\n", "x\n"), new: None, readable: Readable::Text },
         FileDiff {
             old: side("link", "text\n"),
             new: Some(Side { mode: 0o120_000, ..side("link", "no where").unwrap() }),
-            binary: false,
+            readable: Readable::Text,
         },
-        FileDiff { old: side("moved from", "1\n2\n3\n4\n"), new: side("moved to", "1\n2\n3\n5\n"), binary: false },
+        FileDiff {
+            old: side("moved from", "1\n2\n3\n4\n"),
+            new: side("moved to", "1\n2\n3\n5\n"),
+            readable: Readable::Text,
+        },
     ];
     for file in all.iter().filter_map(|file| file.old.as_ref()) {
         std::fs::File::create(repo.join(file.path.as_path()))

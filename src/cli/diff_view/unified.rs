@@ -8,6 +8,8 @@ use similar::{DiffOp, DiffTag, TextDiff};
 
 use super::words::{self, Marks};
 use super::{FileDiff, Side, quoted};
+use crate::config::units::Bytes;
+use crate::core::report::Readable;
 use crate::core::word::is_hostile;
 
 /// How a difference is drawn.
@@ -82,12 +84,20 @@ fn compare<'a>(old: &[&'a [u8]], new: &[&'a [u8]]) -> TextDiff<'a, 'a, [u8]> {
 
 fn draw(out: &mut dyn Write, file: &FileDiff, options: Options) -> io::Result<()> {
     header(out, file, options)?;
-    if content(file.old.as_ref()) == content(file.new.as_ref()) {
-        return Ok(());
-    }
     let (from, to) = (name(b"a/", file.old.as_ref()), name(b"b/", file.new.as_ref()));
-    if file.binary {
-        return meta(out, &format!("Binary files {from} and {to} differ"), options);
+    let size = |side: Option<&Side>| Bytes(side.map_or(0, |side| side.size as u64));
+    let sizes = match options.escape {
+        true => format!(" ({} -> {})", size(file.old.as_ref()), size(file.new.as_ref())),
+        // A program may read it: then it is as git says it.
+        false => String::new(),
+    };
+    match file.readable {
+        Readable::Binary => return meta(out, &format!("Binary files {from} and {to} differ{sizes}"), options),
+        Readable::Large => {
+            return meta(out, &format!("Files {from} and {to} differ{sizes}, too large to be shown here"), options);
+        }
+        Readable::Text if content(file.old.as_ref()) == content(file.new.as_ref()) => return Ok(()),
+        Readable::Text => {}
     }
     // As git does, so that a name with a blank at its end is still told from what follows.
     let end = |name: &str| if name.contains(' ') { "\t" } else { "" };

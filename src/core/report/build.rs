@@ -326,7 +326,11 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
         Standing::Blocked => vec![hint("run again what it needs", retry_blockers(state, task))],
         Standing::Failed => {
             let mut hints = Vec::new();
-            if !matches!(row.outcome, Some(Outcome::CouldNotStart { .. })) {
+            let could_not_start = matches!(row.outcome, Some(Outcome::CouldNotStart { .. }));
+            if let Some(line) = task.spec.command.options_first().filter(|_| could_not_start) {
+                hints.push(hint("give its options first", format!("pleach run {line}")));
+            }
+            if !could_not_start {
                 hints.push(hint("see what it said", format!("pleach logs {id}")));
             }
             if changed {

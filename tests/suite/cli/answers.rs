@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::support::cli::{fails, task};
-use crate::support::scene::Scene;
+use crate::support::cli::{at_top, changed, fails, task};
+use crate::support::scene::{Scene, finish};
 
 /// The text with what differs from run to run taken out: times, sizes, object names, paths.
 fn steady(scene: &Scene, text: &str) -> String {
@@ -47,6 +47,8 @@ fn each_verb_in_words() {
     says(&["diff", "1"], "diff --git a/readme b/readme\n--- a/readme\n+++ b/readme\n@@ -1 +1,2 @@\n hello\n+fixed");
     says(&["merge", "-n", "1"], "task 1: would go into main");
     says(&["merge", "1"], "task 1: folded into main (~)");
+    says(&["merge", "1"], "task 1: is in main already (~)");
+    says(&["merge", "-n", "1"], "task 1: is in main already (~)");
     says(&["undo"], "task 1: taken back from main; its result is up for review again");
     says(&["discard", "1"], "task 1 discarded; `pleach restore 1` takes that back");
     says(&["restore", "1"], "task 1 is up for review with what attempt 1 left");
@@ -85,9 +87,14 @@ fn each_verb_in_json() {
     let status = json(&["status", "1"], &["id", "state", "command", "attempts", "files", "commits", "base", "branch"]);
     has(&status["attempts"][0], &["outcome.how", "outcome.code", "started", "log", "kept"]);
     json(&["diff", "1"], &["task", "files"]);
+    let log = json(&["logs", "1"], &["attempt", "bytes", "dropped"]);
+    assert_eq!((&log["lines"], &log["bytes"]), (&serde_json::json!(["said"]), &serde_json::json!(5)));
     json(&["merge", "-n", "1"], &["task", "result", "target"]);
     let merged = json(&["merge", "1"], &["task", "result", "target", "commit"]);
     assert_eq!(merged[0]["result"], "folded");
+    assert_eq!(json(&["merge", "1"], &["task", "result", "target", "commit"])[0]["result"], "already_folded");
+    scene.git(&["branch", "other"]);
+    fails(&scene.pleach(&["merge", "--into", "other", "1"]), 7, "folded into main already", "`pleach undo 1`");
     assert_eq!(json(&["undo"], &["task", "result", "target"])[0]["result"], "undone");
     json(&["discard", "1"], &["discarded"]);
     json(&["restore", "1"], &["restored"]);
@@ -115,6 +122,55 @@ fn each_verb_in_json() {
     has(&serde_json::from_str(&ran.out).unwrap(), &["error", "kind", "hint"]);
 }
 
+/// What nobody can read is in it too: it applies, and leaves nothing out.
+#[test]
+fn a_diff_into_a_pipe_is_a_patch_of_everything() {
+    let scene = Scene::new();
+    at_top(
+        &scene,
+        "printf 'a\\0b' > img; printf 'x\\0y' > gone; seq 1300000 > big; seq 9 > said.lock; cp img 'old name'; \
+         printf 'long enough to be seen again\\0\\n' > moved; echo '*.lock binary' > .gitattributes; \
+         git add -A; git commit -qm more",
+    );
+    let line = "printf 'a\\0c' > img; rm gone; seq 2 1300001 > big; echo 9 >> said.lock; chmod +x 'old name'; \
+                printf 'long enough to be seen again\\0?\\n' > there; rm moved; printf 'n\\0' > new; echo more >> readme";
+    let id = task(&scene, line).to_string();
+    assert_eq!(changed(&scene, 1).len(), 8);
+    // Coloured it is for people.
+    let seen = scene.ok(&["diff", "--color", "always", &id]);
+    assert_eq!(seen.matches("Binary files ").count(), 5, "{seen}");
+    assert!(seen.contains("Binary files a/said.lock and b/said.lock differ"), "{seen}");
+    assert!(seen.contains("Files a/big and b/big differ, too large to be shown here"), "{seen}");
+    at_top(&scene, &format!("\"$PLEACH\" diff {id} | git apply --index"));
+    assert_eq!(scene.git(&["write-tree"]), scene.git(&["rev-parse", &format!("pleach/{id}^{{tree}}")]));
+}
+
+#[test]
+fn a_log_in_json_says_what_is_missing() {
+    let scene = Scene::new();
+    scene.ok(&["run", "--log-cap", "2000", "seq 1000; printf '\\377\\nlast'"]);
+    let log = scene.json(&["logs", "1"]);
+    let lines = log["lines"].as_array().unwrap();
+    assert_eq!((&lines[0], &lines[lines.len() - 1]), (&"1".into(), &"last".into()));
+    assert_eq!(lines[lines.len() - 2], serde_json::json!({ "bytes": [255] }));
+    let (bytes, dropped) = (log["bytes"].as_u64().unwrap(), log["dropped"].as_u64().unwrap());
+    assert_eq!(bytes + dropped, 3893 + 6);
+    assert!(dropped > 0 && log["dropped_after"].as_u64().unwrap() < lines.len() as u64);
+    assert_eq!(scene.json(&["logs", "--tail", "1", "1"])["lines"], serde_json::json!(["last"]));
+    assert_eq!(scene.pleach(&["logs", "--json", "-f", "1"]).code, Some(2));
+}
+
+#[test]
+fn gc_says_how_to_do_what_it_tells_of() {
+    let scene = Scene::new();
+    task(&scene, "true");
+    let told = scene.ok(&["gc", "--older-than", "0", "--keep-bytes", "1"]);
+    let line = told.split('`').nth(1).unwrap();
+    assert_eq!(line, "pleach gc --older-than 0s --keep-bytes 1 --yes");
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    assert!(scene.ok(&words).contains("freed 1 attempt"));
+}
+
 #[test]
 fn run_gives_the_tasks_own_output_and_code() {
     let scene = Scene::new();
@@ -127,6 +183,55 @@ fn run_gives_the_tasks_own_output_and_code() {
     assert_eq!(scene.pleach(&["wait", "1"]).code, Some(7));
     assert_eq!(scene.pleach(&["wait", "1", "2"]).code, Some(1));
     assert_eq!(scene.pleach(&["run", "--", "printf", "%s|", "a b", "$x"]).out, "a b|$x|");
+    // What is told of it has a line of its own. What is piped in does not reach it.
+    let both = at_top(&scene, "echo piped | \"$PLEACH\" run 'cat; printf said' 2>&1");
+    assert!(both.contains("\nsaid\ntask 6: exit 0"), "{both}");
+}
+
+/// What it needs may fail before somebody waits, or while they do.
+#[test]
+fn options_behind_a_line_are_asked_for_in_front_of_it() {
+    let scene = Scene::new();
+    let ran = scene.pleach(&["run", "echo said; exit 3", "--name", "x"]);
+    assert_eq!(ran.code, Some(125), "{ran:?}");
+    let line = ran.err.lines().find(|line| line.contains("give its options first")).unwrap();
+    assert!(line.trim().starts_with("pleach run --name x 'echo said; exit 3' "), "{ran:?}");
+    let ran = scene.pleach(&["run", "--name", "x", "echo said; exit 3"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(3), "said\n"), "{ran:?}");
+}
+
+#[test]
+fn a_name_means_the_newest_task_that_has_it() {
+    let scene = Scene::new();
+    for (id, line) in ["exit 1", "true", "exit 3"].iter().enumerate() {
+        assert_eq!(scene.add(&["--name", "same"], line), id as u64 + 1);
+    }
+    assert_eq!(scene.pleach(&["wait", "same"]).code, Some(3));
+    assert_eq!(scene.json(&["status", "same"])["id"], 3);
+}
+
+#[test]
+fn a_task_that_is_blocked_has_not_ended_well() {
+    let scene = Scene::new();
+    let gate = scene.path("gate");
+    scene.add(&["--name", "head"], &format!("until test -e {}; do sleep 0.01; done; exit 2", gate.display()));
+    scene.add(&["--name", "next", "--after", "head"], "true");
+    scene.add(&["--name", "last", "--after", "next"], "true");
+    let waiting = scene.start(&["wait", "last"]);
+    std::fs::write(gate, "").unwrap();
+    let waited = finish(waiting);
+    assert_eq!(waited.code, Some(125), "{waited:?}");
+    assert!(waited.out.contains("last"), "{waited:?}");
+    for (tasks, code) in [(&["head"][..], 2), (&["next"], 125), (&["last"], 125), (&["head", "last"], 1), (&[], 1)] {
+        let waited = scene.pleach(&[&["wait", "--json"], tasks].concat());
+        assert_eq!(waited.code, Some(code), "{tasks:?} {waited:?}");
+        let rows: Value = serde_json::from_str(&waited.out).unwrap();
+        assert_eq!(rows.as_array().map(Vec::len), Some(if tasks.is_empty() { 2 } else { tasks.len() }), "{rows}");
+    }
+    assert_eq!(scene.json(&["ls"])["tasks"][1]["state"], "blocked");
+    scene.ok(&["cancel", "next", "last"]);
+    assert_eq!(scene.pleach(&["wait", "next"]).code, Some(130));
+    scene.ok(&["wait"]);
 }
 
 #[test]
@@ -141,7 +246,9 @@ fn errors_have_a_code_and_a_next_step() {
         "there is no branch nowhere",
         "git branch nowhere",
     );
-    fails(&scene.pleach(&["undo"]), 7, "nothing was folded", "hint");
+    fails(&scene.pleach(&["undo"]), 7, "nothing was folded, so", "`pleach ls --all`");
+    fails(&scene.pleach(&["undo", "--into", "main"]), 7, "nothing was folded into main", "`pleach ls --all`");
+    fails(&scene.pleach(&["undo", "--into", "nowhere"]), 2, "there is no branch nowhere", "`git branch`");
     scene.write(".pleach.toml", "[run]\nconcurency = 3\n");
     let ran = scene.pleach(&["ls"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -155,6 +262,9 @@ fn errors_have_a_code_and_a_next_step() {
     fails(&scene.pleach(&["merge", &failed]), 7, "task 1 has failed", "`pleach restore`");
     fails(&scene.pleach(&["cancel", &failed]), 7, "nothing to cancel", "`pleach discard`");
     fails(&scene.pleach(&["restore", &failed]), 7, "left no change", "`pleach retry`");
+    for verb in ["diff", "logs", "restore"] {
+        fails(&scene.pleach(&[verb, "1.9"]), 7, "task 1 has no attempt 9", "`pleach status 1`");
+    }
     let gate = scene.path("gate");
     let id = scene.add(&[], &format!("until test -e {}; do sleep 0.01; done", gate.display())).to_string();
     fails(&scene.pleach(&["wait", "--timeout", "1s", &id]), 124, "the time to wait is over", "`pleach ls`");
@@ -170,6 +280,17 @@ fn errors_have_a_code_and_a_next_step() {
     for args in [&["--help"][..], &["help", "merge"], &["--version"]] {
         assert_eq!(scene.pleach(args).code, Some(0), "{args:?}");
     }
+}
+
+#[test]
+fn one_result_is_one() {
+    let scene = Scene::new();
+    let good = |wanted: &str| scene.ok(&["doctor"]).lines().any(|line| line == format!("ok       {wanted}"));
+    scene.ok(&["pause"]);
+    assert!(good("the journal is sound: 1 event") && good("0 results are kept"));
+    scene.ok(&["resume"]);
+    task(&scene, "echo more >> readme");
+    assert!(good("1 result is kept"));
 }
 
 #[test]
@@ -200,7 +321,9 @@ fn a_dry_run_says_what_a_merge_would_meet() {
     let builds_on = result("echo o > o", &["--after", &needed]);
     let conflicting = result("echo other > n", &[]);
     scene.write("readme", "mine\n");
-    let before = scene.git(&["for-each-ref", "refs/heads"]);
+    // The pins of their bases go with their worktrees, which may be just now.
+    let refs = || scene.git(&["for-each-ref", "refs/heads", "refs/pleach/kept"]);
+    let before = refs();
     let says = |tasks: &[&str]| {
         let told = scene.pleach(&[&["merge", "--dry-run"], tasks].concat());
         let merged = scene.pleach(&[&["merge"], tasks].concat());
@@ -212,7 +335,7 @@ fn a_dry_run_says_what_a_merge_would_meet() {
     assert!(held.iter().all(|words| told.out.contains(words)), "{told:?}");
     let told = scene.pleach(&["merge", "--dry-run", &needed, &builds_on]);
     assert_eq!(told.code, Some(0), "{told:?}");
-    assert_eq!(scene.git(&["for-each-ref", "refs/heads"]), before);
+    assert_eq!(refs(), before);
     // What it says is what is met.
     for tasks in [&[&*edited][..], &[&*flagged], &[&*builds_on], &[&*needed, &*builds_on], &[&*conflicting]] {
         let (told, merged) = says(tasks);

@@ -26,6 +26,8 @@ fn both_ways_of_reading_tell_the_same() {
         bench.write("deleted", "gone\n");
         bench.write("renamed", lines(&[]));
         bench.write("binary", b"\0\x01");
+        bench.write("x.said", "1\n");
+        bench.write(".gitattributes", "*.said binary\n");
         bench.write("turned", "a file");
         bench.write("new\nline", "x\n");
         let base = bench.commit("base");
@@ -34,6 +36,7 @@ fn both_ways_of_reading_tell_the_same() {
         fs::rename(bench.top.join("renamed"), bench.top.join("moved")).unwrap();
         bench.write("moved", lines(&[(3, "three")]));
         bench.write("binary", b"\0\x02");
+        bench.write("x.said", "2\n");
         fs::remove_file(bench.top.join("turned")).unwrap();
         link("changed", bench.top.join("turned"));
         bench.write("new\nline", "y\n");
@@ -64,9 +67,11 @@ fn both_ways_of_reading_tell_the_same() {
             "new\\nline +1 -1 false",
             "renamed moved +1 -1 false",
             "turned +1 -1 false",
+            "x.said +0 -0 true",
         ]
     );
     assert!(seen[0].0.contains(&"turned 100644 a file -> turned 120000 changed".to_owned()), "{:?}", seen[0].0);
+    assert!(seen[0].0.contains(&"x.said 100644 binary -> x.said 100644 binary".to_owned()), "{:?}", seen[0].0);
     assert_eq!(seen[0], seen[1]);
 }
 

@@ -56,6 +56,25 @@ fn a_sparse_checkout_with_cones_and_without() {
     }
 }
 
+/// The library opens the repository, and fails at its index.
+#[test]
+fn an_index_that_is_split_or_sparse() {
+    let scene = init("", "git update-index --split-index");
+    assert!(at_top(&scene, "ls .git").contains("sharedindex."));
+    let id = task(&scene, "echo more >> readme; echo one > made").to_string();
+    assert!(scene.ok(&["diff", "--stat", &id]).ends_with("2 files changed, 2 insertions(+)"));
+    assert_eq!(scene.ok(&["diff", "--name-only", &id]), "made\nreadme");
+    assert!(scene.ok(&["diff", &id]).contains("+more"));
+    assert_eq!(scene.json(&["status", &id])["file_list"].as_array().map(Vec::len), Some(2));
+    scene.ok(&["discard", &id]);
+    round(&init("", "git update-index --split-index"));
+    let sparse =
+        "mkdir docs; echo d > docs/d; git add -A; git commit -qm d; git sparse-checkout set --sparse-index dir";
+    let scene = init("", sparse);
+    assert!(at_top(&scene, "git ls-files --sparse").contains("docs/\n"));
+    round_of(&scene, "echo more >> dir/kept && mkdir -p docs && echo new > docs/new", &["dir/kept", "docs/new"]);
+}
+
 #[test]
 fn a_linked_worktree_as_the_checkout() {
     let mut scene = init("", "git branch side; git worktree add -q ../linked side");
