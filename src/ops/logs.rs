@@ -19,6 +19,11 @@ pub struct Log {
 }
 
 impl Log {
+    /// The whole log of an attempt, or of a run of a check, in this directory.
+    pub(super) fn whole(attempt: AttemptId, dir: PathBuf) -> Self {
+        Self { attempt, reader: Reader::new(&dir), dir }
+    }
+
     /// What comes next of what is there now.
     ///
     /// # Errors

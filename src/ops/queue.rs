@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::logs::{Log, Reader};
+use super::logs::Log;
 use super::{Error, ErrorKind, Session};
 use crate::core::id::{BranchName, CommitId, TaskId, TreeId};
 use crate::core::report::{Row, SCHEMA, Show};
@@ -144,6 +144,5 @@ pub fn log(session: &Session, run: u32) -> Result<Log, Error> {
         let message = format!("there is no log of a run {run}");
         Error::new(ErrorKind::UnknownTask, message, "see what was run with `pleach queue --verdicts`")
     };
-    let dir = dir.ok_or_else(none)?;
-    Ok(Log { attempt, reader: Reader::new(&dir), dir })
+    Ok(Log::whole(attempt, dir.ok_or_else(none)?))
 }

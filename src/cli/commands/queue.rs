@@ -14,7 +14,7 @@ use crate::ops::queue::{self as queue_op, LineReport, VerdictReport};
 pub(super) fn queue(context: &Context, args: &QueueArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
     if let Some(run) = args.log {
-        return super::run::copy(&mut queue_op::log(&session, run)?).map(|()| 0);
+        return super::run::copy(&mut queue_op::log(&session, run)?).map(|_| 0);
     }
     if args.verdicts {
         let all = queue_op::verdicts(&session)?;
