@@ -47,7 +47,7 @@ build() {
 # Not the faults of the world: these are tested by the suite, and know nothing of a fault here.
 holds() {
     timeout 300 cargo test --quiet --manifest-path "$work/package/Cargo.toml" --test suite -- \
-        simulation::holds simulation::starving >"$work/run" 2>&1
+        simulation::holds simulation::starving simulation::queue simulation::held >"$work/run" 2>&1
 }
 
 # A fault that needs a rare course of events may want more seeds than the test of every day has.

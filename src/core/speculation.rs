@@ -53,7 +53,8 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
     let runs: Vec<(&Run, Probe)> = state
         .lines()
         .runs()
-        .filter(|run| run.target == *group.target && run.purpose == Purpose::Land && line.head == Some(run.head))
+        .filter(|run| run.target == *group.target && run.purpose == Purpose::Land)
+        .filter(|run| line.head == Some(run.head) || line.is_suspected(run))
         .filter_map(|run| Some((run, places.all(run.tasks())?)))
         .collect();
     let green: Vec<Probe> = line.green.iter().filter_map(|steps| places.all(steps.iter().map(|s| s.task))).collect();
@@ -62,13 +63,12 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         Subject::Candidate(target, tasks) if target == group.target => places.all(tasks.iter().copied()),
         _ => None,
     });
-    let suspects = red.iter().filter(|red| red.len() == 1).collect::<BTreeSet<_>>().len();
     let question = Question {
-        line: group.tasks.iter().map(|task| places.some(task.spec.needs.iter().copied())).collect(),
+        line: group.tasks.iter().take(planner::WINDOW).map(|task| places.some(task.spec.needs.iter().copied())).collect(),
         running: runs.iter().map(|(_, probe)| *probe).chain(making).collect(),
         green,
         verifiers: verifiers(group.check, line, limits),
-        failure_rate: planner::failure_rate(line.landed, line.evicted, suspects),
+        failure_rate: planner::failure_rate(line.landed, line.evicted, &red),
         guarantee: group.check.guarantee,
         deterministic: group.check.deterministic,
         red,

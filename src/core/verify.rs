@@ -217,10 +217,10 @@ pub struct Line {
     pub red: Vec<Red>,
     /// How many results have landed after a verdict, and how many were sent back.
     #[serde(default)]
-    pub landed: u64,
+    pub landed: usize,
     /// See `landed`.
     #[serde(default)]
-    pub evicted: u64,
+    pub evicted: usize,
     /// The last runs in a row that gave no answer about a tree, and what they gave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<(u32, Verdict)>,
@@ -250,6 +250,12 @@ impl Line {
         }
     }
 
+    /// Is this a run of one result alone, which an earlier red run points at?
+    pub fn is_suspected(&self, run: &Run) -> bool {
+        let [step] = run.steps.as_slice() else { return false };
+        self.red.iter().any(|red| red.tasks == [step.task])
+    }
+
     /// A run on this line has ended.
     pub fn answered(&mut self, run: &Run, verdict: &Verdict) {
         match verdict {
@@ -267,6 +273,17 @@ impl Line {
             self.head = Some(run.head);
         }
         if self.head != Some(run.head) {
+            // On another head it cannot land; but whether a suspect is to blame is still told.
+            match verdict {
+                Verdict::Green if self.is_suspected(run) => {
+                    let tasks: Vec<TaskId> = run.tasks().collect();
+                    self.red.retain(|red| red.tasks != tasks);
+                }
+                verdict if verdict.is_red() && self.is_suspected(run) => {
+                    self.red.push(Red { run: run.number, verdict: verdict.clone(), tasks: run.tasks().collect() });
+                }
+                _ => {}
+            }
             return;
         }
         match verdict {

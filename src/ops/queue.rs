@@ -35,9 +35,9 @@ pub struct LineReport {
     /// How likely it is that a result breaks the target, from what was seen.
     pub failure_rate: f64,
     /// Results that landed after a check.
-    pub landed: u64,
+    pub landed: usize,
     /// Results that were sent back by it.
-    pub evicted: u64,
+    pub evicted: usize,
 }
 
 /// A run of a check.
@@ -93,7 +93,7 @@ fn line(state: &State, target: &BranchName, entries: Vec<Row>) -> LineReport {
         head: known.and_then(|line| line.head),
         entries,
         runs: state.lines().runs().filter(|run| run.target == *target).map(report).collect(),
-        failure_rate: crate::core::planner::failure_rate(landed, evicted, 0),
+        failure_rate: crate::core::planner::failure_rate(landed, evicted, &[]),
         landed,
         evicted,
     }

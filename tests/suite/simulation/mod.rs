@@ -13,9 +13,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod coordinator;
+mod held;
 mod landing;
 mod ledger;
+mod line;
 mod people;
+mod queue;
 mod repo;
 mod rng;
 mod starving;

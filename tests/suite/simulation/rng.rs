@@ -23,6 +23,11 @@ impl Rng {
         n > 0 && self.below(n) == 0
     }
 
+    /// True with this probability.
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
+        ((self.next() >> 11) as f64) < probability * (1u64 << 53) as f64
+    }
+
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
