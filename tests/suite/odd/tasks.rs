@@ -8,7 +8,8 @@ use crate::support::scene::Scene;
 
 /// Nothing of the attempt is left, and the user's side is as it was.
 fn assert_gone(scene: &Scene) {
-    assert_eq!(fs::read_dir(state_of(scene).join("worktrees")).unwrap().count(), 0);
+    // It goes once its result is taken over, which may be just now.
+    scene.until("its worktree is gone", || fs::read_dir(state_of(scene).join("worktrees")).unwrap().count() == 0);
     assert_eq!(scene.git(&["worktree", "list"]).lines().count(), 1);
     scene.ok(&["doctor"]);
 }
