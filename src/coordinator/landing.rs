@@ -1,6 +1,6 @@
 //! Landing results: make the commit, move the target, let its checkout follow.
 
-use super::{World, landed_mark, sweep};
+use super::{World, kept_prefix, landed_mark, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::event::Event;
 use crate::core::id::{CommitId, TaskId};
@@ -9,6 +9,7 @@ use crate::core::state::{Folded, State, Task, TaskState};
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
 use crate::git::merge::{self, Identity, Plan, Wanted};
+use crate::git::refs::{RefChange, Swap};
 use crate::process::{clock, crash};
 
 /// A result in the line of its target, with what else must be known to land it.
@@ -57,6 +58,12 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     Ok(match plan {
         Plan::Land(to) => vec![Event::LandingPlanned { task, landing: landing(to) }],
         Plan::Already => {
+            let keep: Vec<RefChange> =
+                kept_again(world, entry).map(|(name, tip)| RefChange::Set(name, tip)).into_iter().collect();
+            if let Swap::Refused(reason) = world.refs.update(&keep, "pleach: keep an undone result")? {
+                return refused(Hold::Refused { reason });
+            }
+            tidy(world, entry)?;
             let landing = landing(head);
             vec![Event::LandingPlanned { task, landing: landing.clone() }, Event::Landed { task, landing }]
         }
@@ -133,7 +140,7 @@ pub(super) fn land(world: &World, entry: &Entry, landing: &Landing) -> Result<Ve
     let attempt = entry.task.result_attempt().map_or(1, |attempt| attempt.number);
     let mark = landed_mark(entry.task.attempt_id(attempt));
     let lock = FoldLock::acquire(&world.repository)?;
-    let marks = [(mark, landing.to)];
+    let marks: Vec<(String, CommitId)> = [(mark, landing.to)].into_iter().chain(kept_again(world, entry)).collect();
     let fold = fold::land(&world.repository, &lock, &entry.request.target, landing, &marks, &crash::point)?;
     Ok(vec![match fold {
         Fold::Done => {
@@ -144,6 +151,16 @@ pub(super) fn land(world: &World, entry: &Entry, landing: &Landing) -> Result<Ve
         Fold::Moved => Event::LandingMissed { task },
         Fold::Held(hold) => Event::LandingRefused { task, refusal: Refusal::Held(hold) },
     }])
+}
+
+/// The ref that keeps a result whose fold is taken back, in the same transaction as the undo: `gc` may have freed it. None
+/// where the result itself is gone from the repository; its fold can be taken back all the same.
+fn kept_again(world: &World, entry: &Entry) -> Option<(String, CommitId)> {
+    let folded = entry.undoes.as_ref()?;
+    let tip = entry.task.change(folded.attempt)?.tip;
+    let base = entry.task.attempt(folded.attempt)?.base;
+    let is_there = base != Some(tip) && world.repository.tree_of(tip).is_ok();
+    is_there.then(|| (format!("{}tip", kept_prefix(entry.task.attempt_id(folded.attempt))), tip))
 }
 
 /// The branch of a folded result has served; that of an undone one is wanted again.

@@ -2,7 +2,7 @@
 //!
 //! The rule for everything here: what is not provably ours, or provably dead, is left alone and told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::{Error, Session, client};
 use crate::coordinator::{kept_prefix, trash};
-use crate::core::id::AttemptId;
-use crate::core::state::{Place, State};
+use crate::core::id::{AttemptId, BranchName, CommitId};
+use crate::core::state::{Place, State, TaskState};
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
@@ -230,6 +230,38 @@ impl Doctor {
             }
         }
         self.good(format!("{count} results are kept"));
+        self.freed_folds(session, state, &there)
+    }
+
+    /// What `gc` freed of a fold can still be undone: its tip must be in the history of the target, or have its ref.
+    fn freed_folds(
+        &mut self,
+        session: &Session,
+        state: &State,
+        there: &BTreeMap<String, CommitId>,
+    ) -> Result<(), Error> {
+        let mut folds: BTreeMap<&BranchName, Vec<(AttemptId, CommitId)>> = BTreeMap::new();
+        for task in state.tasks() {
+            let TaskState::Folded(folded) = &task.state else { continue };
+            let freed = task.attempt(folded.attempt).filter(|attempt| attempt.freed);
+            let id = task.attempt_id(folded.attempt);
+            if let Some(change) = freed.and_then(|_| task.change(folded.attempt))
+                && !there.contains_key(&format!("{}tip", kept_prefix(id)))
+            {
+                folds.entry(&folded.target).or_default().push((id, change.tip));
+            }
+        }
+        for (target, folds) in folds {
+            let Some(head) = session.repository().head_of(target)? else { continue };
+            let tips: Vec<CommitId> = folds.iter().map(|(_, tip)| *tip).collect();
+            let outside = session.repository().not_in(head, &tips)?;
+            for (id, tip) in folds.into_iter().filter(|(_, tip)| outside.contains(tip)) {
+                self.mend(format!("nothing keeps the result of attempt {id}, whose fold can be undone"), || {
+                    let set = RefChange::Set(format!("{}tip", kept_prefix(id)), tip);
+                    Ok(session.repository().update_refs(&[set], "pleach: doctor").map(drop)?)
+                });
+            }
+        }
         Ok(())
     }
 
