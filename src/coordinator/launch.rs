@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{World, base_pin, landing, log};
 use crate::core::id::{AttemptId, CommitId};
-use crate::core::state::Task;
+use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
 use crate::git::refs::{RefChange, Swap};
 use crate::git::{GitError, private, worktree};
@@ -205,7 +205,9 @@ pub(super) fn salvage(world: &World, task: &Task, attempt: AttemptId, base: Comm
     });
     whole.map_err(|error| error.to_string())?;
     let log = world.layout.coordinator_log();
-    let started = daemon::start(&[shim::SALVAGE.as_ref(), dir.0.as_os_str()], &log, Stdio::null());
+    let is_hurried = matches!(task.state, TaskState::Running { cancel: Some(true) });
+    let args = [shim::SALVAGE.as_ref(), dir.0.as_os_str(), shim::HURRY.as_ref()];
+    let started = daemon::start(&args[..if is_hurried { 3 } else { 2 }], &log, Stdio::null());
     let mut child = started.map_err(|error| error.to_string())?;
     let ended = child.wait().map_err(|error| error.to_string())?;
     if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of attempt {attempt} ended with {ended}")) }

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Error, Session, client};
+use super::{Error, Session, client, look};
 use crate::coordinator::{kept_prefix, trash};
-use crate::core::id::{AttemptId, BranchName, CommitId};
+use crate::core::change::list;
+use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use crate::core::state::{Place, State, TaskState};
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
@@ -81,6 +82,7 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
                 doctor.journal(&layout, &state);
                 doctor.orphans(session, &layout, &state)?;
                 doctor.kept_refs(session, &state)?;
+                doctor.room(&layout, &state);
                 doctor.work(session, &layout, &state);
             }
         },
@@ -263,6 +265,21 @@ impl Doctor {
             }
         }
         Ok(())
+    }
+
+    /// A full disk is nothing that we could mend.
+    fn room(&mut self, layout: &Layout, state: &State) {
+        let live = look::live(layout, state);
+        let stuck: Vec<TaskId> = live.iter().filter(|(_, live)| live.no_room).map(|(id, _)| id.task).collect();
+        if let [first, ..] = stuck[..] {
+            let ids = list(stuck.iter().map(TaskId::to_string));
+            self.bad(
+                format!("there is no room on the disk of {} for the results of task {ids}", layout.state.display()),
+                format!(
+                    "make room there, or give up with `pleach cancel --now {first}`: the files stay in the worktree"
+                ),
+            );
+        }
     }
 
     fn work(&mut self, session: &Session, layout: &Layout, state: &State) {

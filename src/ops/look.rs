@@ -56,7 +56,8 @@ fn live_attempt(layout: &Layout, attempt: AttemptId) -> Live {
         total: said.total,
         text: said.text.unwrap_or_default(),
     });
-    Live { progress, last_line: log::last_line(&dir.log(), LONGEST_LINE).ok().flatten() }
+    let last_line = log::last_line(&dir.log(), LONGEST_LINE).ok().flatten();
+    Live { progress, last_line, no_room: dir.no_room().exists() }
 }
 
 fn known(session: &Session, task: &Task) -> Known {
