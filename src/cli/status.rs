@@ -12,6 +12,9 @@ use crate::core::report::{AttemptReport, NeedReport, TaskReport};
 use crate::core::task::{FoldPolicy, Priority};
 use crate::core::word::{Word, shown};
 
+/// What is said of a part that is not there any more.
+const FREED: &str = "freed by gc";
+
 /// Draw the page.
 ///
 /// # Errors
@@ -96,7 +99,7 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     let size = attempt.size;
     field(out, "changed", &change(size.files, size.insertions, size.deletions))?;
     let kept = attempt.places.kept.clone().filter(|_| attempt.tip.is_some());
-    field(out, "kept as", if attempt.freed { "freed by gc" } else { kept.as_deref().unwrap_or_default() })?;
+    field(out, "kept as", kept.as_deref().unwrap_or(if attempt.freed { FREED } else { "" }))?;
     for line in attempt.summary.iter().flat_map(|summary| summary.lines()) {
         field(out, "summary", &shown(line))?;
     }
@@ -140,13 +143,15 @@ fn log(attempt: &AttemptReport) -> String {
     if path.is_empty() && attempt.log_bytes == 0 {
         return path;
     }
+    if path.is_empty() {
+        return format!("{FREED} ({})", Bytes(attempt.log_bytes));
+    }
     let size = Bytes(attempt.log_bytes);
     let dropped = match attempt.log_dropped {
         0 => String::new(),
         bytes => format!(", {} from its middle not kept", Bytes(bytes)),
     };
-    let space = if path.is_empty() { "" } else { " " };
-    format!("{path}{space}({size}{dropped})")
+    format!("{path} ({size}{dropped})")
 }
 
 fn result(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<()> {

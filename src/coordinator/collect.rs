@@ -4,7 +4,7 @@
 //! comes to the same.
 
 use super::sweep::is_checked_out;
-use super::{World, kept_prefix, observe};
+use super::{World, kept_prefix};
 use crate::core::change::{Change, Collected, Flag};
 use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, BranchName, CommitId};
@@ -12,8 +12,8 @@ use crate::core::state::Task;
 use crate::git::refs::{RefChange, Swap};
 use crate::git::{GitError, pack, worktree};
 use crate::process::crash;
-use crate::store::StoreError;
 use crate::store::record::{self, Exit};
+use crate::store::{self, StoreError};
 
 /// A result could not be taken over now. It is still there, and is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,7 @@ fn take_over(
 fn is_disk_full(world: &World, attempt: AttemptId) -> bool {
     const SPARE: u64 = 16 << 20;
     let pack = std::fs::metadata(world.layout.attempt(attempt).pack()).map_or(0, |data| data.len());
-    observe::free_disk(world.repository.common_dir()).is_some_and(|free| free < 4 * pack + SPARE)
+    store::free_disk(world.repository.common_dir()).is_some_and(|free| free < 4 * pack + SPARE)
 }
 
 fn swap(world: &World, changes: &[RefChange]) -> Result<(), CollectError> {

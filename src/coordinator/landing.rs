@@ -1,6 +1,6 @@
 //! Landing results: make the commit, move the target, let its checkout follow.
 
-use super::{World, landed_mark, sweep};
+use super::{World, kept_prefix, landed_mark, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::event::Event;
 use crate::core::id::{BranchName, CommitId, TaskId};
@@ -11,6 +11,7 @@ use crate::core::word::Word;
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
 use crate::git::merge::{self, Identity, Plan, Wanted};
+use crate::git::refs::{RefChange, Swap};
 use crate::process::{clock, crash};
 
 /// A result in the line of its target, with what else must be known to land it.
@@ -80,6 +81,12 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     Ok(match plan {
         Plan::Land(to) => vec![Event::LandingPlanned { task, landing: landing(to), whole: None }],
         Plan::Already => {
+            let keep: Vec<RefChange> =
+                kept_again(world, entry).map(|(name, tip)| RefChange::Set(name, tip)).into_iter().collect();
+            if let Swap::Refused(reason) = world.refs.update(&keep, "pleach: keep an undone result")? {
+                return refused(Hold::Refused { reason });
+            }
+            tidy(world, entry)?;
             let landing = landing(head);
             vec![Event::LandingPlanned { task, landing: landing.clone(), whole: None }, Event::Landed { task, landing }]
         }
@@ -233,6 +240,8 @@ pub(super) fn land(world: &World, planned: &[Planned], whole: &Landing) -> Resul
     };
     let marks: Vec<(String, CommitId)> = planned.iter().map(|(entry, step)| (mark(entry), step.to)).collect();
     let lock = FoldLock::acquire(&world.repository)?;
+    let again = planned.iter().filter_map(|(entry, _)| kept_again(world, entry));
+    let marks: Vec<(String, CommitId)> = marks.into_iter().chain(again).collect();
     let fold = fold::land(&world.repository, &lock, &target, whole, &marks, &crash::point)?;
     drop(lock);
     let all: Vec<TaskId> = planned.iter().map(|(entry, _)| entry.task()).collect();
@@ -274,6 +283,16 @@ fn held(world: &World, planned: &[Planned], hold: &Hold) -> Result<Vec<Event>, G
         return Ok(planned.iter().map(refused).collect());
     }
     Ok(events)
+}
+
+/// The ref that keeps a result whose fold is taken back, in the same transaction as the undo: `gc` may have freed it. None
+/// where the result itself is gone from the repository; its fold can be taken back all the same.
+fn kept_again(world: &World, entry: &Entry) -> Option<(String, CommitId)> {
+    let folded = entry.undoes.as_ref()?;
+    let tip = entry.task.change(folded.attempt)?.tip;
+    let base = entry.task.attempt(folded.attempt)?.base;
+    let is_there = base != Some(tip) && world.repository.tree_of(tip).is_ok();
+    is_there.then(|| (format!("{}tip", kept_prefix(entry.task.attempt_id(folded.attempt))), tip))
 }
 
 /// The branch of a folded result has served; that of an undone one is wanted again.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{World, base_pin, landing, log};
 use crate::core::id::{AttemptId, CommitId};
-use crate::core::state::Task;
+use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
 use crate::git::refs::{RefChange, Swap};
 use crate::git::{GitError, private, worktree};
@@ -207,12 +207,17 @@ pub(super) fn spawn_shim(world: &World, attempt: AttemptId) -> Result<Option<Chi
 /// # Errors
 /// Where it cannot be started.
 pub(super) fn salvage_run(world: &World, attempt: AttemptId) -> Result<(), String> {
+    salvage_in(world, attempt, true)
+}
+
+fn salvage_in(world: &World, attempt: AttemptId, is_hurried: bool) -> Result<(), String> {
     let dir = world.layout.attempt(attempt);
     let log = world.layout.coordinator_log();
-    let started = daemon::start(&[shim::SALVAGE.as_ref(), dir.0.as_os_str()], &log, Stdio::null());
+    let args = [shim::SALVAGE.as_ref(), dir.0.as_os_str(), shim::HURRY.as_ref()];
+    let started = daemon::start(&args[..if is_hurried { 3 } else { 2 }], &log, Stdio::null());
     let mut child = started.map_err(|error| error.to_string())?;
     let ended = child.wait().map_err(|error| error.to_string())?;
-    if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of run {attempt} ended with {ended}")) }
+    if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of attempt {attempt} ended with {ended}")) }
 }
 
 /// The shim is dead: let another save what it left, and wait for that.
@@ -226,7 +231,8 @@ pub(super) fn salvage(world: &World, task: &Task, attempt: AttemptId, base: Comm
         false => record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No),
     });
     whole.map_err(|error| error.to_string())?;
-    salvage_run(world, attempt)
+    let is_hurried = matches!(task.state, TaskState::Running { cancel: Some(true) });
+    salvage_in(world, attempt, is_hurried)
 }
 
 /// Claim an attempt for nobody, so that no shim which is still on its way runs it.

@@ -52,9 +52,3 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
     let seen = std::fs::metadata(path).ok()?;
     Some((seen.dev(), seen.ino()))
 }
-
-/// Bytes free for us where this path is.
-pub(super) fn free_disk(path: &Path) -> Option<u64> {
-    let seen = rustix::fs::statvfs(path).ok()?;
-    Some(seen.f_bavail.saturating_mul(seen.f_frsize))
-}

@@ -4,7 +4,7 @@ use super::collect::CollectError;
 use super::{World, base_pin, kept_prefix, landed_mark, trash};
 use crate::core::event::Event;
 use crate::core::id::AttemptId;
-use crate::core::state::{Place, State, Task};
+use crate::core::state::{Place, State, Task, TaskState};
 use crate::git::refs::{RefChange, Swap};
 use crate::git::worktree::{self, WorktreeLock};
 use crate::process::crash;
@@ -46,7 +46,8 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
     Ok(vec![Event::Removed { attempt }])
 }
 
-/// Free what is kept of an attempt: its worktree if there is one, its refs, its log.
+/// Free what is kept of an attempt: its worktree if there is one, its refs, its log. Who asked looked earlier than we do:
+/// what somebody has put up for review since is not touched.
 ///
 /// # Errors
 /// Where anything cannot be done now.
@@ -55,7 +56,7 @@ pub(super) fn free(world: &World, state: &State, attempt: AttemptId) -> Result<V
     let Some((task, kept)) = task.and_then(|task| Some((task, task.attempt(attempt.number)?))) else {
         return Ok(Vec::new());
     };
-    if kept.ended.is_none() || kept.freed {
+    if kept.ended.is_none() || kept.freed || task.is_under_review(attempt.number) {
         return Ok(Vec::new());
     }
     let mut events = Vec::new();
@@ -63,6 +64,10 @@ pub(super) fn free(world: &World, state: &State, attempt: AttemptId) -> Result<V
         events.extend(remove(world, task, attempt)?);
     }
     let mut refs = world.repository.refs_below(&kept_prefix(attempt))?;
+    let tip = format!("{}tip", kept_prefix(attempt));
+    if refs.contains_key(&tip) && is_only_kept(world, task, attempt.number)? {
+        refs.remove(&tip);
+    }
     refs.extend(world.repository.refs_below(&landed_mark(attempt))?);
     let deletes: Vec<RefChange> = refs.into_iter().map(|(name, commit)| RefChange::Delete(name, commit)).collect();
     if let Swap::Refused(words) = world.refs.update(&deletes, "pleach: free")? {
@@ -71,4 +76,15 @@ pub(super) fn free(world: &World, state: &State, attempt: AttemptId) -> Result<V
     trash::throw(&world.layout.attempt(attempt).0, &world.layout.trash())?;
     events.push(Event::Freed { attempt });
     Ok(events)
+}
+
+/// Is the tip of a folded result in the history of nothing but its own ref? After a squash or a rebase it is, and an undo
+/// would put up for review what a gc of the user's has taken away.
+fn is_only_kept(world: &World, task: &Task, number: u32) -> Result<bool, CollectError> {
+    let TaskState::Folded(folded) = &task.state else { return Ok(false) };
+    let Some(change) = task.change(number).filter(|_| folded.attempt == number) else { return Ok(false) };
+    Ok(match world.repository.head_of(&folded.target)? {
+        Some(head) => !world.repository.is_ancestor(change.tip, head)?,
+        None => true,
+    })
 }

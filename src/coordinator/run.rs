@@ -22,8 +22,8 @@ use crate::core::task::TaskSpec;
 use crate::core::verify::{Check, Run, attempt_of};
 use crate::process::{clock, socket};
 use crate::shim::watch::{KILL, STOP};
-use crate::store::StoreError;
 use crate::store::journal::Journal;
+use crate::store::{self, StoreError};
 
 /// The longest that a failing action waits before it is tried again.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -164,7 +164,7 @@ async fn leave_on_signal(inbox: mpsc::UnboundedSender<Message>) {
 impl Coordinator {
     /// Decide, and set the actions going, until there is nothing more to set going.
     fn turn(&mut self) -> Result<(), StoreError> {
-        self.seen.free_disk = observe::free_disk(&self.world.layout.state);
+        self.seen.free_disk = store::free_disk(&self.world.layout.state);
         loop {
             let known = self.state.events();
             let decision = decide(&self.state, &self.seen, &self.limits, clock::now());

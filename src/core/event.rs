@@ -166,7 +166,7 @@ pub enum Event {
         /// Which attempt's.
         attempt: AttemptId,
     },
-    /// What was kept of an attempt (refs, log) was freed by `gc`.
+    /// What was kept of an attempt (refs, log) was freed by `gc`. The tip of a fold stays where only a ref holds it.
     Freed {
         /// Which.
         attempt: AttemptId,

@@ -162,6 +162,8 @@ pub struct Live {
     pub progress: Option<Progress>,
     /// The last line that it wrote.
     pub last_line: Option<String>,
+    /// Its task has ended, and it waits for room on the disk to save what that left.
+    pub no_room: bool,
 }
 
 /// One task, in full.

@@ -64,7 +64,12 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         _ => None,
     });
     let question = Question {
-        line: group.tasks.iter().take(planner::WINDOW).map(|task| places.some(task.spec.needs.iter().copied())).collect(),
+        line: group
+            .tasks
+            .iter()
+            .take(planner::WINDOW)
+            .map(|task| places.some(task.spec.needs.iter().copied()))
+            .collect(),
         running: runs.iter().map(|(_, probe)| *probe).chain(making).collect(),
         green,
         verifiers: verifiers(group.check, line, limits),

@@ -80,7 +80,7 @@ pub struct Attempt {
     /// Is its worktree still there?
     #[serde(default, skip_serializing_if = "is_gone")]
     pub place: Place,
-    /// Was what was kept of it freed?
+    /// Was what was kept of it freed? Of a fold that can still be undone, only its log and worktree were.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freed: bool,
 }
@@ -520,6 +520,8 @@ impl Task {
                 match undoes {
                     Some(_) => {
                         next.undone = true;
+                        // Who lands an undo keeps the result anew: it is up for review, and may be discarded and restored.
+                        next.attempt_mut(*attempt)?.freed = false;
                         S::Ready { attempt: *attempt }
                     }
                     None => {
@@ -674,6 +676,11 @@ impl Task {
             }
             _ => None,
         }
+    }
+
+    /// Is the result of this attempt up for review, or on its way into or out of a target?
+    pub fn is_under_review(&self, number: u32) -> bool {
+        self.shows_branch() && self.result_attempt().is_some_and(|result| result.number == number)
     }
 
     /// Is it part of this target by a fold of ours?

@@ -42,7 +42,12 @@ mod written;
 
 pub use repository::{Found, Repository};
 
+use std::io;
+
+use rustix::io::Errno;
+
 use crate::process::ToolError;
+use crate::process::tool::Output;
 
 /// Git, or the file system under it, did not do what we asked.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +86,16 @@ impl GitError {
         move |source| Self::File { what, path, source }
     }
 
+    /// Did it fail for want of room on the disk, which passes?
+    pub fn is_no_room(&self) -> bool {
+        match self {
+            Self::Tool(ToolError::Failed { stderr, .. }) => says_no_room(stderr),
+            Self::Tool(ToolError::Start { source, .. }) | Self::File { source, .. } => is_no_room(source),
+            Self::Library(error) => says_no_room(error.message()),
+            Self::Answer { answer, .. } => says_no_room(answer),
+        }
+    }
+
     /// What it comes down to, for a person, on one line.
     pub fn words(&self) -> String {
         match self {
@@ -89,5 +104,37 @@ impl GitError {
             Self::Library(error) => error.message().to_owned(),
             Self::Answer { .. } => self.to_string(),
         }
+    }
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Git has no code for a full disk, but it repeats the system's own words for it, which we take from the system too.
+fn says_no_room(words: &str) -> bool {
+    [Errno::NOSPC, Errno::DQUOT].into_iter().any(|errno| {
+        let said = io::Error::from(errno).to_string();
+        words.contains(said.split(" (os error").next().unwrap_or(&said))
+    })
+}
+
+/// What a git command left, unless it is for want of room that it failed.
+fn unless_no_room(output: Output, command: &str) -> Result<Output, GitError> {
+    if output.code == Some(0) || !says_no_room(&output.stderr) {
+        return Ok(output);
+    }
+    Err(ToolError::Failed { shown: format!("git {command}"), how: "failed".to_owned(), stderr: output.stderr }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_known_by_the_words_of_the_system() {
+        assert!(says_no_room("error: unable to write file: No space left on device\nfatal: adding files failed\n"));
+        assert!(!says_no_room("fatal: index file corrupt"));
+        assert!(!says_no_room(""));
     }
 }

@@ -1,5 +1,6 @@
 //! A user's repository: where it is, and questions about its graph.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::GitError;
@@ -160,6 +161,19 @@ impl Repository {
     /// Where a commit is missing.
     pub fn is_ancestor(&self, old: CommitId, new: CommitId) -> Result<bool, GitError> {
         self.open().is_ancestor(old, new)
+    }
+
+    /// Those of these commits that are not in the history of a head. One that is missing is not told.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn not_in(&self, head: CommitId, commits: &[CommitId]) -> Result<BTreeSet<CommitId>, GitError> {
+        let lines: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
+        let asked = self.git().args(["rev-list", "--ignore-missing", "--stdin"]).input(format!("{lines}^{head}\n"));
+        let answer = asked.run()?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let outside: BTreeSet<CommitId> = answer.lines().filter_map(|line| line.parse().ok()).collect();
+        Ok(commits.iter().copied().filter(|commit| outside.contains(commit)).collect())
     }
 
     /// The commits of `base..tip` with the first line of their messages, newest first, at most `most`.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::private::{self, Private};
 use super::worktree::Place;
 use super::written::Written;
-use super::{GitError, Repository, trash};
+use super::{GitError, Repository, is_no_room, trash, unless_no_room};
 use super::{extras, filters};
 use crate::core::id::CommitId;
 use crate::core::word::{Word, shown};
@@ -45,6 +45,8 @@ pub fn take(repo: &Repository, place: &Place, base: CommitId, message: &str) -> 
     if !substitute.join("HEAD").exists() {
         match persist(|| Taking::new(repo, place, &place.private, base, message).take()) {
             Ok(snapshot) => return Ok(snapshot),
+            // A directory of our own would need room too.
+            Err(error) if error.is_no_room() => return Err(error),
             Err(error) => notes.push(format!("the task's git directory could not be used: {}", shown(&error.words()))),
         }
     }
@@ -208,7 +210,7 @@ impl<'a> Taking<'a> {
 
     fn status(&mut self) -> Result<Status, GitError> {
         let _ = fs::remove_file(with_ending(&self.index, ".lock"));
-        let copied = copy_index(&self.private.join("index"), &self.index);
+        let copied = copy_index(&self.private.join("index"), &self.index)?;
         if copied {
             self.uncover()?;
             let answer = self.ask_status()?;
@@ -263,7 +265,8 @@ impl<'a> Taking<'a> {
         for (option, paths) in [("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)] {
             if !paths.is_empty() {
                 let list: Vec<u8> = paths.into_iter().flat_map(|path| [path, b"\0".to_vec()].concat()).collect();
-                self.git().args(["update-index", option, "-z", "--stdin"]).input(list).output()?;
+                let update = self.git().args(["update-index", option, "-z", "--stdin"]);
+                unless_no_room(update.input(list).output()?, "update-index")?;
             }
         }
         Ok(())
@@ -271,8 +274,8 @@ impl<'a> Taking<'a> {
 
     fn ask_status(&mut self) -> Result<Output, GitError> {
         let status = self.git().args(["status", "--porcelain=v2", "-z", "--branch", "--no-renames"]);
-        let answer =
-            status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]).output()?;
+        let status = status.args(["--untracked-files=all", "--ignore-submodules=none", "--no-ahead-behind"]);
+        let answer = unless_no_room(status.output()?, "status")?;
         if answer.code == Some(0) {
             // A directory that cannot be read is a warning, and then it is as if it were not there.
             let words = answer.stderr.lines().filter(|line| !line.trim().is_empty());
@@ -310,15 +313,17 @@ impl<'a> Taking<'a> {
         }
         let add = |git: Tool| {
             let add = git.args(["add", "-A", "--sparse", "--ignore-errors"]);
-            add.args(["--pathspec-from-file=-", "--pathspec-file-nul"]).input(paths.clone()).output()
+            let output = add.args(["--pathspec-from-file=-", "--pathspec-file-nul"]).input(paths.clone()).output()?;
+            // What it could not write it leaves out, as if it could not be read.
+            unless_no_room(output, "add")
         };
         let before = with_ending(&self.index, ".before");
-        copy_index(&self.index, &before);
+        copy_index(&self.index, &before)?;
         let mut output = add(self.filtered())?;
         // 1 is what it says when some files were left out; with more it has written nothing.
         if !matches!(output.code, Some(0 | 1)) {
             self.notes.push(format!("a filter failed: {}", shown(last_line(&output.stderr))));
-            copy_index(&before, &self.index);
+            copy_index(&before, &self.index)?;
             let _ = fs::remove_file(with_ending(&self.index, ".lock"));
             self.unfiltered = self.without_filters()?;
             output = add(self.git())?;
@@ -349,7 +354,7 @@ impl<'a> Taking<'a> {
 
     /// What the task had staged, as a commit under a ref of its own, before its index is replaced.
     fn keep_index(&self, head: CommitId) -> Result<(), GitError> {
-        let tree = self.git().args(["write-tree"]).output()?;
+        let tree = unless_no_room(self.git().args(["write-tree"]).output()?, "write-tree")?;
         // A conflicted index is no tree; its sides are commits already.
         if tree.code == Some(0) {
             let tree = String::from_utf8_lossy(&tree.stdout);
@@ -443,7 +448,8 @@ fn last_line(text: &str) -> &str {
 
 /// Copy an index, with its time: a file that was edited in the same instant in which the index was written is
 /// told from one that was not by comparing with that time, and by nothing else where the size is the same.
-fn copy_index(from: &Path, to: &Path) -> bool {
+/// `false` where it cannot be copied; a full disk is an error, for it passes.
+fn copy_index(from: &Path, to: &Path) -> Result<bool, GitError> {
     let copy = || {
         let meta = fs::symlink_metadata(from)?;
         if !meta.is_file() || fs::copy(from, to)? == 0 {
@@ -453,7 +459,10 @@ fn copy_index(from: &Path, to: &Path) -> bool {
         fs::set_permissions(to, fs::Permissions::from_mode(0o600))?;
         File::options().write(true).open(to)?.set_modified(meta.modified()?)
     };
-    copy().is_ok()
+    match copy() {
+        Err(error) if is_no_room(&error) => Err(GitError::file("copy", from)(error)),
+        copied => Ok(copied.is_ok()),
+    }
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {

@@ -2,17 +2,18 @@
 //!
 //! The rule for everything here: what is not provably ours, or provably dead, is left alone and told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Error, Session, client};
+use super::{Error, Session, client, look};
 use crate::coordinator::{kept_prefix, trash};
-use crate::core::id::AttemptId;
-use crate::core::state::{Place, State};
+use crate::core::change::list;
+use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
+use crate::core::state::{Place, State, TaskState};
 use crate::core::word::count as counted;
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
@@ -82,6 +83,7 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
                 doctor.journal(&layout, &state);
                 doctor.orphans(session, &layout, &state)?;
                 doctor.kept_refs(session, &state)?;
+                doctor.room(&layout, &state);
                 doctor.work(session, &layout, &state);
             }
         },
@@ -232,7 +234,54 @@ impl Doctor {
         }
         let verb = if count == 1 { "is" } else { "are" };
         self.good(format!("{} {verb} kept", counted(count, "result")));
+        self.freed_folds(session, state, &there)
+    }
+
+    /// What `gc` freed of a fold can still be undone: its tip must be in the history of the target, or have its ref.
+    fn freed_folds(
+        &mut self,
+        session: &Session,
+        state: &State,
+        there: &BTreeMap<String, CommitId>,
+    ) -> Result<(), Error> {
+        let mut folds: BTreeMap<&BranchName, Vec<(AttemptId, CommitId)>> = BTreeMap::new();
+        for task in state.tasks() {
+            let TaskState::Folded(folded) = &task.state else { continue };
+            let freed = task.attempt(folded.attempt).filter(|attempt| attempt.freed);
+            let id = task.attempt_id(folded.attempt);
+            if let Some(change) = freed.and_then(|_| task.change(folded.attempt))
+                && !there.contains_key(&format!("{}tip", kept_prefix(id)))
+            {
+                folds.entry(&folded.target).or_default().push((id, change.tip));
+            }
+        }
+        for (target, folds) in folds {
+            let Some(head) = session.repository().head_of(target)? else { continue };
+            let tips: Vec<CommitId> = folds.iter().map(|(_, tip)| *tip).collect();
+            let outside = session.repository().not_in(head, &tips)?;
+            for (id, tip) in folds.into_iter().filter(|(_, tip)| outside.contains(tip)) {
+                self.mend(format!("nothing keeps the result of attempt {id}, whose fold can be undone"), || {
+                    let set = RefChange::Set(format!("{}tip", kept_prefix(id)), tip);
+                    Ok(session.repository().update_refs(&[set], "pleach: doctor").map(drop)?)
+                });
+            }
+        }
         Ok(())
+    }
+
+    /// A full disk is nothing that we could mend.
+    fn room(&mut self, layout: &Layout, state: &State) {
+        let live = look::live(layout, state);
+        let stuck: Vec<TaskId> = live.iter().filter(|(_, live)| live.no_room).map(|(id, _)| id.task).collect();
+        if let [first, ..] = stuck[..] {
+            let ids = list(stuck.iter().map(TaskId::to_string));
+            self.bad(
+                format!("there is no room on the disk of {} for the results of task {ids}", layout.state.display()),
+                format!(
+                    "make room there, or give up with `pleach cancel --now {first}`: the files stay in the worktree"
+                ),
+            );
+        }
     }
 
     fn work(&mut self, session: &Session, layout: &Layout, state: &State) {

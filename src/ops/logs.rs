@@ -52,11 +52,14 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
         let message = format!("task {} has not run yet", task.id);
         return Err(Error::new(ErrorKind::Refused, message, "see it with `pleach status`"));
     };
-    if found.freed {
-        return Err(Error::plain(ErrorKind::Refused, format!("the log of task {} was freed by `pleach gc`", task.id)));
-    }
     let attempt = task.attempt_id(found.number);
     let dir = layout.attempt(attempt).log();
+    // After an undo the result is kept again, and the log is not.
+    let was_written = found.ended.as_ref().is_some_and(|ended| ended.facts.log_bytes > 0);
+    if found.freed || (was_written && !dir.exists()) {
+        let message = format!("the log of task {} was freed by `pleach gc`", task.id);
+        return Err(Error::new(ErrorKind::Refused, message, "see what is known of it with `pleach status`"));
+    }
     let reader = match tail {
         None => Ok(Reader::new(&dir)),
         Some(lines) => Reader::at_tail(&dir, lines),

@@ -56,7 +56,8 @@ fn live_attempt(layout: &Layout, attempt: AttemptId) -> Live {
         total: said.total,
         text: said.text.unwrap_or_default(),
     });
-    Live { progress, last_line: log::last_line(&dir.log(), LONGEST_LINE).ok().flatten() }
+    let last_line = log::last_line(&dir.log(), LONGEST_LINE).ok().flatten();
+    Live { progress, last_line, no_room: dir.no_room().exists() }
 }
 
 fn known(session: &Session, task: &Task) -> Known {
@@ -74,11 +75,13 @@ fn known(session: &Session, task: &Task) -> Known {
 
 fn places(session: &Session, task: &Task, attempt: &Attempt) -> Places {
     let id = task.attempt_id(attempt.number);
-    let Some(layout) = session.layout().filter(|_| !attempt.freed) else { return Places::default() };
+    let Some(layout) = session.layout() else { return Places::default() };
     let change = task.change(attempt.number);
+    // `gc` leaves the ref of a fold that nothing else holds.
+    let is_there = |name: &String| session.repository().ref_value(name).is_ok_and(|commit| commit.is_some());
     Places {
         log: Some(layout.attempt(id).log()).filter(|log| log.exists()).map(Word::from),
         worktree: (attempt.place == Place::Present).then(|| layout.worktree(id).into()),
-        kept: change.map(|_| format!("{}tip", kept_prefix(id))),
+        kept: change.map(|_| format!("{}tip", kept_prefix(id))).filter(|name| !attempt.freed || is_there(name)),
     }
 }

@@ -1,8 +1,6 @@
 //! The end of an attempt: left-overs become a commit, the result a pack, and how it ended a record.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::time::Duration;
 
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
@@ -13,6 +11,7 @@ use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Exit, Spec, Verified};
 use crate::store::{Durable, StoreError, log};
 
+use super::room::{Patience, Room};
 use super::watch::{Closed, Watch};
 
 /// The longest summary that a record carries.
@@ -29,33 +28,36 @@ pub(super) fn finish(
 ) -> Result<(), StoreError> {
     let ended = clock::now();
     let usage = usage::of_children();
-    let said = watch.close();
+    let (said, door) = watch.close();
     let exit = Exit { outcome, ended, leaked, ..record_of(said) };
     let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, verified, ..exit };
+    let mut room = Room::new(dir, Patience::Door(door));
     // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
-    keep(&dir.ended(), &exit, Durable::No)?;
+    room.write(|| record::save(&dir.ended(), &exit, Durable::No))?;
     crash::point("shim.task_ended");
-    conclude(dir, spec, exit)
+    conclude(dir, spec, exit, room)
 }
 
-/// The shim of this attempt is dead. End what it left running, and save what it left lying.
-pub(super) fn salvage(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
+/// The shim of this attempt is dead. End what it left running, and save what it left lying. `is_hurried`: somebody who
+/// cancelled it does not wait for room on a full disk.
+pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, is_hurried: bool) -> Result<(), StoreError> {
     if dir.exit().exists() {
         return Ok(());
     }
     // The number of an attempt is no mark: other repositories have attempts of that number. Its socket is its own.
     let mark = [b"PLEACH_SOCKET=", dir.inbox().as_os_str().as_bytes()].concat();
     let killed = tree::kill_marked(&mark, spec.worktree.as_path());
+    let room = Room::new(dir, if is_hurried { Patience::None } else { Patience::Later });
     // A record that was torn by a power cut is none.
     if let Some(exit) = record::load::<Exit>(&dir.ended()).ok().flatten() {
-        return conclude(dir, spec, exit);
+        return conclude(dir, spec, exit, room);
     }
     let progress: record::Progress = record::load(&dir.progress()).ok().flatten().unwrap_or_default();
     let (log_bytes, log_dropped) = log::counts(&dir.log()).unwrap_or_default();
     let said = Closed { summary: progress.summary, log_bytes, log_dropped, ..Closed::default() };
     let cause = "its supervisor was killed".to_owned();
     let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, ..record_of(said) };
-    conclude(dir, spec, exit)
+    conclude(dir, spec, exit, room)
 }
 
 fn record_of(said: Closed) -> Exit {
@@ -77,37 +79,29 @@ fn record_of(said: Closed) -> Exit {
     }
 }
 
-fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit) -> Result<(), StoreError> {
+fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -> Result<(), StoreError> {
     if spec.candidate.is_some() {
-        return keep(&dir.exit(), &exit, Durable::Yes);
+        return room.write(|| record::save(&dir.exit(), &exit, Durable::Yes));
     }
     // Without a snapshot there is no tip, and without a tip the worktree is kept: nothing is lost either way.
-    match save_files(dir, spec) {
-        Ok(saved) => {
-            exit.tip = Some(saved.tip);
-            exit.extras = saved.extras;
-            exit.left_out = saved.left_out;
-            exit.notes.extend(saved.notes);
+    loop {
+        match save_files(dir, spec) {
+            Ok(saved) => {
+                exit.tip = Some(saved.tip);
+                exit.extras = saved.extras;
+                exit.left_out = saved.left_out;
+                exit.notes.extend(saved.notes);
+            }
+            Err(error) if error.is_no_room() && room.wait()? => continue,
+            Err(error) => exit.notes.push(format!("its files could not be committed: {}", error.words())),
         }
-        Err(error) => exit.notes.push(format!("its files could not be committed: {}", error.words())),
+        break;
     }
     crash::point("shim.exported");
-    keep(&dir.exit(), &exit, Durable::Yes)?;
+    room.write(|| record::save(&dir.exit(), &exit, Durable::Yes))?;
     crash::point("shim.recorded");
+    room.close();
     Ok(())
-}
-
-/// Write a record. Nobody else knows what it says, so a full disk is waited for.
-fn keep(path: &Path, exit: &Exit, durable: Durable) -> Result<(), StoreError> {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    loop {
-        match record::save(path, exit, durable) {
-            Err(StoreError::File { source, .. }) if matches!(source.kind(), StorageFull | QuotaExceeded) => {
-                std::thread::sleep(Duration::from_millis(500));
-            }
-            saved => return saved,
-        }
-    }
 }
 
 fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitError> {

@@ -9,6 +9,7 @@
 //! A task runs at most once in an attempt: whoever comes second finds `run.json` and leaves.
 
 mod finish;
+mod room;
 mod verify;
 pub mod watch;
 
@@ -36,14 +37,18 @@ pub const SALVAGE: &str = "__salvage";
 /// The hidden name of the coordinator.
 pub const COORDINATOR: &str = "__coordinator";
 
+/// What a salvage is told that must not wait for room on a full disk.
+pub const HURRY: &str = "hurry";
+
 /// What the shim tells its coordinator once it holds its lock.
 pub const UP: &str = "up\n";
 
-/// Run as a shim. `args` is what follows the hidden name: the directory of the attempt.
+/// Run as a shim. `args` is what follows the hidden name: the directory of the attempt, and maybe [`HURRY`].
 pub fn main(args: &[OsString], salvage: bool) -> ExitCode {
     daemon::detach();
     let Some(dir) = args.first().map(|dir| AttemptDir(PathBuf::from(dir))) else { return ExitCode::from(2) };
-    match serve(&dir, salvage) {
+    let is_hurried = args.get(1).is_some_and(|arg| arg == HURRY);
+    match serve(&dir, salvage, is_hurried) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The coordinator reads this; its log has it too.
@@ -69,7 +74,7 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn serve(dir: &AttemptDir, salvage: bool) -> Result<(), StoreError> {
+fn serve(dir: &AttemptDir, salvage: bool, is_hurried: bool) -> Result<(), StoreError> {
     let spec: Spec = record::load(&dir.spec())?.ok_or_else(|| StoreError::Damaged {
         path: dir.spec(),
         line: 1,
@@ -81,7 +86,7 @@ fn serve(dir: &AttemptDir, salvage: bool) -> Result<(), StoreError> {
     };
     crash::point("shim.locked");
     if salvage {
-        finish::salvage(dir, &spec)?;
+        finish::salvage(dir, &spec, is_hurried)?;
     } else if dir.run().exists() {
         say(UP);
         return Ok(());
@@ -109,6 +114,7 @@ fn hold(dir: &AttemptDir) -> Result<Option<Held>, StoreError> {
 fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     let run = Run { shim: std::process::id(), started: clock::now() };
     record::save(&dir.run(), &run, Durable::No)?;
+    room::reserve(dir);
     let cannot = |what| StoreError::file(what, &dir.0);
     let signals = Signals::listen().map_err(cannot("listen for signals in"))?;
     let mut watch = Watch::new(dir, spec).map_err(cannot("listen in"))?;

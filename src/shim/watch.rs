@@ -61,13 +61,13 @@ impl Watch {
         })
     }
 
-    /// Close the doors. What was said stays.
-    pub(super) fn close(mut self) -> Closed {
+    /// Close the door of the task. What was said stays, and so does the door of the coordinator.
+    pub(super) fn close(mut self) -> (Closed, UnixDatagram) {
         self.read_inbox();
-        let _ = std::fs::remove_file(self.dir.control());
         let _ = std::fs::remove_file(self.dir.inbox());
         let (log_bytes, log_dropped) = self.log.counts();
-        Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes }
+        let said = Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes };
+        (said, self.control)
     }
 
     fn read_inbox(&mut self) {

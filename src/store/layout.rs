@@ -203,6 +203,16 @@ impl AttemptDir {
         self.0.join("exit.json")
     }
 
+    /// Room for the two above on a full disk, while the attempt runs.
+    pub fn reserve(&self) -> PathBuf {
+        self.0.join("reserve")
+    }
+
+    /// There while its shim waits for room on the disk.
+    pub fn no_room(&self) -> PathBuf {
+        self.0.join("no-room")
+    }
+
     /// What the task says of its progress.
     pub fn progress(&self) -> PathBuf {
         self.0.join("progress.json")

@@ -59,6 +59,17 @@ impl StoreError {
     }
 }
 
+/// Did it fail for want of room on the disk, which passes?
+pub fn is_no_room(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Bytes free for us where this path is.
+pub fn free_disk(path: &Path) -> Option<u64> {
+    let seen = rustix::fs::statvfs(path).ok()?;
+    Some(seen.f_bavail.saturating_mul(seen.f_frsize))
+}
+
 /// Replace a whole file: temporary file beside it, fsync, rename, fsync of the directory.
 ///
 /// # Errors

@@ -26,6 +26,9 @@ pub enum Show {
 /// Settled tasks that an open board still shows.
 const RECENT: usize = 10;
 
+/// What is said of an attempt that cannot save what its task left.
+const NO_ROOM: &str = "waits for room on the disk";
+
 /// The board. `live` is what is seen of running attempts.
 pub fn board(state: &State, live: &BTreeMap<AttemptId, Live>, now: Timestamp, show: Show) -> Board {
     let queue = Queue::of(state, now);
@@ -155,6 +158,7 @@ impl<'a> Queue<'a> {
         let ended = task.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref());
         let is_under_way = matches!(task.state, TaskState::Running { .. });
         let seen = task.last_attempt().filter(|_| is_under_way).and_then(|attempt| live.get(&attempt));
+        let waits_for_room = seen.is_some_and(|live| live.no_room);
         let said = ended.filter(|_| !is_under_way).and_then(|ended| ended.facts.summary.as_deref());
         let line = seen.and_then(|live| live.last_line.as_deref()).or(said).unwrap_or_default();
         Row {
@@ -162,7 +166,7 @@ impl<'a> Queue<'a> {
             name: task.spec.name.clone(),
             command: task.spec.command.shown(),
             state: standing,
-            why: self.why(task),
+            why: if waits_for_room { NO_ROOM.to_owned() } else { self.why(task) },
             outcome: ended.map(|ended| ended.outcome.clone()),
             progress: seen.and_then(|live| live.progress.clone()),
             line: shown(line.lines().next().unwrap_or_default()),
@@ -319,6 +323,10 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
     let hint = |to: &str, command: String| Hint { to: to.to_owned(), command };
     let changed = task.result_attempt().is_some_and(|attempt| task.change(attempt.number).is_some());
     match row.state {
+        Standing::Running | Standing::Cancelling if row.why == NO_ROOM => vec![
+            hint("make room, or free what is not wanted any more", "pleach gc".to_owned()),
+            hint("give up; its files stay in its worktree", format!("pleach cancel --now {id}")),
+        ],
         Standing::Running | Standing::Cancelling => vec![
             hint("follow its output", format!("pleach logs -f {id}")),
             hint("see what it changed so far", format!("pleach diff {id}")),

@@ -248,3 +248,45 @@ fn kept_results_outlive_their_branches_and_their_discarding() {
     scene.ok(&["merge", "1"]);
     fails(&scene.pleach(&["discard", "1"]), 7, "task 1 is folded", "`pleach undo`");
 }
+
+#[test]
+fn what_gc_freed_of_a_fold_is_kept_again_when_the_fold_is_undone() {
+    let collect = "git reflog expire --expire=now --all; git gc -q --prune=now";
+    for how in ["--squash", "--rebase", "--strategy=merge"] {
+        let scene = Scene::new();
+        // What goes in meanwhile makes a rebase another commit.
+        task(&scene, "echo one > one; git add one; git commit -qm one; echo two > two; echo said");
+        scene.write("own", "own\n");
+        at_top(&scene, "git add own; git commit -qm own");
+        let tip = scene.git(&["rev-parse", "pleach/1"]);
+        scene.ok(&["merge", how, "1"]);
+        scene.ok(&["gc", "--older-than", "0s", "--yes"]);
+        at_top(&scene, collect);
+        scene.ok(&["doctor"]);
+        let kept = told(&scene, 1, "kept as");
+        let is_held = how.ends_with("merge");
+        assert_eq!(kept, [if is_held { "freed by gc" } else { "refs/pleach/kept/1.1/tip" }], "{how}");
+        scene.ok(&["undo"]);
+        assert_eq!(told(&scene, 1, "kept as"), ["refs/pleach/kept/1.1/tip"], "{how}");
+        assert_eq!(told(&scene, 1, "log"), ["freed by gc (5 B)"], "{how}");
+        fails(&scene.pleach(&["logs", "1"]), 7, "the log of task 1 was freed", "`pleach status`");
+        scene.ok(&["discard", "1"]);
+        at_top(&scene, collect);
+        scene.ok(&["restore", "1"]);
+        assert_eq!(scene.git(&["rev-parse", "pleach/1", "refs/pleach/kept/1.1/tip"]), format!("{tip}\n{tip}"), "{how}");
+        scene.ok(&["merge", "1"]);
+        assert_eq!(scene.read("two"), "two\n");
+    }
+}
+
+#[test]
+fn doctor_keeps_what_an_undo_would_need() {
+    let scene = Scene::new();
+    task(&scene, "echo one > one");
+    scene.ok(&["merge", "--squash", "1"]);
+    scene.ok(&["gc", "--older-than", "0s", "--yes"]);
+    scene.git(&["update-ref", "-d", "refs/pleach/kept/1.1/tip"]);
+    let found = scene.ok(&["doctor"]);
+    assert!(found.contains("nothing keeps the result of attempt 1.1, whose fold can be undone"), "{found}");
+    assert_eq!(scene.git(&["show", "refs/pleach/kept/1.1/tip:one"]), "one");
+}

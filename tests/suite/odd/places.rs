@@ -243,3 +243,51 @@ fn rights_of_a_state_directory_keep_others_out() {
     let attempt = state_of(&scene).join("attempts/1.1");
     assert_eq!(fs::metadata(attempt).unwrap().permissions().mode() & 0o077, 0);
 }
+
+/// A scene whose state is on a disk of 20 MB of its own, and a task in it whose result does not fit there; its id.
+fn with_a_full_disk() -> Option<(Scene, u64)> {
+    let scene = Scene::new();
+    scene.write("../home/config/pleach/config.toml", "[limits]\ndisk_floor = \"1 B\"\n");
+    let state = scene.path("state");
+    if !mounted(&["-t", "tmpfs", "-o", "size=20m", "tmpfs", state.to_str().unwrap()]) {
+        return None;
+    }
+    let id = scene.add(&[], "echo small > small; head -c 12M /dev/urandom > large");
+    scene.until("it waits for room", || scene.status(id)["why"] == "waits for room on the disk");
+    Some((scene, id))
+}
+
+fn make_room(scene: &Scene) {
+    assert!(mounted(&["-o", "remount,size=80m", scene.path("state").to_str().unwrap()]));
+}
+
+#[test]
+fn a_result_waits_for_room_on_a_full_disk() {
+    let Some((scene, id)) = with_a_full_disk() else { return };
+    assert!(scene.ok(&["ls"]).contains("waits for room on the disk"));
+    let doctor = scene.pleach(&["doctor"]);
+    assert!(doctor.code != Some(0) && doctor.out.contains("there is no room on the disk of"), "{doctor:?}");
+    // Neither a death of its supervisor nor one of the coordinator gives it up.
+    scene.processes().iter().filter(|process| process.is_shim() || process.is_coordinator()).for_each(|p| p.kill());
+    scene.until("another one waits for room", || {
+        scene.stands(id) == "running" && scene.processes().iter().any(|process| process.is_shim())
+    });
+    make_room(&scene);
+    scene.ok(&["wait"]);
+    assert_eq!(changed(&scene, id), ["large", "small"]);
+    let dir = state_of(&scene).join("attempts/1.1");
+    assert!(!dir.join("no-room").exists() && !dir.join("reserve").exists());
+    unmount(&scene.path("state"));
+}
+
+#[test]
+fn who_does_not_wait_for_room_finds_the_files_in_their_worktree() {
+    let Some((scene, id)) = with_a_full_disk() else { return };
+    scene.ok(&["cancel", "--now", "1"]);
+    assert_eq!((scene.stands(id), scene.outcome(id)), ("failed".to_owned(), "exited 0".to_owned()));
+    assert_eq!(told(&scene, id, "refused"), ["its files could not be committed"]);
+    let worktree = told(&scene, id, "worktree").concat();
+    assert_eq!(fs::read_to_string(format!("{worktree}/small")).unwrap(), "small\n");
+    make_room(&scene);
+    unmount(&scene.path("state"));
+}

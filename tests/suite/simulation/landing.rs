@@ -6,7 +6,7 @@ use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use pleach::core::state::{Folded, TaskState};
 use pleach::core::task::Strategy;
 
-use super::coordinator::{Doing, Next};
+use super::coordinator::{Doing, Next, kept};
 use super::repo::Content;
 use super::world::{Check, Fault, World, ensure};
 
@@ -72,10 +72,10 @@ impl World {
 
     pub(crate) fn land(&mut self, id: TaskId, target: &BranchName, step: usize) -> Check<Next> {
         let task = self.state().task(id).ok_or("landed for nobody")?;
-        let TaskState::Landing { attempt, landing, .. } = &task.state else {
+        let TaskState::Landing { attempt, landing, undoes, .. } = &task.state else {
             return Err(format!("landed {id}, which has no landing"));
         };
-        let (attempt, landing) = (task.attempt_id(*attempt), landing.clone());
+        let (attempt, landing, is_undo) = (task.attempt_id(*attempt), landing.clone(), undoes.is_some());
         let is_done = self.repo.tip(&landed(attempt)) == Some(landing.to) && self.fault != Fault::ForgetLanding;
         let head = self.repo.tip(&target.full());
         match step {
@@ -98,6 +98,10 @@ impl World {
             }
             2 => {
                 self.repo.refs.insert(landed(attempt), landing.to);
+                if is_undo && self.fault != Fault::UndoKeepsNothing {
+                    let tip = self.own(attempt)?.tip;
+                    self.repo.refs.insert(kept(attempt), tip);
+                }
                 Ok(Next::Step)
             }
             3 => Next::event(Event::Landed { task: id, landing }),

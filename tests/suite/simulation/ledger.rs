@@ -296,6 +296,10 @@ impl World {
                 _ => continue,
             };
             let of_need = AttemptId { task: need.id, number };
+            // Folded, freed, and on its way out again.
+            if need.attempt(number).is_some_and(|attempt| attempt.freed) {
+                continue;
+            }
             if self.state().events() > 0 && need.attempts.len() as u32 == number {
                 let tip = self.repo.tip(&kept(of_need)).ok_or_else(|| format!("nothing is kept of {of_need}"))?;
                 ensure!(self.repo.holds(base, tip), "{attempt} does not build on {of_need}");
@@ -372,8 +376,16 @@ impl World {
                     "the fold of {id} did more than its change"
                 );
             }
-            S::Ready { .. } => {
+            S::Ready { attempt } => {
                 ensure!(after & !before == 0, "the undo of {id} brought something in");
+                let (number, attempt) = (*attempt, task.attempt_id(*attempt));
+                let tip = self.own(attempt)?.tip;
+                ensure!(
+                    self.repo.tip(&kept(attempt)) == Some(tip),
+                    "nothing keeps {attempt}, whose fold was taken back"
+                );
+                let freed = task.attempt(number).is_some_and(|attempt| attempt.freed);
+                ensure!(!freed, "{attempt} is up for review again, and said to be freed");
             }
             other => return Err(format!("{id} landed, and is {other:?}")),
         }

@@ -105,6 +105,7 @@ impl World {
                 let target = folded.target.clone();
                 Some(self.fold_request(id, Direction::Undo, target))
             }
+            S::Folded(_) if what < 8 => self.free(task),
             S::Folded(_) => None,
             S::Ready { .. } | S::Refused { .. } if what < 6 => {
                 let other = BranchName((*self.rng.pick(&TARGETS)).to_owned());
@@ -141,13 +142,21 @@ impl World {
         }
     }
 
-    /// `gc` of what was discarded.
+    /// `gc` of what was discarded or folded. The tip of a fold stays where the target does not hold it.
     fn free(&mut self, task: &Task) -> Option<Event> {
         let gone = |attempt: AttemptId| self.places.get(&attempt).is_none_or(|place| !place.files);
         let mut ended =
             task.attempts.iter().rev().filter(|a| a.ended.is_some() && !a.freed && gone(task.attempt_id(a.number)));
         let attempt = task.attempt_id(ended.next()?.number);
-        self.repo.refs.remove(&kept(attempt));
+        let is_held = match &task.state {
+            S::Folded(folded) if folded.attempt == attempt.number => task
+                .change(attempt.number)
+                .is_some_and(|c| self.repo.holds(self.repo.refs[&folded.target.full()], c.tip)),
+            _ => true,
+        };
+        if is_held {
+            self.repo.refs.remove(&kept(attempt));
+        }
         Some(Event::Freed { attempt })
     }
 

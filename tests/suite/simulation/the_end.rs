@@ -6,7 +6,7 @@ use pleach::core::id::{CommitId, TaskId};
 use pleach::core::state::{Place, State, Task, TaskState as S, Waiting};
 use pleach::core::task::FoldPolicy;
 
-use super::coordinator::pin;
+use super::coordinator::{kept, pin};
 use super::ledger::{is_fit, leaves_out};
 use super::world::{Check, World, ensure};
 
@@ -44,10 +44,13 @@ impl World {
                 ensure!(!is_tried_again, "{} is held for ever by what has passed", task.id);
             }
             S::Folded(folded) => {
-                let own = self.own(task.attempt_id(folded.attempt))?;
+                let attempt = task.attempt_id(folded.attempt);
+                let own = self.own(attempt)?;
                 let head = self.repo.refs[&folded.target.full()];
                 ensure!(self.repo.holds(head, folded.landing.to), "the fold of {} is gone from its target", task.id);
                 ensure!(own.after & !own.before & !self.repo.content(head) == 0, "the target lacks {}", task.id);
+                let is_kept = self.repo.holds(head, own.tip) || self.repo.tip(&kept(attempt)) == Some(own.tip);
+                ensure!(is_kept, "the fold of {} could not be taken back after a gc", task.id);
             }
             _ => {}
         }

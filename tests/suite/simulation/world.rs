@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     ForgetPin,
     /// No kept ref is made.
     KeepNothing,
+    /// What gc freed of a fold is not kept anew when it is taken back.
+    UndoKeepsNothing,
     /// A dead shim's task is not killed before the snapshot.
     SalvageAlive,
     /// The exit record is written before what was left is committed.
@@ -60,7 +62,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::BelieveFirst,
         Self::BelieveWhatIsRead,
         Self::LandBlindly,
@@ -72,6 +74,7 @@ impl Fault {
         Self::CheckOutAgain,
         Self::ForgetPin,
         Self::KeepNothing,
+        Self::UndoKeepsNothing,
         Self::SalvageAlive,
         Self::ExitFirst,
         Self::RemovedFirst,
