@@ -141,7 +141,9 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
             format!("look at it with `pleach diff {task}`, then `pleach merge --accept-flags {task}`")
         }
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
-        Hold::NotConserved { .. } => "this is a bug of pleach or a very odd history: merge it by hand".to_owned(),
+        Hold::NotConserved { .. } | Hold::Disputed { .. } => {
+            "this is a bug of pleach or a very odd history: merge it by hand".to_owned()
+        }
         Hold::Refused { .. } => format!("mend that, then `pleach {verb} {task}` again"),
     }
 }

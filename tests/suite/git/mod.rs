@@ -7,3 +7,4 @@ mod pack;
 mod refs;
 mod register;
 mod snapshot;
+mod walk;
