@@ -6,7 +6,7 @@
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
-//! - [`walk`]: merges of trees in process, to look ahead and to check what git merged.
+//! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
@@ -21,6 +21,7 @@ pub mod diff;
 mod extras;
 mod filters;
 pub mod fold;
+pub mod foresee;
 mod inspect;
 mod listed;
 mod live;

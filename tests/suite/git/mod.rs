@@ -1,6 +1,7 @@
 //! Worktrees, private git directories, snapshots and packs, with real repositories.
 
 mod cost;
+mod foresee;
 mod inside;
 mod odd;
 mod pack;
