@@ -259,6 +259,11 @@ pub enum Hold {
         /// Those paths.
         paths: Vec<Word>,
     },
+    /// Two engines merged it, and came to different trees: one of them is wrong, so neither is taken.
+    Disputed {
+        /// Where they differ; none where that cannot be told.
+        paths: Vec<Word>,
+    },
     /// Something refused the update: a hook, a lock, permissions, a full disk.
     Refused {
         /// In its own words.
@@ -287,6 +292,13 @@ impl fmt::Display for Hold {
             Self::NotFastForward => f.write_str("the target has moved on, so it cannot be fast-forwarded"),
             Self::NotConserved { paths } => {
                 write!(f, "the fold would change files that the task did not: {}", list(paths.iter().map(Word::shown)))
+            }
+            Self::Disputed { paths } if paths.is_empty() => {
+                f.write_str("git merged it into another tree than our own check comes to")
+            }
+            Self::Disputed { paths } => {
+                let paths = list(paths.iter().map(Word::shown));
+                write!(f, "git merged it into another tree than our own check comes to: {paths}")
             }
             Self::Refused { reason } => f.write_str(reason),
         }

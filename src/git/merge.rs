@@ -2,11 +2,14 @@
 //!
 //! - The verdict on text is `git merge-tree`'s alone (the ort engine), with the attributes of the target.
 //! - A plan never asks for unrelated histories to be joined, and never takes a side.
+//! - Every tree that git merged is checked against our own walk ([`super::walk`]), where that decides.
 //! - Every plan passes the conservation check: a tree that would change more than the change did is refused.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use super::commit::{self, Commit, Made};
+use super::crosscheck::{self, Engine};
 use super::opened::Opened;
 use super::{GitError, Repository, conserve};
 use crate::core::change::{Conflict, ConflictPath, Hold, Landing, Refusal};
@@ -29,6 +32,9 @@ pub enum Merged {
     Conflict(Vec<Word>),
     /// The two have no commit in common.
     NoBase,
+    /// Git says that it is clean, but its tree is not the one that our own walk comes to: here they differ. One of the
+    /// two is wrong, so it is nobody's.
+    Disputed(Vec<Word>),
 }
 
 /// A wish: this change on that head.
@@ -70,6 +76,20 @@ pub fn merge_trees(
     ours: CommitId,
     theirs: CommitId,
 ) -> Result<Merged, GitError> {
+    merge_in(&repo.open(), base, ours, theirs)
+}
+
+fn merge_in(opened: &Opened<'_>, base: Option<CommitId>, ours: CommitId, theirs: CommitId) -> Result<Merged, GitError> {
+    crosscheck::merge(opened, by_git, base, [ours, theirs], &|| opened.merge_bases(ours, theirs))
+}
+
+/// As git says, unchecked.
+pub(super) fn by_git(
+    repo: &Repository,
+    base: Option<CommitId>,
+    ours: CommitId,
+    theirs: CommitId,
+) -> Result<Merged, GitError> {
     let [our_name, their_name] = [ours, theirs].map(|id| id.to_string());
     // The attributes of the target decide about merge drivers: not those of some checkout, nor those of the change.
     let mut tool = repo.git().args(commit::DURABLE).arg(format!("--attr-source={ours}"));
@@ -101,13 +121,23 @@ pub fn merge_trees(
 /// # Errors
 /// Where an object is missing or git cannot be run. A conflict, or a commit that cannot be signed, is a [`Plan`].
 pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Plan, GitError> {
+    plan_by(by_git, repo, wanted, who)
+}
+
+pub(super) fn plan_by(
+    engine: Engine,
+    repo: &Repository,
+    wanted: &Wanted<'_>,
+    who: &Identity,
+) -> Result<Plan, GitError> {
     let &Wanted { head, base, tip, .. } = wanted;
     let opened = &repo.open();
     if !wanted.replay && opened.is_ancestor(tip, head)? {
         return Ok(Plan::Already);
     }
     let follows = opened.is_ancestor(base, head)?;
-    let planner = Planner { opened, wanted, who, natural: !wanted.replay && follows && opened.is_ancestor(base, tip)? };
+    let natural = !wanted.replay && follows && opened.is_ancestor(base, tip)?;
+    let planner = Planner { opened, wanted, who, natural, engine, bases: OnceCell::new() };
     let made = match wanted.strategy {
         Strategy::FastForward if follows && opened.is_ancestor(head, tip)? => Ok(tip),
         Strategy::FastForward => Err(Plan::Refused(Refusal::Held(Hold::NotFastForward))),
@@ -120,8 +150,7 @@ pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Pl
         Ok(to) => to,
         Err(plan) => return Ok(plan),
     };
-    let bases = if planner.natural { opened.merge_bases(head, tip)? } else { vec![base] };
-    checked(opened, head, to, &bases, tip)
+    checked(opened, head, to, &planner.since()?, tip)
 }
 
 /// The paths that a step of a target touches.
@@ -156,14 +185,14 @@ pub fn combine(
             so_far = tip;
             continue;
         }
-        let merged = match merge_trees(repo, None, so_far, tip)? {
+        let merged = match merge_in(&opened, None, so_far, tip)? {
             // A result that was made on a history of its own is still a difference to the base.
-            Merged::NoBase => merge_trees(repo, Some(base), so_far, tip)?,
+            Merged::NoBase => merge_in(&opened, Some(base), so_far, tip)?,
             merged => merged,
         };
         let tree = match merged {
             Merged::Clean(tree) => tree,
-            Merged::Conflict(paths) => return Ok(Err(paths)),
+            Merged::Conflict(paths) | Merged::Disputed(paths) => return Ok(Err(paths)),
             Merged::NoBase => return Ok(Err(Vec::new())),
         };
         let commit = Commit::new(tree, vec![so_far, tip], who, message);
@@ -184,10 +213,11 @@ pub fn plan_undo(
     who: &Identity,
 ) -> Result<Plan, GitError> {
     let opened = &repo.open();
-    let tree = match merge_trees(repo, Some(folded.to), head, folded.from)? {
+    let tree = match merge_in(opened, Some(folded.to), head, folded.from)? {
         Merged::Clean(tree) => tree,
         Merged::Conflict(paths) => return conflict(repo, head, head, folded.from, &[folded.to], paths),
         Merged::NoBase => return Ok(Plan::Refused(Refusal::Held(no_base()))),
+        Merged::Disputed(paths) => return Ok(Plan::Refused(Refusal::Held(Hold::Disputed { paths }))),
     };
     if tree == opened.tree_of(head)? {
         return Ok(Plan::Already);
@@ -256,6 +286,8 @@ struct Planner<'a> {
     wanted: &'a Wanted<'a>,
     who: &'a Identity,
     natural: bool,
+    engine: Engine,
+    bases: OnceCell<Vec<CommitId>>,
 }
 
 impl Planner<'_> {
@@ -298,14 +330,28 @@ impl Planner<'_> {
 
     /// The tree of one difference on a commit; without a base, git finds it.
     fn step(&self, ours: CommitId, base: Option<CommitId>, theirs: CommitId) -> Result<Result<TreeId, Plan>, GitError> {
-        let paths = match merge_trees(self.opened.repo, base, ours, theirs)? {
+        // Git looks for a base only where the whole change goes onto the head.
+        let bases = || self.since();
+        let paths = match crosscheck::merge(self.opened, self.engine, base, [ours, theirs], &bases)? {
             Merged::Clean(tree) => return Ok(Ok(tree)),
             Merged::Conflict(paths) => paths,
             Merged::NoBase => return Ok(Err(Plan::Refused(Refusal::Held(no_base())))),
+            Merged::Disputed(paths) => return Ok(Err(Plan::Refused(Refusal::Held(Hold::Disputed { paths })))),
         };
-        let &Wanted { head, base: begin, tip, .. } = self.wanted;
-        let since = if self.natural { self.opened.merge_bases(head, tip)? } else { vec![begin] };
-        conflict(self.opened.repo, head, head, theirs, &since, paths).map(Err)
+        let head = self.wanted.head;
+        conflict(self.opened.repo, head, head, theirs, &self.since()?, paths).map(Err)
+    }
+
+    /// Where the change and the target parted.
+    fn since(&self) -> Result<Vec<CommitId>, GitError> {
+        let &Wanted { head, base, tip, .. } = self.wanted;
+        if !self.natural {
+            return Ok(vec![base]);
+        }
+        if self.bases.get().is_none() {
+            let _ = self.bases.set(self.opened.merge_bases(head, tip)?);
+        }
+        Ok(self.bases.get().cloned().unwrap_or_default())
     }
 
     /// The commits of the change on top of the head, without those that add nothing there.

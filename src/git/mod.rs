@@ -6,6 +6,7 @@
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
+//! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
@@ -15,16 +16,19 @@ pub mod checkout;
 mod commit;
 mod connected;
 mod conserve;
+mod crosscheck;
 pub mod diff;
 mod extras;
 mod filters;
 pub mod fold;
+pub mod foresee;
 mod inspect;
 mod listed;
 mod live;
 pub mod locks;
 mod loose;
 pub mod merge;
+mod objects;
 mod opened;
 pub mod pack;
 #[cfg(test)]
@@ -37,6 +41,7 @@ pub mod repository;
 mod resume;
 pub mod snapshot;
 mod trash;
+pub mod walk;
 pub mod worktree;
 mod written;
 

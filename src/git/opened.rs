@@ -3,12 +3,14 @@
 //! What is asked here is in objects, which never change, and in configuration. Refs are read through a library that
 //! was opened just now: it keeps what it has seen of them, and others write.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use git2::{Config, ErrorCode, ObjectType, Oid, Tree};
 
 use super::checkout::{Entry, Sides};
+use super::objects::Objects;
 use super::repository::parse;
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
@@ -20,12 +22,13 @@ use crate::process::tool::fields;
 pub(super) struct Opened<'a> {
     pub(super) repo: &'a Repository,
     library: Option<git2::Repository>,
+    objects: OnceCell<Option<Objects<'static>>>,
 }
 
 impl Repository {
     /// Open it once, for several questions about the graph, trees and configuration.
     pub(super) fn open(&self) -> Opened<'_> {
-        Opened { repo: self, library: self.library() }
+        Opened { repo: self, library: self.library(), objects: OnceCell::new() }
     }
 }
 
@@ -33,6 +36,11 @@ impl Opened<'_> {
     /// The library, where it can open this repository.
     pub(super) fn library(&self) -> Option<&git2::Repository> {
         self.library.as_ref()
+    }
+
+    /// The objects, for a walk over trees, where we see them as git does. (Also where there is no library.)
+    pub(super) fn objects(&self) -> Option<&Objects<'static>> {
+        self.objects.get_or_init(|| Objects::of(self.repo)).as_ref()
     }
 
     fn git(&self) -> Tool {

@@ -162,7 +162,9 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
             format!("mend that, then `pleach {verb} {task}` again, or fold it as it is with `--no-verify`")
         }
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
-        Hold::NotConserved { .. } => "this is a bug of pleach or a very odd history: merge it by hand".to_owned(),
+        Hold::NotConserved { .. } | Hold::Disputed { .. } => {
+            "this is a bug of pleach or a very odd history: merge it by hand".to_owned()
+        }
         Hold::Refused { .. } => format!("mend that, then `pleach {verb} {task}` again"),
     }
 }

@@ -1,9 +1,11 @@
 //! Worktrees, private git directories, snapshots and packs, with real repositories.
 
 mod cost;
+mod foresee;
 mod inside;
 mod odd;
 mod pack;
 mod refs;
 mod register;
 mod snapshot;
+mod walk;
