@@ -86,7 +86,7 @@ impl Wish {
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
     let setup = wish.setup.then_some(approve::SETUP);
     approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
-    let is_auto = wish.fold.unwrap_or(session.config.fold) == FoldPolicy::Auto;
+    let is_auto = wish.fold.unwrap_or(session.config()?.fold) == FoldPolicy::Auto;
     let frozen = if is_auto { verify::freeze(session, &wish.verify)? } else { verify::Frozen::default() };
     let base = base(session, wish.base.as_deref())?;
     let target = target(session, &wish)?;

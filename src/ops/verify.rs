@@ -39,7 +39,7 @@ pub(super) struct Frozen {
 /// # Errors
 /// Where nobody approved what a repository's own file wants run.
 pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, Error> {
-    let configured = session.config.verify.value.clone();
+    let configured = session.config()?.verify.value.clone();
     let check = match &said.how {
         How::No => return Ok(Frozen { check: None, unverified: configured.is_some() }),
         How::Configured => configured,
@@ -53,7 +53,7 @@ pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, 
         approve::require(session, &[approve::VERIFY, approve::ENV_PASS])?;
     }
     let layout = session.make_layout()?.clone();
-    let inherited = config::env::inherited(&session.config.env_pass.value);
+    let inherited = config::env::inherited(&session.config()?.env_pass.value);
     let environment = Some(environment::keep(&layout, &inherited)?);
     let check = Check { environment, no_cache: said.no_cache, ..check };
     Ok(Frozen { check: Some(Box::new(check)), unverified: false })
