@@ -39,10 +39,14 @@ pub(super) struct Frozen {
 /// # Errors
 /// Where nobody approved what a repository's own file wants run.
 pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, Error> {
+    if said.how == How::No {
+        // Where the configuration cannot be read, there may be one.
+        let unverified = session.config().map_or(true, |config| config.verify.value.is_some());
+        return Ok(Frozen { check: None, unverified });
+    }
     let configured = session.config()?.verify.value.clone();
     let check = match &said.how {
-        How::No => return Ok(Frozen { check: None, unverified: configured.is_some() }),
-        How::Configured => configured,
+        How::Configured | How::No => configured,
         How::Command(command) => {
             Some(Check { command: command.clone(), scopes: Vec::new(), ..configured.unwrap_or_default() })
         }

@@ -377,8 +377,10 @@ fn a_bad_configuration_fails_only_what_needs_it() {
     assert_eq!(doctor.code, Some(1), "{doctor:?}");
     assert!(doctor.out.contains("the configuration cannot be used") && doctor.out.contains("mend that line"));
     assert_eq!(doctor.err, "");
-    // What is said on the command line needs no file; and what brought the file is taken back.
-    scene.ok(&["merge", "--squash", &other]);
+    // Nobody knows whether the file asks for a check. What is said on the command line needs no file; and what brought the
+    // file is taken back.
+    fails(&scene.pleach(&["merge", "--squash", &other]), 2, "unknown field `concurency`", "mend that line");
+    scene.ok(&["merge", "--squash", "--no-verify", &other]);
     scene.ok(&["undo", &bad]);
     assert_eq!(scene.pleach(&["ls"]).err, "");
     assert_eq!(scene.read("readme"), "hello\nmore\n");
