@@ -118,7 +118,7 @@ pub enum Verb {
     #[command(after_help = example!("pleach discard 8", "pleach restore 8          # take that back"))]
     Discard(TasksArgs),
     /// Put a discarded, failed or cancelled result up for review
-    #[command(after_help = example!("pleach restore 8", "pleach restore 8.1        # what its first attempt left"))]
+    #[command(after_help = example!("pleach restore 8", "pleach restore 8.1        # what its first attempt left", "pleach restore 9          # what could not be taken over when it ended"))]
     Restore(RestoreArgs),
     /// Take back the last fold, or the fold of one task
     #[command(after_help = example!("pleach undo", "pleach undo 7", "pleach undo --into release"))]

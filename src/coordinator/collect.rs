@@ -26,6 +26,14 @@ pub(super) enum CollectError {
     Refs(String),
 }
 
+/// What it comes down to.
+pub(super) fn words(error: &CollectError) -> String {
+    match error {
+        CollectError::Git(error) => error.words(),
+        error => error.to_string(),
+    }
+}
+
 /// Import the result of an attempt, and tell how it ended.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! there, a shim may be on its way, and the files are no longer ours to touch.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::process::{crash, daemon};
 use crate::shim;
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Spec};
-use crate::store::{Durable, StoreError, election, environment};
+use crate::store::{Durable, Layout, StoreError, election, environment};
 
 /// An attempt could not be brought up.
 #[derive(Debug, thiserror::Error)]
@@ -204,10 +205,26 @@ pub(super) fn salvage(world: &World, task: &Task, attempt: AttemptId, base: Comm
         false => record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No),
     });
     whole.map_err(|error| error.to_string())?;
-    let log = world.layout.coordinator_log();
     let is_hurried = matches!(task.state, TaskState::Running { cancel: Some(true) });
     let args = [shim::SALVAGE.as_ref(), dir.0.as_os_str(), shim::HURRY.as_ref()];
-    let started = daemon::start(&args[..if is_hurried { 3 } else { 2 }], &log, Stdio::null());
+    save(&world.layout, &args[..if is_hurried { 3 } else { 2 }], &dir, attempt)
+}
+
+/// The files of this attempt could not be saved when it ended: let a shim try it once more.
+///
+/// # Errors
+/// Where it cannot be started. Whether it could save them now is told by its record.
+pub(super) fn save_again(world: &World, task: &Task, attempt: AttemptId) -> Result<(), String> {
+    let dir = world.layout.attempt(attempt);
+    let base = task.attempt(attempt.number).and_then(|attempt| attempt.base).ok_or("it had no base")?;
+    // The repository may have moved since.
+    let spec = spec(world, task, attempt, base, &dir).and_then(|spec| record::save(&dir.spec(), &spec, Durable::No));
+    spec.map_err(|error| error.to_string())?;
+    save(&world.layout, &[shim::SALVAGE.as_ref(), dir.0.as_os_str(), shim::AGAIN.as_ref()], &dir, attempt)
+}
+
+fn save(layout: &Layout, args: &[&OsStr], dir: &AttemptDir, attempt: AttemptId) -> Result<(), String> {
+    let started = daemon::start(args, &layout.coordinator_log(), Stdio::null());
     let mut child = started.map_err(|error| error.to_string())?;
     let ended = child.wait().map_err(|error| error.to_string())?;
     if dir.exit().exists() { Ok(()) } else { Err(format!("the salvage of attempt {attempt} ended with {ended}")) }

@@ -14,6 +14,7 @@ mod listen;
 mod observe;
 pub mod protocol;
 mod provision;
+mod recover;
 mod remove;
 mod requests;
 mod run;

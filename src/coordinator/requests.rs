@@ -4,7 +4,7 @@ use super::protocol::{Refused, RefusedKind, Request, Until};
 use crate::core::change::Direction;
 use crate::core::event::Event;
 use crate::core::id::{AttemptId, TaskId};
-use crate::core::state::{State, Task, TaskState};
+use crate::core::state::{Attempt, State, Task, TaskState};
 
 /// The events that a request makes, all or none.
 ///
@@ -143,8 +143,16 @@ fn discard(task: &Task) -> Result<Option<Event>, Refused> {
 
 fn restore(task: &Task, attempt: AttemptId) -> Result<Option<Event>, Refused> {
     let id = task.id;
-    let kept = task.attempt(attempt.number).filter(|attempt| !attempt.freed);
-    if kept.is_none() || task.change(attempt.number).is_none() {
+    let Some(kept) = task.attempt(attempt.number) else {
+        return Err(wrong(
+            format!("task {id} has no attempt {}", attempt.number),
+            "see its attempts with `pleach status`",
+        ));
+    };
+    if kept.ended.is_none() {
+        return Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"));
+    }
+    if kept.freed || task.change(attempt.number).is_none() {
         return Err(wrong(
             format!("attempt {attempt} left no change that is kept"),
             "see what it left with `pleach status`",
@@ -157,6 +165,21 @@ fn restore(task: &Task, attempt: AttemptId) -> Result<Option<Event>, Refused> {
         }
         _ => Err(wrong(format!("task {id} is {}", stands(task)), None)),
     }
+}
+
+/// What of these was refused when it ended, and has to be taken over before it can be restored.
+pub(super) fn refused(state: &State, attempts: &[AttemptId]) -> Vec<AttemptId> {
+    let stands = |task: &Task| {
+        matches!(
+            task.state,
+            TaskState::Ready { .. } | TaskState::Refused { .. } | TaskState::Failed | TaskState::Discarded
+        )
+    };
+    let is_refused = |id: &&AttemptId| {
+        let task = state.task(id.task).filter(|task| stands(task));
+        task.and_then(|task| task.attempt(id.number)).is_some_and(Attempt::is_recoverable)
+    };
+    attempts.iter().filter(is_refused).copied().collect()
 }
 
 fn fold(task: &Task, event: Event) -> Result<Option<Event>, Refused> {

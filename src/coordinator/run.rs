@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::collect::words;
 use super::protocol::{Refused, RefusedKind, Request, Response, Until};
-use super::{World, collect, landing, launch, listen, log, observe, remove, requests, start, sweep};
+use super::{World, collect, landing, launch, listen, log, observe, recover, remove, requests, start, sweep};
 use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::decide::decide;
@@ -38,6 +39,13 @@ pub(super) enum Message {
     Watch(mpsc::Sender<()>),
     /// An action came back.
     Acted { action: Action, result: Result<Acted, String> },
+    /// Refused results were taken over once more, as far as that could be done: then they are restored.
+    Recovered {
+        attempts: Vec<AttemptId>,
+        results: Vec<Result<Event, Refused>>,
+        request: Request,
+        answer: oneshot::Sender<Response>,
+    },
     /// A subject that failed has rested.
     Rested(Subject),
     /// The locks that were met have been looked at; are there any of which nothing is sure yet?
@@ -203,6 +211,11 @@ impl Coordinator {
             Message::Request { request, answer } => self.answer(request, answer)?,
             Message::Watch(tick) => self.watchers.push(tick),
             Message::Acted { action, result } => self.acted(action, result)?,
+            Message::Recovered { attempts, results, request, answer } => {
+                self.seen.busy.retain(|subject| !attempts.iter().any(|id| *subject == Subject::Attempt(*id)));
+                let response = self.recovered(results, &request)?;
+                let _ = answer.send(response);
+            }
             Message::Rested(subject) => {
                 self.seen.busy.remove(&subject);
             }
@@ -269,6 +282,10 @@ impl Coordinator {
                 Response::Yes
             }
             Request::Free { attempts } => self.free(&attempts)?,
+            Request::Restore { attempts } if !requests::refused(&self.state, &attempts).is_empty() => {
+                self.recover(attempts, answer);
+                return Ok(());
+            }
             request => self.judge(&request)?,
         };
         let _ = answer.send(response);
@@ -330,6 +347,57 @@ impl Coordinator {
         }
         self.empty_trash();
         Ok(Response::Yes)
+    }
+
+    /// What was refused is taken over once more, by a thread of its own: it may take as long as the end of a task does.
+    fn recover(&mut self, attempts: Vec<AttemptId>, answer: oneshot::Sender<Response>) {
+        let refused = requests::refused(&self.state, &attempts);
+        let is_busy = |attempt: &AttemptId| self.seen.busy.contains(&Subject::Attempt(*attempt));
+        if let Some(attempt) = refused.iter().find(|attempt| is_busy(attempt)) {
+            let message = format!("somebody is at work on attempt {attempt}");
+            let hint = Some("try again in a moment".to_owned());
+            let _ = answer.send(Response::No(Refused { kind: RefusedKind::WrongState, message, hint }));
+            return;
+        }
+        self.seen.busy.extend(refused.iter().copied().map(Subject::Attempt));
+        let (world, inbox) = (self.world.clone(), self.inbox.clone());
+        let tasks = refused.iter().filter_map(|id| Some((*id, self.state.task(id.task)?.clone())));
+        let tasks: Vec<(AttemptId, Task)> = tasks.collect();
+        tokio::task::spawn_blocking(move || {
+            let results = tasks.iter().map(|(attempt, task)| {
+                recover::recover(&world, task, *attempt).map_err(|why| Refused {
+                    kind: RefusedKind::Internal,
+                    message: format!("what attempt {attempt} left cannot be taken over: {why}"),
+                    hint: Some("it is still in its worktree: see where with `pleach status`".to_owned()),
+                })
+            });
+            let results = results.collect();
+            let _ = inbox.send(Message::Recovered {
+                attempts: refused,
+                results,
+                request: Request::Restore { attempts },
+                answer,
+            });
+        });
+    }
+
+    fn recovered(&mut self, results: Vec<Result<Event, Refused>>, request: &Request) -> Result<Response, StoreError> {
+        let mut no = None;
+        for result in results {
+            match result {
+                Err(refused) => no = no.or(Some(refused)),
+                Ok(event) => {
+                    let id = event.task();
+                    self.record(vec![event])?;
+                    if let Some(task) = id.and_then(|id| self.state.task(id))
+                        && let Err(error) = sweep::show_branch(&self.world, task)
+                    {
+                        log(&format!("cannot make the branch of task {} agree: {}", task.id, error.words()));
+                    }
+                }
+            }
+        }
+        no.map_or_else(|| self.judge(request), |refused| Ok(Response::No(refused)))
     }
 
     fn clear_locks(&self, after: Duration) {
@@ -518,11 +586,4 @@ fn ended_without_a_run(world: &World, attempt: AttemptId, outcome: Outcome) -> R
     let won = launch::claim(world, attempt).map_err(|error| error.to_string())?;
     let ended = Event::Ended { attempt, outcome, result: Collected::Nothing, facts: Facts::default() };
     Ok(Acted::from(if won { vec![ended] } else { Vec::new() }))
-}
-
-fn words(error: &collect::CollectError) -> String {
-    match error {
-        collect::CollectError::Git(error) => error.words(),
-        error => error.to_string(),
-    }
 }

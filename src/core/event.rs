@@ -122,6 +122,16 @@ pub enum Event {
         /// Which attempt's.
         attempt: AttemptId,
     },
+    /// What came of an attempt was refused, and has been taken over after all.
+    Recovered {
+        /// Which.
+        attempt: AttemptId,
+        /// What came of it.
+        result: Collected,
+        /// What went wrong beside the task itself, as far as it still counts.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+    },
     /// What was kept of an attempt (refs, log) was freed by `gc`. The tip of a fold stays where only a ref holds it.
     Freed {
         /// Which.
@@ -185,6 +195,7 @@ impl Event {
             | Self::Ended { attempt, .. }
             | Self::Removed { attempt }
             | Self::Restored { attempt }
+            | Self::Recovered { attempt, .. }
             | Self::Freed { attempt } => Some(attempt.task),
             Self::Paused | Self::Resumed => None,
         }

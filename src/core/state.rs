@@ -510,6 +510,19 @@ impl Task {
             {
                 S::Ready { attempt: attempt.number }
             }
+            (
+                S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. },
+                Event::Recovered { attempt, result, notes },
+            ) if self.attempt(attempt.number).is_some_and(Attempt::is_recoverable) => {
+                let ended = next.attempt_mut(attempt.number)?.ended.as_mut()?;
+                (ended.result, ended.facts.notes) = (result.clone(), notes.clone());
+                match result {
+                    Collected::Change(_) => S::Ready { attempt: attempt.number },
+                    Collected::Nothing if self.state == S::Failed => next.as_the_last_left_it(),
+                    Collected::Nothing => self.state.clone(),
+                    Collected::Refused { .. } => return None,
+                }
+            }
             _ => return None,
         };
         Some(next)
@@ -608,6 +621,12 @@ impl Task {
         self.attempt(number)
     }
 
+    /// The attempt that a restore means where none is named: the one under review, else the newest that left anything.
+    pub fn restorable(&self) -> Option<&Attempt> {
+        let left = |attempt: &&Attempt| self.change(attempt.number).is_some() || attempt.is_recoverable();
+        if self.shows_branch() { self.result_attempt() } else { self.attempts.iter().rev().find(left) }
+    }
+
     /// What somebody who builds on this task builds on; `None` where it changed nothing.
     pub fn tip(&self) -> Option<CommitId> {
         if self.state == TaskState::Empty {
@@ -678,6 +697,14 @@ impl Attempt {
             Collected::Refused { .. } => false,
         };
         self.place == Place::Present && (complete || self.freed)
+    }
+}
+
+impl Attempt {
+    /// Was its result refused, and is what it left still in its worktree? Then it can be taken over once more.
+    pub fn is_recoverable(&self) -> bool {
+        let is_refused = |ended: &Ended| matches!(ended.result, Collected::Refused { .. });
+        self.place == Place::Present && !self.freed && self.ended.as_ref().is_some_and(is_refused)
     }
 }
 

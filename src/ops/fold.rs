@@ -225,7 +225,8 @@ pub fn discard(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId
     control::send(session, tasks, |tasks| Request::Discard { tasks })
 }
 
-/// Put what an attempt left up for review: of each task its newest with a change, or the attempt that is named.
+/// Put what an attempt left up for review: of each task its newest with a change, or the attempt that is named. What could
+/// not be taken over when it ended is taken over now.
 ///
 /// # Errors
 /// Where there is nothing that is kept.
@@ -234,9 +235,20 @@ pub fn restore(session: &mut Session, wanted: &[(TaskHandle, Option<u32>)]) -> R
     let mut attempts = Vec::new();
     for (handle, number) in wanted {
         let task = find(&state, std::slice::from_ref(handle))?[0];
-        let number = number.or_else(|| task.result_attempt().map(|attempt| attempt.number)).ok_or_else(|| {
-            let message = format!("task {} left no change", task.id);
-            Error::new(ErrorKind::Refused, message, "run it again with `pleach retry`")
+        // A task that runs, or waits to, says so itself.
+        let last = task.attempts.last().filter(|_| task.has_work_ahead());
+        let number = number.or_else(|| task.restorable().or(last).map(|attempt| attempt.number)).ok_or_else(|| {
+            let message = match task.state {
+                TaskState::Withdrawn | TaskState::Discarded if task.attempts.is_empty() => "never ran",
+                TaskState::Pending => "has not run yet",
+                _ => "left no change",
+            };
+            let next = if task.has_work_ahead() {
+                "wait for it with `pleach wait`"
+            } else {
+                "run it again with `pleach retry`"
+            };
+            Error::new(ErrorKind::Refused, format!("task {} {message}", task.id), next)
         })?;
         attempts.push(task.attempt_id(number));
     }

@@ -17,6 +17,9 @@ use super::watch::{Closed, Watch};
 /// The longest summary that a record carries.
 const SUMMARY_LIMIT: usize = 4096;
 
+/// How the note begins that says why there is no snapshot.
+const NOT_SAVED: &str = "its files could not be committed";
+
 /// The task has ended, and its tree is empty.
 pub(super) fn finish(
     dir: &AttemptDir,
@@ -37,16 +40,31 @@ pub(super) fn finish(
     conclude(dir, spec, exit, room)
 }
 
-/// The shim of this attempt is dead. End what it left running, and save what it left lying. `is_hurried`: somebody who
-/// cancelled it does not wait for room on a full disk.
-pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, is_hurried: bool) -> Result<(), StoreError> {
+/// How a salvage goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Salvage {
+    /// The shim is dead; there will be room on the disk some time.
+    Patient,
+    /// The shim is dead, and somebody who cancelled it does not wait for room.
+    Hurried,
+    /// All is recorded, but the files could not be saved then.
+    Again,
+}
+
+/// The shim of this attempt is gone. End what it left running, and save what it left lying.
+pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(), StoreError> {
+    let recorded = if how == Salvage::Again { record::load::<Exit>(&dir.exit())? } else { None };
+    if let Some(mut exit) = recorded {
+        exit.notes.retain(|note| !note.starts_with(NOT_SAVED));
+        return conclude(dir, spec, exit, Room::new(dir, Patience::None));
+    }
     if dir.exit().exists() {
         return Ok(());
     }
     // The number of an attempt is no mark: other repositories have attempts of that number. Its socket is its own.
     let mark = [b"PLEACH_SOCKET=", dir.inbox().as_os_str().as_bytes()].concat();
     let killed = tree::kill_marked(&mark, spec.worktree.as_path());
-    let room = Room::new(dir, if is_hurried { Patience::None } else { Patience::Later });
+    let room = Room::new(dir, if how == Salvage::Patient { Patience::Later } else { Patience::Record });
     // A record that was torn by a power cut is none.
     if let Some(exit) = record::load::<Exit>(&dir.ended()).ok().flatten() {
         return conclude(dir, spec, exit, room);
@@ -88,7 +106,7 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -
                 exit.notes.extend(saved.notes);
             }
             Err(error) if error.is_no_room() && room.wait()? => continue,
-            Err(error) => exit.notes.push(format!("its files could not be committed: {}", error.words())),
+            Err(error) => exit.notes.push(format!("{NOT_SAVED}: {}", error.words())),
         }
         break;
     }

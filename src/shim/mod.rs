@@ -27,6 +27,7 @@ use crate::store::election::{self, Held};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Run, Spec};
 use crate::store::{Durable, Layout, StoreError};
+use finish::Salvage;
 use watch::Watch;
 
 /// The hidden name of the shim.
@@ -38,16 +39,22 @@ pub const COORDINATOR: &str = "__coordinator";
 
 /// What a salvage is told that must not wait for room on a full disk.
 pub const HURRY: &str = "hurry";
+/// What it is told where there is an exit record already, without a result.
+pub const AGAIN: &str = "again";
 
 /// What the shim tells its coordinator once it holds its lock.
 pub const UP: &str = "up\n";
 
-/// Run as a shim. `args` is what follows the hidden name: the directory of the attempt, and maybe [`HURRY`].
+/// Run as a shim. `args` is what follows the hidden name: the directory of the attempt, and for a salvage maybe [`HURRY`] or [`AGAIN`].
 pub fn main(args: &[OsString], salvage: bool) -> ExitCode {
     daemon::detach();
     let Some(dir) = args.first().map(|dir| AttemptDir(PathBuf::from(dir))) else { return ExitCode::from(2) };
-    let is_hurried = args.get(1).is_some_and(|arg| arg == HURRY);
-    match serve(&dir, salvage, is_hurried) {
+    let how = match args.get(1) {
+        Some(arg) if arg == HURRY => Salvage::Hurried,
+        Some(arg) if arg == AGAIN => Salvage::Again,
+        _ => Salvage::Patient,
+    };
+    match serve(&dir, salvage.then_some(how)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The coordinator reads this; its log has it too.
@@ -73,7 +80,7 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn serve(dir: &AttemptDir, salvage: bool, is_hurried: bool) -> Result<(), StoreError> {
+fn serve(dir: &AttemptDir, salvage: Option<Salvage>) -> Result<(), StoreError> {
     let spec: Spec = record::load(&dir.spec())?.ok_or_else(|| StoreError::Damaged {
         path: dir.spec(),
         line: 1,
@@ -84,8 +91,8 @@ fn serve(dir: &AttemptDir, salvage: bool, is_hurried: bool) -> Result<(), StoreE
         return Ok(());
     };
     crash::point("shim.locked");
-    if salvage {
-        finish::salvage(dir, &spec, is_hurried)?;
+    if let Some(how) = salvage {
+        finish::salvage(dir, &spec, how)?;
     } else if dir.run().exists() {
         say(UP);
         return Ok(());

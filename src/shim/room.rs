@@ -28,7 +28,9 @@ pub(super) enum Patience {
     Door(UnixDatagram),
     /// Not at all: the coordinator comes again.
     Later,
-    /// Not at all: somebody gave up.
+    /// For the record alone: somebody gave up.
+    Record,
+    /// Not at all: all is recorded already, and stays as it is.
     None,
 }
 
@@ -56,7 +58,9 @@ impl<'a> Room<'a> {
     pub(super) fn write(&mut self, mut write: impl FnMut() -> Result<(), StoreError>) -> Result<(), StoreError> {
         loop {
             match write() {
-                Err(StoreError::File { source, .. }) if store::is_no_room(source.kind()) => {
+                Err(StoreError::File { source, .. })
+                    if store::is_no_room(source.kind()) && !matches!(self.patience, Patience::None) =>
+                {
                     if !self.spend() {
                         self.tell();
                         self.look();
@@ -88,7 +92,7 @@ impl<'a> Room<'a> {
         }
         let before = store::free_disk(&self.dir.0);
         for _ in 0..LOOKS {
-            if matches!(self.patience, Patience::None) {
+            if matches!(self.patience, Patience::Record | Patience::None) {
                 return Ok(false);
             }
             self.look();
@@ -111,7 +115,7 @@ impl<'a> Room<'a> {
             && let Ok(length) = door.recv(&mut buffer)
         {
             if &buffer[..length] == KILL {
-                self.patience = Patience::None;
+                self.patience = Patience::Record;
             }
         }
     }

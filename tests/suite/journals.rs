@@ -10,9 +10,15 @@ use pleach::core::state::State;
 use serde_json::Value;
 
 const V1: &str = include_str!("../../fixtures/journals/v1.jsonl");
+/// What was added since, which goes on where the first one ends.
+const V1_MORE: &str = include_str!("../../fixtures/journals/v1-more.jsonl");
+
+fn lines() -> impl Iterator<Item = &'static str> {
+    V1.lines().chain(V1_MORE.lines())
+}
 
 /// Every kind of event that version 1 can write.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "submitted",
     "started",
     "not_started",
@@ -28,6 +34,7 @@ const KINDS: [&str; 18] = [
     "landed",
     "discarded",
     "restored",
+    "recovered",
     "freed",
     "paused",
     "resumed",
@@ -36,7 +43,7 @@ const KINDS: [&str; 18] = [
 #[test]
 fn version_1_loads() {
     let mut state = State::default();
-    for (number, line) in V1.lines().enumerate() {
+    for (number, line) in lines().enumerate() {
         let record: Record = serde_json::from_str(line).unwrap_or_else(|e| panic!("line {}: {e}", number + 1));
         state.apply(&record).unwrap_or_else(|e| panic!("line {}: {e}", number + 1));
     }
@@ -54,13 +61,14 @@ fn version_1_loads() {
         4: ready [could not start: no space left on device; out of memory; signal 11; timed out]
         5: refused [exit 0]
         6: empty [exit 0]
+        7: ready [exit 0]
     "#]]
     .assert_eq(&picture);
 }
 
 #[test]
 fn nothing_of_it_is_lost_by_reading() {
-    for line in V1.lines() {
+    for line in lines() {
         let record: Record = serde_json::from_str(line).unwrap();
         let (there, kept) = (serde_json::from_str(line).unwrap(), serde_json::to_value(&record).unwrap());
         assert!(is_within(&there, &kept), "{there}\nis not within\n{kept}");
@@ -83,6 +91,6 @@ fn is_within(part: &Value, whole: &Value) -> bool {
 #[test]
 fn every_kind_of_event_is_in_it() {
     let of_line = |line| serde_json::from_str::<Value>(line).unwrap()["event"].as_str().unwrap().to_owned();
-    let there: BTreeSet<String> = V1.lines().map(of_line).collect();
+    let there: BTreeSet<String> = lines().map(of_line).collect();
     assert_eq!(there, KINDS.iter().map(|kind| (*kind).to_owned()).collect());
 }

@@ -324,7 +324,9 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
             if !matches!(row.outcome, Some(Outcome::CouldNotStart { .. })) {
                 hints.push(hint("see what it said", format!("pleach logs {id}")));
             }
-            if changed {
+            if task.restorable().is_some_and(Attempt::is_recoverable) {
+                hints.push(hint("take over once more what it left", format!("pleach restore {id}")));
+            } else if changed {
                 hints.push(hint("see what it left", format!("pleach diff {id}")));
                 hints.push(hint("put that up for review", format!("pleach restore {id}")));
             }

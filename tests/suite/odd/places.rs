@@ -288,6 +288,17 @@ fn who_does_not_wait_for_room_finds_the_files_in_their_worktree() {
     assert_eq!(told(&scene, id, "refused"), ["its files could not be committed"]);
     let worktree = told(&scene, id, "worktree").concat();
     assert_eq!(fs::read_to_string(format!("{worktree}/small")).unwrap(), "small\n");
+    // An ordinary command takes them over, once it can.
+    fails(&scene.pleach(&["restore", "1"]), 1, "what attempt 1.1 left cannot be taken over", "still in its worktree");
+    assert_eq!(fs::read_to_string(format!("{worktree}/small")).unwrap(), "small\n");
     make_room(&scene);
+    assert!(scene.ok(&["status", "1"]).contains("pleach restore 1"));
+    assert!(scene.ok(&["restore", "1"]).contains("task 1 is up for review"));
+    assert_eq!((scene.stands(id), changed(&scene, id)), ("ready".to_owned(), vec!["large".into(), "small".into()]));
+    assert_eq!(scene.git(&["show", "pleach/1:small"]), "small");
+    assert_eq!(told(&scene, id, "note"), [""; 0]);
+    scene.until("its worktree goes", || !fs::exists(&worktree).unwrap());
+    scene.ok(&["doctor"]);
+    scene.ok(&["merge", "1"]);
     unmount(&scene.path("state"));
 }

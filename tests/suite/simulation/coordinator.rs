@@ -362,7 +362,7 @@ impl World {
         Ok(Next::Step)
     }
 
-    fn change(&self, attempt: AttemptId, tip: CommitId) -> Collected {
+    pub(crate) fn change(&self, attempt: AttemptId, tip: CommitId) -> Collected {
         let path = "vendor".into();
         let flags = if self.places[&attempt].leaves_out { vec![Flag::LeftOut { path }] } else { Vec::new() };
         let branch = Some(branch(attempt.task));

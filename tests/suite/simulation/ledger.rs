@@ -264,6 +264,7 @@ impl World {
                 let book = book.clone();
                 self.check_ended(*attempt, outcome, result, &book)?;
             }
+            Event::Recovered { attempt, result, .. } => self.check_recovered(*attempt, result)?,
             Event::Removed { attempt } => self.check_removed(*attempt)?,
             Event::Landed { landing, .. } => self.check_landed(id, landing)?,
             _ => {}
@@ -338,6 +339,17 @@ impl World {
             "{attempt} changed {result:?}, and is {:?}",
             task.state
         );
+        Ok(())
+    }
+
+    fn check_recovered(&self, attempt: AttemptId, result: &Collected) -> Check {
+        let task = self.state().task(attempt.task).ok_or("nobody recovered")?;
+        let recorded = task.attempt(attempt.number).and_then(|a| a.ended.as_ref()).map(|ended| &ended.result);
+        ensure!(recorded == Some(result), "{attempt} is taken over, and {recorded:?} is recorded");
+        let Some(change) = result.change() else { return Ok(()) };
+        ensure!(task.state == S::Ready { attempt: attempt.number }, "{attempt} is taken over, and {:?}", task.state);
+        let missing = self.places.get(&attempt).map_or(0, |place| place.wrote & !self.repo.content(change.tip));
+        ensure!(missing == 0, "what was taken over of {attempt} lacks something that it wrote");
         Ok(())
     }
 

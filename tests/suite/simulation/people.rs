@@ -1,7 +1,7 @@
 //! Those who ask for things, and those who push to the target without asking anybody.
 
 use pleach::core::action::Action;
-use pleach::core::change::{Direction, FoldRequest};
+use pleach::core::change::{Collected, Direction, FoldRequest};
 use pleach::core::event::Event;
 use pleach::core::id::{AttemptId, BranchName, TaskId};
 use pleach::core::state::{Task, TaskState as S};
@@ -114,6 +114,10 @@ impl World {
             S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. } if what < 10 => {
                 let with_change = task.attempts.iter().filter(|a| task.change(a.number).is_some() && !a.freed);
                 let attempts: Vec<u32> = with_change.map(|a| a.number).collect();
+                let refused = task.attempts.iter().find(|attempt| attempt.is_recoverable());
+                if let Some(refused) = refused.filter(|_| what < 9) {
+                    return Some(self.recover(task, refused.number));
+                }
                 if attempts.is_empty() {
                     return None;
                 }
@@ -130,6 +134,23 @@ impl World {
             task,
             request: FoldRequest { direction, target, strategy, message: None, accept_flags: true },
         }
+    }
+
+    /// What was refused is taken over once more, and comes in.
+    fn recover(&mut self, task: &Task, number: u32) -> Event {
+        let attempt = task.attempt_id(number);
+        let base = self.base(attempt);
+        let place = self.places.entry(attempt).or_default();
+        place.is_refused = false;
+        let tip = place.exit.as_ref().and_then(|(_, tip)| *tip).filter(|tip| Some(*tip) != base);
+        let result = match tip {
+            Some(tip) => {
+                self.repo.refs.insert(kept(attempt), tip);
+                self.change(attempt, tip)
+            }
+            None => Collected::Nothing,
+        };
+        Event::Recovered { attempt, result, notes: Vec::new() }
     }
 
     /// `gc` of what was discarded or folded. The tip of a fold stays where the target does not hold it.
