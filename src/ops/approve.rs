@@ -15,7 +15,7 @@ const SETUP: &str = "worktree.setup";
 /// # Errors
 /// Where the list of approvals cannot be read.
 pub fn pending(session: &Session) -> Result<Vec<Untrusted>, Error> {
-    let wanted = session.config.needs_approval();
+    let wanted = session.config()?.needs_approval();
     if wanted.is_empty() {
         return Ok(wanted);
     }

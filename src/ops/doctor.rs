@@ -66,6 +66,7 @@ pub enum Mode {
 pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error> {
     let mut doctor = Doctor { mode, findings: Vec::new() };
     doctor.git();
+    doctor.configuration(session);
     doctor.shared_config(session);
     doctor.locks(session);
     match session.layout().cloned() {
@@ -127,6 +128,14 @@ impl Doctor {
             self.good(format!("git {number}"));
         } else {
             self.bad(format!("git {number} is too old"), format!("install {}.{} or newer", OLDEST_GIT.0, OLDEST_GIT.1));
+        }
+    }
+
+    /// What somebody wrote is theirs to mend.
+    fn configuration(&mut self, session: &Session) {
+        if let Some(error) = session.misconfigured() {
+            let next = error.hint.clone().unwrap_or_default();
+            self.bad(format!("the configuration cannot be used: {}", error.message), next);
         }
     }
 

@@ -74,6 +74,10 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
 
 fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Error> {
     let target = how.into.clone().or_else(|| task.spec.target.clone()).or_else(|| session.found.branch.clone());
+    let strategy = match how.strategy.or(task.spec.strategy) {
+        Some(strategy) => strategy,
+        None => session.config()?.strategy,
+    };
     let target = target.ok_or_else(|| {
         let message = format!("task {} was started from a detached HEAD, so it has no branch to go into", task.id);
         Error::new(ErrorKind::Usage, message, "name one with `--into BRANCH`")
@@ -81,7 +85,7 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
     Ok(FoldRequest {
         direction: Direction::Fold,
         target,
-        strategy: how.strategy.or(task.spec.strategy).unwrap_or(session.config.strategy),
+        strategy,
         message: how.message.clone(),
         accept_flags: how.accept_flags,
     })

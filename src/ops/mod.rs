@@ -129,8 +129,10 @@ impl From<Refused> for Error {
 pub struct Session {
     /// What was found from where they stand.
     pub found: Found,
-    /// How things are set.
-    pub config: Config,
+    /// How things are set; as nobody has said anything where that cannot be read.
+    config: Config,
+    /// Why it cannot be read.
+    misconfigured: Option<Error>,
     layout: Option<Layout>,
 }
 
@@ -138,12 +140,30 @@ impl Session {
     /// Open the repository of a directory.
     ///
     /// # Errors
-    /// Where there is none, or its configuration cannot be used.
+    /// Where there is none. A configuration that cannot be used is told by [`Session::misconfigured`], and fails only
+    /// what needs it: a bad file in the repository must not keep anybody from taking it back.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let found = Repository::discover(dir)?;
         let layout = Layout::find(found.repository.common_dir())?;
-        let config = Config::load(found.checkout.as_ref().map(|checkout| checkout.top.as_path()))?;
-        Ok(Self { found, config, layout })
+        let top = found.checkout.as_ref().map(|checkout| checkout.top.as_path());
+        let (config, misconfigured) = match Config::load(top) {
+            Ok(config) => (config, None),
+            Err(error) => (Config::default(), Some(error.into())),
+        };
+        Ok(Self { found, config, misconfigured, layout })
+    }
+
+    /// How things are set.
+    ///
+    /// # Errors
+    /// Where that cannot be read.
+    pub fn config(&self) -> Result<&Config, Error> {
+        self.misconfigured.clone().map_or(Ok(&self.config), Err)
+    }
+
+    /// Why the configuration cannot be used, where it cannot.
+    pub fn misconfigured(&self) -> Option<&Error> {
+        self.misconfigured.as_ref()
     }
 
     /// The repository.
@@ -176,6 +196,10 @@ impl Session {
     }
 
     fn state_root(&self) -> Result<PathBuf, Error> {
+        // Where there is one already, it stays where it is.
+        if self.layout.is_none() {
+            self.config()?;
+        }
         let said = config::env::state_dir().or_else(|| self.config.worktree_dir.clone());
         said.or_else(|| config::env::state_home().map(|home| home.join("pleach"))).ok_or_else(|| {
             Error::new(ErrorKind::Error, "there is no home directory to keep state in", "set PLEACH_STATE_DIR")

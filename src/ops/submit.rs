@@ -85,9 +85,9 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
     let target = target(session, &wish)?;
     let needs = find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect();
     let layout = session.make_layout()?.clone();
-    let mut inherited = config::env::inherited(&session.config.env_pass.value);
+    let mut inherited = config::env::inherited(&session.config()?.env_pass.value);
     find_us(&mut inherited);
-    let config = &session.config;
+    let config = session.config()?;
     let checkout = session.found.checkout.as_ref();
     let spec = TaskSpec {
         name: wish.name,
@@ -170,7 +170,7 @@ fn resolve(session: &Session, revision: &str) -> Result<Option<CommitId>, Error>
 
 fn target(session: &Session, wish: &Wish) -> Result<Option<BranchName>, Error> {
     let Some(branch) = &wish.into else {
-        let auto = wish.fold.unwrap_or(session.config.fold) == FoldPolicy::Auto;
+        let auto = wish.fold.unwrap_or(session.config()?.fold) == FoldPolicy::Auto;
         if auto && session.found.branch.is_none() {
             return Err(Error::new(
                 ErrorKind::Usage,

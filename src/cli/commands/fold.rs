@@ -28,7 +28,7 @@ struct Answer<'a> {
 }
 
 pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
-    let mut session = context.session()?;
+    let mut session = context.strict_session()?;
     let how = How {
         strategy: args.strategy(),
         into: args.into.clone(),

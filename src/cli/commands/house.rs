@@ -54,7 +54,7 @@ fn size(bytes: u64) -> String {
 }
 
 pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8, Error> {
-    let mut session = context.session()?;
+    let mut session = context.strict_session()?;
     let findings = doctor_op::examine(&mut session, if args.dry_run { Mode::Look } else { Mode::Mend })?;
     let style = context.style();
     if args.json {
@@ -79,7 +79,7 @@ pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8, Error> 
 }
 
 pub(super) fn approve(context: &Context, args: &ApproveArgs) -> Result<u8, Error> {
-    let session = context.session()?;
+    let session = context.strict_session()?;
     let open = approve_op::pending(&session)?;
     if !open.is_empty() && !args.yes && !ask::yes(context.color, &open)? {
         for one in &open {

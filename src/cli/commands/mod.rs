@@ -96,7 +96,20 @@ fn wants_json(verb: &Verb) -> bool {
 }
 
 impl Context {
+    /// For a verb that can do without the configuration: where that cannot be used, this says so, once.
     pub(super) fn session(&self) -> Result<Session, Error> {
+        static TOLD: std::sync::Once = std::sync::Once::new();
+        let session = Session::open(&self.directory)?;
+        if let Some(error) = session.misconfigured() {
+            let style = Style::of_stderr(self.color);
+            let words = format!("{}; this goes on without it", shown(&error.message));
+            TOLD.call_once(|| tell(&format!("{} {words}", style.paint(Paint::Look, "warning:"))));
+        }
+        Ok(session)
+    }
+
+    /// For a verb that needs it, and fails without it, or that says itself what is wrong with it.
+    pub(super) fn strict_session(&self) -> Result<Session, Error> {
         Session::open(&self.directory)
     }
 

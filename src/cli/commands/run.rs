@@ -38,7 +38,7 @@ struct Added {
 pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
     let json = task.json;
     let name = task.name.as_ref().map(ToString::to_string);
-    let mut session = context.session()?;
+    let mut session = context.strict_session()?;
     let id = submit(context, &mut session, task)?;
     answer(|out| if json { print_json(out, &Added { id, name }) } else { writeln!(out, "{id}") })
 }
@@ -87,7 +87,7 @@ pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
         return add(context, args.task);
     }
     let json = args.task.json;
-    let mut session = context.session()?;
+    let mut session = context.strict_session()?;
     let pressed = Arc::new(AtomicUsize::new(0));
     listen_for_interrupts(&pressed)?;
     let id = submit(context, &mut session, args.task)?;
@@ -169,7 +169,7 @@ fn follow(
     show: bool,
 ) -> Result<End, Error> {
     let (told, heard) = std::sync::mpsc::channel();
-    let mut waiting = context.session()?;
+    let mut waiting = context.strict_session()?;
     std::thread::spawn(move || {
         let patience = wait::Patience { any: false, timeout: None };
         let _ = told.send(wait::until(&mut waiting, &[id], wait::Until::Landed, patience));

@@ -142,14 +142,6 @@ fn errors_have_a_code_and_a_next_step() {
         "git branch nowhere",
     );
     fails(&scene.pleach(&["undo"]), 7, "nothing was folded", "hint");
-    scene.write(".pleach.toml", "[run]\nconcurency = 3\n");
-    let ran = scene.pleach(&["ls"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    assert!(
-        ran.err.contains(".pleach.toml") && ran.err.contains("concurency") && ran.err.contains("hint: "),
-        "{ran:?}"
-    );
-    std::fs::remove_file(scene.top.join(".pleach.toml")).unwrap();
     let failed = scene.add(&[], "exit 1").to_string();
     scene.pleach(&["wait", &failed]);
     fails(&scene.pleach(&["merge", &failed]), 7, "task 1 has failed", "`pleach restore`");
@@ -221,4 +213,50 @@ fn a_dry_run_says_what_a_merge_would_meet() {
             assert_eq!(told.out, merged.out);
         }
     }
+}
+
+#[test]
+fn a_bad_configuration_fails_only_what_needs_it() {
+    let scene = Scene::new();
+    let task = |line: &str| {
+        let id = scene.add(&[], line).to_string();
+        scene.ok(&["wait", &id]);
+        id
+    };
+    let (other, bad) = (task("echo more >> readme"), task("printf '[run]\\nconcurency = 3\\n' > .pleach.toml"));
+    scene.ok(&["merge", &bad]);
+    for verb in [&["add", "--", "true"][..], &["run", "--", "true"], &["approve"], &["merge", &other]] {
+        fails(&scene.pleach(verb), 2, ".pleach.toml:2:1: unknown field `concurency`", "mend that line");
+    }
+    let all = [
+        &["ls"][..],
+        &["status", &other],
+        &["diff", &other],
+        &["logs", &other],
+        &["wait"],
+        &["gc"],
+        &["events"],
+        &["pause"],
+        &["resume"],
+        &["discard", &other],
+        &["restore", &other],
+        &["retry", &other],
+        &["wait", &other],
+        &["ls", "--json"],
+    ];
+    for verb in all {
+        let ran = scene.pleach(verb);
+        assert_eq!(ran.code, Some(0), "{verb:?}: {ran:?}");
+        assert_eq!(ran.err.matches("warning: ").count(), 1, "{verb:?}: {ran:?}");
+        assert!(ran.err.contains(".pleach.toml:2:1") && ran.err.contains("goes on without it"), "{verb:?}: {ran:?}");
+    }
+    let doctor = scene.pleach(&["doctor"]);
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    assert!(doctor.out.contains("the configuration cannot be used") && doctor.out.contains("mend that line"));
+    assert_eq!(doctor.err, "");
+    // What is said on the command line needs no file; and what brought the file is taken back.
+    scene.ok(&["merge", "--squash", &other]);
+    scene.ok(&["undo", &bad]);
+    assert_eq!(scene.pleach(&["ls"]).err, "");
+    assert_eq!(scene.read("readme"), "hello\nmore\n");
 }
