@@ -192,6 +192,7 @@ fn a_dry_run_says_what_a_merge_would_meet() {
     let builds_on = result("echo o > o", &["--after", &needed]);
     let conflicting = result("echo other > n", &[]);
     scene.write("readme", "mine\n");
+    scene.until("no worktree is left", || scene.git(&["for-each-ref", "refs/pleach/base"]).is_empty());
     let before = scene.git(&["for-each-ref"]);
     let says = |tasks: &[&str]| {
         let told = scene.pleach(&[&["merge", "--dry-run"], tasks].concat());
