@@ -24,6 +24,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::coordinator::protocol::{Refused, RefusedKind};
 pub use crate::core::error_kind::ErrorKind;
 use crate::core::id::TaskHandle;
+use crate::core::policy::Limits;
 use crate::core::state::{State, Task};
 use crate::core::word::Word;
 use crate::git::repository::Discover;
@@ -159,6 +160,11 @@ impl Session {
     /// Where that cannot be read.
     pub fn config(&self) -> Result<&Config, Error> {
         self.misconfigured.clone().map_or(Ok(&self.config), Err)
+    }
+
+    /// How much may happen at once, as far as that can be read.
+    pub fn limits(&self) -> Limits {
+        self.config.limits()
     }
 
     /// Why the configuration cannot be used, where it cannot.
