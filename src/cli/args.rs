@@ -121,8 +121,8 @@ pub enum Verb {
     /// Throw results away; they are kept until `gc` frees them
     #[command(after_help = example!("pleach discard 8", "pleach restore 8          # take that back"))]
     Discard(TasksArgs),
-    /// Put a discarded, failed or cancelled result up for review; take over what could not be when its task ended
-    #[command(after_help = example!("pleach restore 8", "pleach restore 8.1        # what its first attempt left"))]
+    /// Put a discarded, failed or cancelled result up for review
+    #[command(after_help = example!("pleach restore 8", "pleach restore 8.1        # what its first attempt left", "pleach restore 9          # what could not be taken over when it ended"))]
     Restore(RestoreArgs),
     /// Take back the last fold, or the fold of one task
     #[command(after_help = example!("pleach undo", "pleach undo 7", "pleach undo --into release"))]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{Flag, Refusal};
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
+use super::policy::Limits;
 use super::task::{FoldPolicy, Priority, Strategy};
 use super::word::Word;
 
@@ -60,7 +61,8 @@ pub struct Row {
     pub command: String,
     /// Where it stands.
     pub state: Standing,
-    /// Why it stands there: `needs 3`, `blocked by 3 (exit 1)`, `paused`, `turn 4`, `exit 1`, `conflict in a.rs`.
+    /// Why it stands there: `needs 3`, `by 3 (exit 1)` (blocked), `paused`, `turn 4`, `group web is full`, `too little room on the
+    /// disk`, `exit 1`, `in a.rs` (a conflict).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// How the last attempt that ended did so.
@@ -164,6 +166,17 @@ pub struct Live {
     pub last_line: Option<String>,
     /// Its task has ended, and it waits for room on the disk to save what that left.
     pub no_room: bool,
+}
+
+/// What is seen beside the tasks themselves. By default nothing is.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Seen {
+    /// The running attempts.
+    pub live: BTreeMap<AttemptId, Live>,
+    /// How much may happen at once.
+    pub limits: Limits,
+    /// Bytes free where worktrees are made, as far as known.
+    pub free_disk: Option<u64>,
 }
 
 /// One task, in full.

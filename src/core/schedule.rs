@@ -52,13 +52,43 @@ fn starting(state: &State, seen: &Inventory) -> impl Iterator<Item = TaskId> {
     })
 }
 
-/// Those that wait for nothing but their turn, in the order in which they would start.
-pub fn order(state: &State, now: Timestamp) -> Vec<TaskId> {
+/// Where a task stands that needs nothing more, and is not running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What it waits for.
+    pub waiting: Waiting,
+    /// Which it is among those that wait for their turn alone, from 1; 0 where it waits for something else.
+    pub turn: usize,
+    /// Is there a slot for it?
+    pub starts: bool,
+}
+
+/// Those that need nothing more, and why they do not run.
+pub fn line(state: &State, free_disk: Option<u64>, limits: &Limits, now: Timestamp) -> BTreeMap<TaskId, Place> {
     let waits = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused));
     let mut ready: Vec<&Task> = state.open().filter(waits).collect();
     let chains = Chains::of(state);
     ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
-    ready.into_iter().map(|task| task.id).collect()
+    let seen = Inventory { free_disk, ..Inventory::default() };
+    let for_all = match () {
+        () if state.is_paused() => Some(Waiting::Paused),
+        () if is_disk_short(&seen, limits) => Some(Waiting::Disk),
+        () => None,
+    };
+    let (mut room, mut turn) = (Room::new(state, limits), 0);
+    let mut place = |task: &Task| {
+        let waiting = match (&for_all, room.full_group(task)) {
+            (Some(waiting), _) => waiting.clone(),
+            (None, Some(group)) => Waiting::Group(group.to_owned()),
+            (None, None) => Waiting::Turn,
+        };
+        if waiting != Waiting::Turn {
+            return Place { waiting, turn: 0, starts: false };
+        }
+        turn += 1;
+        Place { waiting, turn, starts: room.take(task) }
+    };
+    ready.into_iter().map(|task| (task.id, place(task))).collect()
 }
 
 /// Is there too little room on the disk to start anything?
@@ -88,6 +118,11 @@ impl<'a> Room<'a> {
             room.take(task);
         }
         room
+    }
+
+    /// The group of the task, where no slot of it is left.
+    fn full_group<'b>(&self, task: &'b Task) -> Option<&'b str> {
+        task.spec.group.as_deref().filter(|group| self.groups.get(group) == Some(&0))
     }
 
     /// Take a slot for the task; `false`, and nothing taken, where there is none.
@@ -175,6 +210,23 @@ mod tests {
             9,
             expect!["6.1 8.1"],
         );
+    }
+
+    #[test]
+    fn why_those_do_not_run_that_need_nothing_more() {
+        let check = |tasks: &str, free_disk, picture: Expect| {
+            let limits = Limits { tasks: 3, groups: [("a".to_owned(), 1)].into(), cores: 1, disk_floor: 100 };
+            let line = line(&sketch::state(tasks), Some(free_disk), &limits, sketch::now());
+            let place = |(id, place): (&TaskId, &Place)| {
+                format!("{id} {:?} {}{}", place.waiting, place.turn, if place.starts { " starts" } else { "" })
+            };
+            picture.assert_eq(&line.iter().map(place).collect::<Vec<_>>().join("; "));
+        };
+        let tasks = "1 in a running; 2 in a; 3; 4 after 3; 5 in b; 6";
+        check(tasks, 100, expect![[r#"2 Group("a") 0; 3 Turn 1 starts; 5 Turn 2 starts; 6 Turn 3"#]]);
+        check(tasks, 99, expect!["2 Disk 0; 3 Disk 0; 5 Disk 0; 6 Disk 0"]);
+        // Whoever goes first in a group takes its slot.
+        check("1 in a; 2 high in a", 100, expect![[r#"1 Group("a") 0; 2 Turn 1 starts"#]]);
     }
 
     #[test]

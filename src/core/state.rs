@@ -208,6 +208,10 @@ pub enum Waiting {
     Blocked(Vec<TaskId>),
     /// Somebody paused the queue.
     Paused,
+    /// There is too little room on the disk for anything to start.
+    Disk,
+    /// As many of its group run as may.
+    Group(String),
 }
 
 /// The event does not fit where the task stands. Either the journal is damaged, or there is a bug.
@@ -380,7 +384,8 @@ impl State {
         self.tasks().rev().take(RECENT).find(|task| !request.is_empty() && task.spec.request == request)
     }
 
-    /// Why a pending task is not running; `None` for any other.
+    /// Why a pending task is not running, as far as the tasks alone tell ([`schedule::line`](super::schedule::line) knows
+    /// the limits too); `None` for any other.
     pub fn waiting(&self, task: &Task) -> Option<Waiting> {
         if task.state != TaskState::Pending {
             return None;
@@ -399,21 +404,25 @@ impl State {
         })
     }
 
+    /// The tasks that did not end well, for which a pending one waits over however many others.
+    pub fn blockers(&self, task: &Task) -> BTreeSet<TaskId> {
+        let mut open = vec![task];
+        let (mut met, mut blockers) = (BTreeSet::new(), BTreeSet::new());
+        while let Some(task) = open.pop().filter(|task| task.state == TaskState::Pending) {
+            for need in task.spec.needs.iter().filter(|need| met.insert(**need)) {
+                match self.task(*need) {
+                    Some(need) if !need.is_unfit_as_need() => open.extend(need.has_work_ahead().then_some(need)),
+                    _ => drop(blockers.insert(*need)),
+                }
+            }
+        }
+        blockers
+    }
+
     /// Does a pending task wait, over however many others, for one that did not end well? Then nothing happens to it
     /// until somebody sees to that one.
     pub fn is_stuck(&self, task: &Task) -> bool {
-        let mut open = vec![task];
-        let mut met = BTreeSet::new();
-        while let Some(task) = open.pop() {
-            match self.waiting(task) {
-                Some(Waiting::Blocked(_)) => return true,
-                Some(Waiting::Needs(needs)) => {
-                    open.extend(needs.into_iter().filter(|need| met.insert(*need)).filter_map(|need| self.task(need)));
-                }
-                _ => {}
-            }
-        }
-        false
+        !self.blockers(task).is_empty()
     }
 
     /// Is there anything that a coordinator would have to do or to watch?

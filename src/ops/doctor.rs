@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Error, Session, client, look};
+use crate::config::units::Bytes;
 use crate::coordinator::{kept_prefix, trash};
 use crate::core::change::list;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
@@ -18,7 +19,7 @@ use crate::core::word::count as counted;
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
-use crate::store::Layout;
+use crate::store::{self, Layout};
 
 /// The oldest git that has all we need (`merge-tree --write-tree --merge-base`, `--attr-source`).
 const OLDEST_GIT: (u32, u32) = (2, 41);
@@ -84,7 +85,7 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
                 doctor.journal(&layout, &state);
                 doctor.orphans(session, &layout, &state)?;
                 doctor.kept_refs(session, &state)?;
-                doctor.room(&layout, &state);
+                doctor.room(session, &layout, &state);
                 doctor.work(session, &layout, &state);
             }
         },
@@ -279,7 +280,15 @@ impl Doctor {
     }
 
     /// A full disk is nothing that we could mend.
-    fn room(&mut self, layout: &Layout, state: &State) {
+    fn room(&mut self, session: &Session, layout: &Layout, state: &State) {
+        let (free, floor) = (store::free_disk(&layout.state), session.limits().disk_floor);
+        if let Some(free) = free.filter(|free| *free < floor) {
+            let disk = layout.state.display();
+            self.bad(
+                format!("{} free on the disk of {disk}, and no task starts below {}", Bytes(free), Bytes(floor)),
+                "make room, for instance with `pleach gc`, or lower `disk_floor` in `[limits]`",
+            );
+        }
         let live = look::live(layout, state);
         let stuck: Vec<TaskId> = live.iter().filter(|(_, live)| live.no_room).map(|(id, _)| id.task).collect();
         if let [first, ..] = stuck[..] {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{Error, Session, client, diff, find};
 use crate::coordinator::kept_prefix;
-use crate::core::id::{AttemptId, TaskHandle};
-use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Show, TaskReport};
-use crate::core::state::{Attempt, Place, State, Task, TaskState};
+use crate::core::id::{AttemptId, TaskHandle, TaskId};
+use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Seen, Show, Standing, TaskReport};
+use crate::core::schedule;
+use crate::core::state::{Attempt, Place, State, Task, TaskState, Waiting};
 use crate::core::word::Word;
 use crate::process::clock;
-use crate::store::{Layout, log, record};
+use crate::store::{self, Layout, log, record};
 
 /// The longest line that the board takes from an output.
 const LONGEST_LINE: usize = 200;
@@ -21,8 +22,8 @@ const LONGEST_LINE: usize = 200;
 pub fn board(session: &mut Session, show: Show) -> Result<Board, Error> {
     let state = session.state()?;
     session.wake(&state);
-    let live = session.layout().map(|layout| live(layout, &state)).unwrap_or_default();
-    let mut board = report::board(&state, &live, clock::now(), show);
+    let seen = seen(session, &state);
+    let mut board = report::board(&state, &seen, clock::now(), show);
     board.coordinator = session.layout().map(client::is_up);
     Ok(board)
 }
@@ -35,9 +36,42 @@ pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Er
     let state = session.state()?;
     session.wake(&state);
     let task = find(&state, std::slice::from_ref(handle))?[0];
-    let live = session.layout().map(|layout| live(layout, &state)).unwrap_or_default();
+    let seen = seen(session, &state);
     let known = known(session, task);
-    Ok(report::task(&state, task, &live, known, clock::now()))
+    Ok(report::task(&state, task, &seen, known, clock::now()))
+}
+
+/// What is seen beside the journal. The limits are those of the configuration here: the coordinator follows the newest
+/// request, which is most often one from here.
+pub fn seen(session: &Session, state: &State) -> Seen {
+    let layout = session.layout();
+    Seen {
+        live: layout.map(|layout| live(layout, state)).unwrap_or_default(),
+        limits: session.limits(),
+        free_disk: layout.and_then(|layout| store::free_disk(&layout.state)),
+    }
+}
+
+/// What a task waits for that does not start at once: as the board says it, and what to do where that is known.
+///
+/// # Errors
+/// Where the journal cannot be read.
+pub fn waits(session: &Session, id: TaskId) -> Result<Option<String>, Error> {
+    let state = session.state()?;
+    let Some(task) = state.task(id).filter(|task| task.state == TaskState::Pending) else { return Ok(None) };
+    let (seen, now) = (seen(session, &state), clock::now());
+    let place = schedule::line(&state, seen.free_disk, &seen.limits, now).remove(&id);
+    if place.as_ref().is_some_and(|place| place.starts) {
+        return Ok(None);
+    }
+    let row = report::row(&state, task, &seen, now);
+    let disk = session.layout().map(|layout| layout.state.display().to_string()).unwrap_or_default();
+    Ok(Some(match place.map(|place| place.waiting) {
+        None if row.state == Standing::Blocked => format!("blocked {}", row.why),
+        Some(Waiting::Paused) => "the queue is paused, and `pleach resume` goes on".to_owned(),
+        Some(Waiting::Disk) => format!("{} ({disk}): see `pleach doctor`", row.why),
+        _ => row.why,
+    }))
 }
 
 /// What running attempts say of themselves.

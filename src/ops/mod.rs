@@ -26,6 +26,7 @@ use crate::config::{self, Config, ConfigError};
 use crate::coordinator::protocol::{Refused, RefusedKind};
 pub use crate::core::error_kind::ErrorKind;
 use crate::core::id::TaskHandle;
+use crate::core::policy::Limits;
 use crate::core::state::{Attempt, State, Task};
 use crate::core::word::Word;
 use crate::git::repository::Discover;
@@ -161,6 +162,11 @@ impl Session {
     /// Where that cannot be read.
     pub fn config(&self) -> Result<&Config, Error> {
         self.misconfigured.clone().map_or(Ok(&self.config), Err)
+    }
+
+    /// How much may happen at once, as far as that can be read.
+    pub fn limits(&self) -> Limits {
+        self.config.limits()
     }
 
     /// Why the configuration cannot be used, where it cannot.

@@ -212,8 +212,7 @@ fn the_first_page() {
           merge        Fold results into their branch
           queue        Show the line of each branch: what is verified together, what waits and why
           discard      Throw results away; they are kept until `gc` frees them
-          restore      Put a discarded, failed or cancelled result up for review; take over what could not
-                       be when its task ended
+          restore      Put a discarded, failed or cancelled result up for review
           undo         Take back the last fold, or the fold of one task
           gc           Free worktrees, kept results and logs of old tasks
           doctor       Look for what is broken or left over, and mend it

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -9,7 +7,7 @@ use crate::core::state::State;
 
 fn drawn(style: &Style) -> String {
     let mut out = Vec::new();
-    draw(&mut out, &board(&sample::state(), &sample::live(), at(600), Show::All), style).unwrap();
+    draw(&mut out, &board(&sample::state(), &sample::seen(), at(600), Show::All), style).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -128,7 +126,7 @@ fn colour_adds_nothing_but_colour() {
 #[test]
 fn an_empty_board_says_how_to_start() {
     let mut out = Vec::new();
-    let mut empty = board(&State::default(), &BTreeMap::new(), at(0), Show::Open);
+    let mut empty = board(&State::default(), &Default::default(), at(0), Show::Open);
     draw(&mut out, &empty, &Style::plain()).unwrap();
     empty.paused = true;
     empty.hidden = 3;

@@ -93,9 +93,15 @@ pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
     listen_for_interrupts(&pressed)?;
     let id = submit(context, &mut session, args.task)?;
     let style = Style::of_stderr(context.color);
-    let line = format!("task {id} runs in a worktree of its own; Ctrl-C leaves it in the background");
+    let waits = look::waits(&session, id)?;
+    let line = match &waits {
+        None => format!("task {id} runs in a worktree of its own; Ctrl-C leaves it in the background"),
+        Some(why) => format!("task {id} waits: {}; Ctrl-C leaves it in the background", shown(why)),
+    };
     tell(&style.paint(Paint::Faint, line));
-    match follow(context, &mut session, id, &pressed, !json)? {
+    let began = format!("task {id} runs in a worktree of its own");
+    let began = waits.map(|_| style.paint(Paint::Faint, began).into_owned());
+    match follow(context, &mut session, id, &pressed, Shown { output: !json, began })? {
         End::Detached => return Ok(exit::of(ErrorKind::Interrupted)),
         // What is told now has a line of its own, also where the output did not end its last.
         End::Ended { mid_line: true } if is_same_place() => tell(""),
@@ -173,13 +179,20 @@ enum End {
     Detached,
 }
 
+/// What is shown while a task is followed.
+struct Shown {
+    output: bool,
+    /// What is said once it runs, where it was said to wait.
+    began: Option<String>,
+}
+
 /// Show the output of a task until it has ended.
 fn follow(
     context: &Context,
     session: &mut Session,
     id: TaskId,
     pressed: &AtomicUsize,
-    show: bool,
+    mut show: Shown,
 ) -> Result<End, Error> {
     let (told, heard) = std::sync::mpsc::channel();
     let mut waiting = context.strict_session()?;
@@ -192,7 +205,10 @@ fn follow(
     let mut cancelled = false;
     loop {
         let ended = heard.recv_timeout(LOOK);
-        if show {
+        if show.began.is_some() && session.state()?.task(id).is_some_and(|task| !task.attempts.is_empty()) {
+            show.began.take().iter().for_each(|words| tell(words));
+        }
+        if show.output {
             output.copy(session, id)?;
         }
         match ended {

@@ -38,8 +38,8 @@ fn outcome(state: &State, id: TaskId) -> Outcome {
 
 /// The rows of these tasks, as the board has them.
 fn show(context: &Context, state: &State, ids: &[TaskId], json: bool) -> Result<u8, Error> {
-    let live = std::collections::BTreeMap::new();
-    let whole = report::board(state, &live, clock::now(), Show::All);
+    let seen = report::Seen::default();
+    let whole = report::board(state, &seen, clock::now(), Show::All);
     let rows: Vec<Row> = whole.tasks.into_iter().filter(|row| ids.contains(&row.id)).collect();
     if json {
         return answer(|out| print_json(out, &rows));
@@ -67,9 +67,9 @@ pub(super) fn retry(context: &Context, args: &TasksArgs) -> Result<u8, Error> {
 fn said(session: &mut Session, ids: &[TaskId], json: bool, what: &str) -> Result<u8, Error> {
     if json {
         let state = session.state()?;
-        let live = std::collections::BTreeMap::new();
+        let seen = report::Seen::default();
         let rows =
-            ids.iter().filter_map(|id| state.task(*id)).map(|task| report::row(&state, task, &live, clock::now()));
+            ids.iter().filter_map(|id| state.task(*id)).map(|task| report::row(&state, task, &seen, clock::now()));
         let rows: Vec<Row> = rows.collect();
         return answer(|out| print_json(out, &rows));
     }

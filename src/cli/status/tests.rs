@@ -8,7 +8,7 @@ use crate::core::report::{CommitLine, FileChange, FileLine, Known, Places, task}
 fn check(id: u64, known: Known, expected: Expect) {
     let state = sample::state();
     let one = state.task(TaskId(id)).unwrap();
-    let report = task(&state, one, &sample::live(), known, at(600));
+    let report = task(&state, one, &sample::seen(), known, at(600));
     let mut out = Vec::new();
     draw(&mut out, &report, &Style::plain()).unwrap();
     expected.assert_eq(&String::from_utf8(out).unwrap());

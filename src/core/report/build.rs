@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{AttemptReport, Board, Hint, Known, LandedReport, Live, NeedReport, Row, SCHEMA, Standing, TaskReport};
+use super::{AttemptReport, Board, Hint, Known, LandedReport, NeedReport, Row, SCHEMA, Seen, Standing, TaskReport};
 use crate::core::change::{Collected, Hold, Refusal, Size, list};
-use crate::core::id::{AttemptId, BranchName, TaskId};
+use crate::core::id::{BranchName, TaskId};
 use crate::core::outcome::Outcome;
-use crate::core::schedule;
+use crate::core::schedule::{self, Place};
 use crate::core::state::{Attempt, State, Task, TaskState, Waiting};
 use crate::core::task::FoldPolicy;
 use crate::core::word::shown;
@@ -29,14 +29,14 @@ const RECENT: usize = 10;
 /// What is said of an attempt that cannot save what its task left.
 const NO_ROOM: &str = "waits for room on the disk";
 
-/// The board. `live` is what is seen of running attempts.
-pub fn board(state: &State, live: &BTreeMap<AttemptId, Live>, now: Timestamp, show: Show) -> Board {
-    let queue = Queue::of(state, now);
+/// The board.
+pub fn board(state: &State, seen: &Seen, now: Timestamp, show: Show) -> Board {
+    let queue = Queue::of(state, seen, now);
     let shown: Vec<&Task> = match show {
         Show::All => state.tasks().collect(),
         Show::Open => open_and_recent(state),
     };
-    let tasks: Vec<Row> = shown.into_iter().map(|task| queue.row(task, live, now)).collect();
+    let tasks: Vec<Row> = shown.into_iter().map(|task| queue.row(task, seen, now)).collect();
     let count = |wanted: fn(Standing) -> bool| tasks.iter().filter(|row| wanted(row.state)).count();
     Board {
         schema: SCHEMA,
@@ -52,19 +52,13 @@ pub fn board(state: &State, live: &BTreeMap<AttemptId, Live>, now: Timestamp, sh
 }
 
 /// One line of the board. For many, [`board`] looks at the queue only once.
-pub fn row(state: &State, task: &Task, live: &BTreeMap<AttemptId, Live>, now: Timestamp) -> Row {
-    Queue::of(state, now).row(task, live, now)
+pub fn row(state: &State, task: &Task, seen: &Seen, now: Timestamp) -> Row {
+    Queue::of(state, seen, now).row(task, seen, now)
 }
 
 /// One task in full. `known` is what only adapters know.
-pub fn task(
-    state: &State,
-    task: &Task,
-    live: &BTreeMap<AttemptId, Live>,
-    mut known: Known,
-    now: Timestamp,
-) -> TaskReport {
-    let row = row(state, task, live, now);
+pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Timestamp) -> TaskReport {
+    let row = row(state, task, seen, now);
     let attempts = task.attempts.iter().map(|attempt| {
         let places = known.places.remove(&attempt.number).unwrap_or_default();
         AttemptReport { places, ..attempt_report(task, attempt, now) }
@@ -109,10 +103,8 @@ fn open_and_recent(state: &State) -> Vec<&Task> {
 /// Where a task stands, in one word.
 fn standing(state: &State, task: &Task) -> Standing {
     match &task.state {
-        TaskState::Pending => match state.waiting(task) {
-            Some(Waiting::Blocked(_)) => Standing::Blocked,
-            _ => Standing::Waiting,
-        },
+        TaskState::Pending if state.is_stuck(task) => Standing::Blocked,
+        TaskState::Pending => Standing::Waiting,
         TaskState::Running { cancel: None } => Standing::Running,
         TaskState::Running { cancel: Some(_) } => Standing::Cancelling,
         TaskState::Withdrawn => Standing::Withdrawn,
@@ -134,33 +126,33 @@ struct Queue<'a> {
     state: &'a State,
     /// The places of those that stand in the line of each target.
     lines: BTreeMap<&'a BranchName, BTreeSet<u64>>,
-    /// Those that wait for their turn.
-    turns: BTreeMap<TaskId, usize>,
+    /// Those that need nothing more, and do not run.
+    places: BTreeMap<TaskId, Place>,
 }
 
 impl<'a> Queue<'a> {
-    fn of(state: &'a State, now: Timestamp) -> Self {
+    fn of(state: &'a State, seen: &Seen, now: Timestamp) -> Self {
         let mut lines: BTreeMap<_, BTreeSet<u64>> = BTreeMap::new();
         for task in state.open() {
             if let TaskState::Queued { request, place, .. } | TaskState::Landing { request, place, .. } = &task.state {
                 lines.entry(&request.target).or_default().insert(*place);
             }
         }
-        let turns = schedule::order(state, now).into_iter().zip(1..).collect();
-        Self { state, lines, turns }
+        let places = schedule::line(state, seen.free_disk, &seen.limits, now);
+        Self { state, lines, places }
     }
 
-    fn row(&self, task: &Task, live: &BTreeMap<AttemptId, Live>, now: Timestamp) -> Row {
+    fn row(&self, task: &Task, seen: &Seen, now: Timestamp) -> Row {
         let last = task.attempts.last();
         let standing = standing(self.state, task);
         let change = task.result_attempt().and_then(|attempt| task.change(attempt.number));
         let size = change.map_or(Size::default(), |change| change.size);
         let ended = task.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref());
         let is_under_way = matches!(task.state, TaskState::Running { .. });
-        let seen = task.last_attempt().filter(|_| is_under_way).and_then(|attempt| live.get(&attempt));
-        let waits_for_room = seen.is_some_and(|live| live.no_room);
+        let live = task.last_attempt().filter(|_| is_under_way).and_then(|attempt| seen.live.get(&attempt));
+        let waits_for_room = live.is_some_and(|live| live.no_room);
         let said = ended.filter(|_| !is_under_way).and_then(|ended| ended.facts.summary.as_deref());
-        let line = seen.and_then(|live| live.last_line.as_deref()).or(said).unwrap_or_default();
+        let line = live.and_then(|live| live.last_line.as_deref()).or(said).unwrap_or_default();
         Row {
             id: task.id,
             name: task.spec.name.clone(),
@@ -168,7 +160,7 @@ impl<'a> Queue<'a> {
             state: standing,
             why: if waits_for_room { NO_ROOM.to_owned() } else { self.why(task) },
             outcome: ended.map(|ended| ended.outcome.clone()),
-            progress: seen.and_then(|live| live.progress.clone()),
+            progress: live.and_then(|live| live.progress.clone()),
             line: shown(line.lines().next().unwrap_or_default()),
             attempt: last.map_or(0, |attempt| attempt.number),
             submitted: task.submitted,
@@ -231,12 +223,19 @@ impl<'a> Queue<'a> {
     }
 
     fn why_waiting(&self, task: &Task) -> String {
-        match self.state.waiting(task) {
-            Some(Waiting::Needs(ids)) => format!("needs {}", list(ids.iter().map(TaskId::to_string))),
-            Some(Waiting::Blocked(ids)) => format!("by {}", list(ids.iter().map(|id| self.blocker(*id)))),
-            Some(Waiting::Paused) => "paused".to_owned(),
-            Some(Waiting::Turn) => self.turns.get(&task.id).map_or_else(String::new, |turn| format!("turn {turn}")),
-            None => String::new(),
+        let blockers = self.state.blockers(task);
+        if !blockers.is_empty() {
+            return format!("by {}", list(blockers.iter().map(|id| self.blocker(*id))));
+        }
+        if let Some(Waiting::Needs(ids)) = self.state.waiting(task) {
+            return format!("needs {}", list(ids.iter().map(TaskId::to_string)));
+        }
+        let Some(place) = self.places.get(&task.id) else { return String::new() };
+        match &place.waiting {
+            Waiting::Paused => "paused".to_owned(),
+            Waiting::Disk => "too little room on the disk".to_owned(),
+            Waiting::Group(group) => format!("group {} is full", shown(group)),
+            _ => format!("turn {}", place.turn),
         }
     }
 
@@ -368,8 +367,7 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
 }
 
 fn retry_blockers(state: &State, task: &Task) -> String {
-    let Some(Waiting::Blocked(needs)) = state.waiting(task) else { return String::new() };
-    let needs: Vec<_> = needs.iter().map(TaskId::to_string).collect();
+    let needs: Vec<_> = state.blockers(task).iter().map(TaskId::to_string).collect();
     format!("pleach retry {}", needs.join(" "))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Live, Progress};
+use super::{Live, Progress, Seen};
 use crate::core::change::{
     Change, Collected, Conflict, ConflictPath, Direction, Flag, FoldRequest, Hold, Landing, Refusal, Size,
 };
@@ -157,11 +157,11 @@ pub(crate) fn state() -> State {
 }
 
 /// What is seen of those that run.
-pub(crate) fn live() -> BTreeMap<AttemptId, Live> {
+pub(crate) fn seen() -> Seen {
     let progress = Progress { done: 47, total: Some(89), text: "core::tests".into() };
     let test = Live { progress: Some(progress), last_line: Some("running 89 tests".into()), no_room: false };
     let sleep = Live { progress: None, last_line: Some("zzz \u{1b}[31mred".into()), no_room: false };
-    BTreeMap::from([(attempt(13, 1), test), (attempt(14, 1), sleep)])
+    Seen { live: BTreeMap::from([(attempt(13, 1), test), (attempt(14, 1), sleep)]), ..Seen::default() }
 }
 
 #[test]

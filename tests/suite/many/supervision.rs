@@ -2,8 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 
-use crate::support::scene::Scene;
+use crate::support::scene::{Scene, finish};
 
 #[test]
 fn a_long_output_keeps_head_and_tail_and_counts_the_gap() {
@@ -105,7 +106,7 @@ fn a_chain_waits_for_a_need_that_failed_and_goes_on_after_its_retry() {
     let c = scene.add(&["--after", "second"], "cat a b > c");
     let unrelated = scene.add(&[], "true");
     scene.pleach(&["wait"]);
-    assert_eq!([a, b, c].map(|task| scene.stands(task)), ["failed", "blocked", "waiting"]);
+    assert_eq!([a, b, c].map(|task| scene.stands(task)), ["failed", "blocked", "blocked"]);
     assert_eq!(scene.stands(unrelated), "empty");
     fs::File::create(&flag).unwrap();
     scene.ok(&["retry", "first"]);
@@ -174,4 +175,63 @@ fn a_task_sees_no_variable_of_git_and_no_secret() {
     assert_eq!(scene.git(&["status", "--porcelain"]), "");
     assert_eq!(scene.git(&["config", "--list", "--local"]), clean);
     scene.assert_tidy();
+}
+
+#[test]
+fn what_a_task_waits_for_is_told() {
+    let scene = Scene::with_concurrency(4);
+    let config = |text: &str| scene.write("../home/config/pleach/config.toml", text);
+    config("[groups]\nnet = 1\n");
+    let gate = scene.path("gate");
+    let line = format!("until test -e {}; do sleep 0.01; done", gate.display());
+    let running = scene.add(&["--group", "net"], &line);
+    scene.until("it runs", || scene.stands(running) == "running");
+    let grouped = scene.add(&["--group", "net"], "true");
+    assert_eq!(scene.status(grouped)["why"], "group net is full");
+    // A chain behind one that failed is blocked to its end.
+    let head = scene.add(&[], "exit 2");
+    let next = scene.add(&["--after", &head.to_string()], "true");
+    let last = scene.add(&["--after", &next.to_string()], "true");
+    scene.until("it failed", || scene.stands(head) == "failed");
+    for id in [next, last] {
+        let status = scene.status(id);
+        assert_eq!((&status["state"], &status["why"]), (&"blocked".into(), &format!("by {head} (exit 2)").into()));
+        assert_eq!(status["hints"][0]["command"], format!("pleach retry {head}"));
+    }
+    let blocked = scene.pleach(&["run", "--after", &last.to_string(), "--", "true"]);
+    assert!(blocked.err.contains(&format!("waits: blocked by {head} (exit 2)")), "{blocked:?}");
+    // `run` says so before it waits, and says when it goes on.
+    let run = |scene: &Scene| {
+        let mut child = scene.start(&["run", "--", "echo said"]);
+        let (mut told, mut first) = (BufReader::new(child.stderr.take().unwrap()), String::new());
+        told.read_line(&mut first).unwrap();
+        let id: u64 = first.split(' ').nth(1).unwrap().parse().unwrap();
+        (id, first, told, child)
+    };
+    scene.ok(&["pause"]);
+    let (id, first, mut told, child) = run(&scene);
+    assert_eq!(
+        first,
+        format!(
+            "task {id} waits: the queue is paused, and `pleach resume` goes on; Ctrl-C leaves it in the background\n"
+        )
+    );
+    assert_eq!(scene.status(id)["why"], "paused");
+    scene.ok(&["resume"]);
+    assert_eq!(finish(child).out, "said\n");
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    assert!(rest.starts_with(&format!("task {id} runs in a worktree of its own\n")), "{rest}");
+    config("[limits]\ndisk_floor = \"900 TiB\"\n");
+    let (id, first, _told, child) = run(&scene);
+    assert!(first.starts_with(&format!("task {id} waits: too little room on the disk (")), "{first}");
+    assert_eq!(scene.status(id)["why"], "too little room on the disk");
+    let doctor = scene.pleach(&["doctor"]);
+    assert!(doctor.code == Some(1) && doctor.out.contains("no task starts below 900 TiB"), "{doctor:?}");
+    config("[limits]\ndisk_floor = \"1 B\"\n[groups]\nnet = 1\n");
+    fs::write(&gate, "").unwrap();
+    // The limits are those of the newest request.
+    scene.add(&[], "true");
+    assert_eq!(finish(child).code, Some(0));
+    scene.ok(&["wait", &grouped.to_string()]);
 }

@@ -4,7 +4,7 @@ use crate::core::report::sample::{self, at};
 #[test]
 fn why_each_task_stands_where_it_does() {
     let state = sample::state();
-    let board = board(&state, &sample::live(), at(600), Show::All);
+    let board = board(&state, &sample::seen(), at(600), Show::All);
     let lines = board.tasks.iter().map(|row| format!("{} {}: {}\n", row.id, row.state, row.why)).collect::<String>();
     expect_test::expect![[r#"
         1 folded: into main
@@ -39,8 +39,8 @@ fn an_open_board_hides_all_settled_tasks_but_the_last_ten() {
     for id in first..first + 15 {
         sample::run(&mut state, id, 1000 + id as i64, "true", 0, None);
     }
-    let open = board(&state, &BTreeMap::new(), at(5000), Show::Open);
-    let all = board(&state, &BTreeMap::new(), at(5000), Show::All);
+    let open = board(&state, &Default::default(), at(5000), Show::Open);
+    let all = board(&state, &Default::default(), at(5000), Show::All);
     assert_eq!(open.tasks.len() + open.hidden, all.tasks.len());
     let settled = |board: &Board| board.tasks.iter().filter(|row| row.state == Standing::Empty).count();
     assert_eq!((settled(&open), settled(&all)), (10, 16));
@@ -52,7 +52,7 @@ fn an_open_board_hides_all_settled_tasks_but_the_last_ten() {
 fn the_json_of_a_board_and_of_a_task_is_stable_and_reads_back() {
     let state = sample::state();
     let one = state.task(TaskId(3)).unwrap();
-    let report = task(&state, one, &BTreeMap::new(), Known::default(), at(600));
+    let report = task(&state, one, &Default::default(), Known::default(), at(600));
     let json = serde_json::to_string_pretty(&report).unwrap();
     assert_eq!(serde_json::from_str::<TaskReport>(&json).unwrap(), report);
     expect_test::expect![[r#"
@@ -151,7 +151,7 @@ fn the_json_of_a_board_and_of_a_task_is_stable_and_reads_back() {
           ]
         }"#]]
     .assert_eq(&json);
-    let board = board(&state, &sample::live(), at(600), Show::All);
+    let board = board(&state, &sample::seen(), at(600), Show::All);
     let json = serde_json::to_string(&board).unwrap();
     assert_eq!(serde_json::from_str::<Board>(&json).unwrap(), board);
 }
@@ -160,7 +160,7 @@ fn the_json_of_a_board_and_of_a_task_is_stable_and_reads_back() {
 fn no_task_is_ever_done() {
     let state = sample::state();
     for one in state.tasks() {
-        let report = task(&state, one, &BTreeMap::new(), Known::default(), at(600));
+        let report = task(&state, one, &Default::default(), Known::default(), at(600));
         let json = serde_json::to_string(&report).unwrap();
         assert!(!json.contains("\"done"), "{json}");
     }
@@ -171,7 +171,7 @@ fn hints_are_commands_for_this_very_task() {
     let state = sample::state();
     let hints = |id| {
         let one = state.task(TaskId(id)).unwrap();
-        let report = task(&state, one, &BTreeMap::new(), Known::default(), at(600));
+        let report = task(&state, one, &Default::default(), Known::default(), at(600));
         report.hints.into_iter().map(|hint| format!("{}  # {}\n", hint.command, hint.to)).collect::<String>()
     };
     let all = (1..state.next_task().0).map(|id| format!("{id}\n{}", hints(id))).collect::<String>();
@@ -231,7 +231,7 @@ fn a_long_history_costs_little() {
     }
     #[expect(clippy::disallowed_methods, reason = "a test of the time that it takes")]
     let started = std::time::Instant::now();
-    let all = board(&state, &BTreeMap::new(), at(20_000), Show::All);
+    let all = board(&state, &Default::default(), at(20_000), Show::All);
     assert_eq!(all.tasks.len(), 10_000);
     // A hundred times what it takes: this is here to catch what is quadratic.
     assert!(started.elapsed().as_secs() < 2, "{:?}", started.elapsed());
