@@ -320,7 +320,10 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
         Standing::Blocked => vec![hint("run again what it needs", retry_blockers(state, task))],
         Standing::Failed => {
             let mut hints = Vec::new();
-            if !matches!(row.outcome, Some(Outcome::CouldNotStart { .. })) {
+            // What did not start may have a log all the same: that of the setup hook.
+            let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+            let has_log = last.is_some_and(|ended| ended.facts.log_bytes > 0);
+            if has_log || !matches!(row.outcome, Some(Outcome::CouldNotStart { .. })) {
                 hints.push(hint("see what it said", format!("pleach logs {id}")));
             }
             if task.restorable().is_some_and(Attempt::is_recoverable) {
