@@ -297,3 +297,27 @@ fn advice_fits_what_happened() {
     scene.variables.insert("PLEACH_CONCURRENCY".to_owned(), "0".to_owned());
     fails(&scene.pleach(&["add", "--", "true"]), 2, "is not a number above 0", "unset PLEACH_CONCURRENCY");
 }
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    let scene = Scene::new();
+    for (options, words) in [
+        (["--timeout", "0"], "leave it out for no limit"),
+        (["--timeout", "0s"], "leave it out for no limit"),
+        (["--env", "NOSUCH"], "NOSUCH is not set here"),
+        (["--group", ""], "a group has a name"),
+        (["--group", "a b"], "without blanks"),
+        (["--name", "x.lock"], "no `.` or `.lock` at its end"),
+    ] {
+        let ran = scene.pleach(&[&["add"], &options[..], &["--", "true"]].concat());
+        assert_eq!(ran.code, Some(2), "{options:?}: {ran:?}");
+        assert!(ran.err.contains(words), "{options:?}: {ran:?}");
+    }
+    assert_eq!(scene.board().len(), 0);
+    scene.write("../home/config/pleach/config.toml", "[run]\ntimeout = \"0s\"\n");
+    fails(&scene.pleach(&["add", "--", "true"]), 2, "run.timeout must be above 0", "mend that line");
+    std::fs::remove_file(scene.path("home/config/pleach/config.toml")).unwrap();
+    let pleach = env!("CARGO_BIN_EXE_pleach");
+    let line = format!("for told in 5/0 200/89 0/0 7/7; do {pleach} progress $told >/dev/null 2>&1; echo $?; done");
+    assert_eq!(scene.ok(&["run", "--", &line]), "2\n2\n0\n0");
+}
