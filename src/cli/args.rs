@@ -168,7 +168,7 @@ pub struct TaskArgs {
     #[arg(short, long, value_name = "PRIORITY", value_parser = words(Priority::ALL))]
     pub priority: Option<Priority>,
     /// End it after this much wall time
-    #[arg(short, long, value_name = "DURATION", value_parser = units::parse_duration)]
+    #[arg(short, long, value_name = "DURATION", value_parser = time_to_run)]
     pub timeout: Option<u64>,
     /// Leave it this long between the polite end and the other
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
@@ -183,7 +183,7 @@ pub struct TaskArgs {
     #[arg(short, long, value_name = "BRANCH", value_parser = branch)]
     pub into: Option<BranchName>,
     /// Count it in this group, whose limit is in the configuration
-    #[arg(short, long, value_name = "GROUP")]
+    #[arg(short, long, value_name = "GROUP", value_parser = group)]
     pub group: Option<String>,
     /// Run it again by itself this many times where it fails
     #[arg(short, long, value_name = "N")]
@@ -618,6 +618,18 @@ fn variable(text: OsString) -> Result<Variable, String> {
 }
 
 /// The short name of a branch, also where its full ref name was given.
+fn time_to_run(text: &str) -> Result<u64, String> {
+    match units::parse_duration(text) {
+        Ok(0) => Err("no task can end in no time; leave it out for no limit".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
+fn group(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    is_name.then(|| text.to_owned()).ok_or_else(|| "a group has a name, without blanks".to_owned())
+}
+
 fn branch(text: &str) -> Result<BranchName, String> {
     let name = text.strip_prefix("refs/heads/").unwrap_or(text);
     let bad = |c: char| c.is_control() || " ~^:?*[\\".contains(c);

@@ -199,6 +199,9 @@ impl Config {
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
         let File { run, groups, worktree, fold, verify, branch, limits } = file;
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
+        if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
+            return Err(from.refuse("run.timeout must be above 0; leave it out for no limit".to_owned()));
+        }
         set(&mut self.timeout, run.timeout.map(|timeout| Some(timeout.0)));
         set(&mut self.grace, run.grace.map(|grace| grace.0));
         set(&mut self.retries, run.retries);

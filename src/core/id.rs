@@ -219,7 +219,11 @@ impl FromStr for TaskName {
         if good {
             Ok(Self(text.to_owned()))
         } else {
-            Err(refuse(text, "a task name (letters, digits, `.`, `_` and `-`, at most 64, not a number)"))
+            Err(refuse(
+                text,
+                "a task name (letters, digits, `.`, `_` and `-`, at most 64, from a letter or digit on; not a number, no \
+                    `..`, and no `.` or `.lock` at its end, for it names a branch)",
+            ))
         }
     }
 }

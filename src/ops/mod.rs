@@ -101,7 +101,11 @@ impl From<GitError> for Error {
 
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
-        Self::new(ErrorKind::Usage, error.to_string(), "mend that line and try again")
+        let hint = match &error {
+            ConfigError::Variable(variable) => format!("set it so, or take it away: unset {}", variable.name),
+            ConfigError::File(_) | ConfigError::Value { .. } => "mend that line and try again".to_owned(),
+        };
+        Self::new(ErrorKind::Usage, error.to_string(), hint)
     }
 }
 

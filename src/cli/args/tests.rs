@@ -117,9 +117,9 @@ fn refusals_say_what_would_be_right() {
     check_refused(
         "add --name 7 -- true",
         expect![[r#"
-        error: invalid value '7' for '--name <NAME>': "7" is not a task name (letters, digits, `.`, `_` and `-`, at most 64, not a number)
+            error: invalid value '7' for '--name <NAME>': "7" is not a task name (letters, digits, `.`, `_` and `-`, at most 64, from a letter or digit on; not a number, no `..`, and no `.` or `.lock` at its end, for it names a branch)
 
-        For more information, try '--help'."#]],
+            For more information, try '--help'."#]],
     );
     check_refused(
         "add --env 1x=2 -- true",

@@ -115,7 +115,10 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
         Fate::Refused(target, Refusal::Conflict(conflict)) => {
             let words = format!("conflict with {target}");
             writeln!(out, "task {task}: {}; nothing was touched", style.paint(Paint::Bad, words))?;
-            say_conflict(out, told, conflict, target)
+            match verb {
+                "undo" => say_undo_conflict(out, task, conflict, target),
+                _ => say_conflict(out, told, conflict, target),
+            }
         }
         Fate::Refused(target, Refusal::Rejected(rejection)) => {
             let words = format!("{target} does not pass its check with it");
@@ -143,6 +146,16 @@ fn say_conflict(out: &mut dyn Write, told: &Told, conflict: &Conflict, target: &
         Some(branch) => writeln!(out, "  or merge its branch by hand: `git merge {branch}`"),
         None => Ok(()),
     }
+}
+
+/// The other side of an undo is no work of anybody: there is nothing of it to tell, and nothing to run again.
+fn say_undo_conflict(out: &mut dyn Write, task: TaskId, conflict: &Conflict, target: &BranchName) -> io::Result<()> {
+    for path in &conflict.paths {
+        let last = path.ours.map(|commit| format!("  {target} {commit:.8}")).unwrap_or_default();
+        writeln!(out, "  {}{last}", path.path.shown())?;
+    }
+    writeln!(out, "  what came in later touches the same lines: take that back first, or take this one back by hand;")?;
+    writeln!(out, "  see what it brought with `pleach diff {task}`")
 }
 
 fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> String {
@@ -175,8 +188,13 @@ pub(super) fn discard(context: &Context, args: &TasksArgs) -> Result<u8, Error> 
     if args.json {
         return answer(|out| print_json(out, &serde_json::json!({ "discarded": ids })));
     }
+    let state = session.state()?;
+    let can_come_back = |id: &TaskId| state.task(*id).is_some_and(|task| task.restorable().is_some());
     answer(|out| {
-        ids.iter().try_for_each(|id| writeln!(out, "task {id} discarded; `pleach restore {id}` takes that back"))
+        ids.iter().try_for_each(|id| match can_come_back(id) {
+            true => writeln!(out, "task {id} discarded; `pleach restore {id}` takes that back"),
+            false => writeln!(out, "task {id} discarded; it left nothing"),
+        })
     })
 }
 

@@ -57,9 +57,12 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
     let command = CommandLine::from_words(words).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "there is nothing to run", "say what: pleach run -- npx eslint --fix src")
     })?;
-    let variables = task.env.into_iter().filter_map(|variable| match variable {
-        Variable::Set(name, value) => Some((name, value)),
-        Variable::Pass(name) => config::env::named(&name).map(|value| (name, value)),
+    let variables = task.env.into_iter().map(|variable| match variable {
+        Variable::Set(name, value) => Ok((name, value)),
+        Variable::Pass(name) => config::env::named(&name).map(|value| (name.clone(), value)).ok_or_else(|| {
+            let message = format!("{name} is not set here, so there is nothing to pass on");
+            Error::new(ErrorKind::Usage, message, format!("say what it is: --env {name}=VALUE"))
+        }),
     });
     Ok(Wish {
         command,
@@ -72,7 +75,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         into: task.into,
         group: task.group,
         retries: task.retries,
-        env: variables.collect(),
+        env: variables.collect::<Result<_, _>>()?,
         fold: task.fold,
         strategy: task.strategy,
         message: task.message,
@@ -299,6 +302,16 @@ pub(super) fn progress(args: &ProgressArgs) -> Result<u8, Error> {
         Some((done, total)) => done.parse().ok().zip(total.parse().ok()).map(|(done, total)| (done, Some(total))),
         None => first.parse().ok().map(|done| (done, None)),
     };
+    if let Some((done, Some(total))) = numbers
+        && done > total
+    {
+        let message = format!("{done} of {total} steps cannot be done");
+        return Err(Error::new(
+            ErrorKind::Usage,
+            message,
+            "say DONE/TOTAL, or DONE alone where the total is not known",
+        ));
+    }
     let (done, total, text) = match numbers {
         Some((done, total)) => (Some(done), total, rest.first().cloned()),
         None => (None, None, Some(args.words.join(" "))),

@@ -337,7 +337,10 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
             if let Some(line) = task.spec.command.options_first().filter(|_| could_not_start) {
                 hints.push(hint("give its options first", format!("pleach run {line}")));
             }
-            if !could_not_start {
+            // What did not start may have a log all the same: that of the setup hook.
+            let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+            let has_log = last.is_some_and(|ended| ended.facts.log_bytes > 0);
+            if has_log || !could_not_start {
                 hints.push(hint("see what it said", format!("pleach logs {id}")));
             }
             if task.restorable().is_some_and(Attempt::is_recoverable) {

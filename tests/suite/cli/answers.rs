@@ -385,3 +385,63 @@ fn a_bad_configuration_fails_only_what_needs_it() {
     assert_eq!(scene.pleach(&["ls"]).err, "");
     assert_eq!(scene.read("readme"), "hello\nmore\n");
 }
+
+#[test]
+fn advice_fits_what_happened() {
+    let mut scene = Scene::new();
+    scene.ok(&["run", "--", "echo one > readme"]);
+    scene.ok(&["merge", "1"]);
+    scene.write("readme", "other\n");
+    scene.git(&["commit", "-qam", "other"]);
+    // An undo that conflicts is not to be run again, and has one side.
+    let undo = scene.pleach(&["undo", "1"]);
+    assert_eq!(undo.code, Some(5), "{undo:?}");
+    let head = scene.git(&["rev-parse", "--short=8", "main"]);
+    let lines: Vec<&str> = undo.out.lines().collect();
+    assert_eq!(lines[..2], ["task 1: conflict with main; nothing was touched", &format!("  readme  main {head}")]);
+    assert!(undo.out.contains("take that back first") && !undo.out.contains("pleach add"), "{undo:?}");
+    // What never ran cannot come back.
+    scene.ok(&["pause"]);
+    scene.add(&[], "true");
+    scene.ok(&["cancel", "2"]);
+    assert_eq!(scene.ok(&["discard", "2"]), "task 2 discarded; it left nothing");
+    fails(&scene.pleach(&["restore", "2"]), 7, "task 2 never ran", "`pleach retry`");
+    scene.ok(&["resume"]);
+    let gate = scene.path("gate");
+    scene.add(&[], &format!("until test -e {}; do sleep 0.01; done", gate.display()));
+    scene.until("it runs", || scene.stands(3) == "running");
+    fails(&scene.pleach(&["restore", "3"]), 7, "task 3 is running", "`pleach wait`");
+    fails(&scene.pleach(&["restore", "1.9"]), 7, "task 1 has no attempt 9", "`pleach status`");
+    std::fs::write(&gate, "").unwrap();
+    scene.ok(&["wait"]);
+    // A setup hook said something before it failed.
+    scene.write("../home/config/pleach/config.toml", "[worktree]\nsetup = \"echo why; exit 3\"\n");
+    let ran = scene.pleach(&["run", "--", "true"]);
+    assert!(ran.err.contains("pleach logs 4") && ran.err.contains("pleach retry 4"), "{ran:?}");
+    scene.variables.insert("PLEACH_CONCURRENCY".to_owned(), "0".to_owned());
+    fails(&scene.pleach(&["add", "--", "true"]), 2, "is not a number above 0", "unset PLEACH_CONCURRENCY");
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused() {
+    let scene = Scene::new();
+    for (options, words) in [
+        (["--timeout", "0"], "leave it out for no limit"),
+        (["--timeout", "0s"], "leave it out for no limit"),
+        (["--env", "NOSUCH"], "NOSUCH is not set here"),
+        (["--group", ""], "a group has a name"),
+        (["--group", "a b"], "without blanks"),
+        (["--name", "x.lock"], "no `.` or `.lock` at its end"),
+    ] {
+        let ran = scene.pleach(&[&["add"], &options[..], &["--", "true"]].concat());
+        assert_eq!(ran.code, Some(2), "{options:?}: {ran:?}");
+        assert!(ran.err.contains(words), "{options:?}: {ran:?}");
+    }
+    assert_eq!(scene.board().len(), 0);
+    scene.write("../home/config/pleach/config.toml", "[run]\ntimeout = \"0s\"\n");
+    fails(&scene.pleach(&["add", "--", "true"]), 2, "run.timeout must be above 0", "mend that line");
+    std::fs::remove_file(scene.path("home/config/pleach/config.toml")).unwrap();
+    let pleach = env!("CARGO_BIN_EXE_pleach");
+    let line = format!("for told in 5/0 200/89 0/0 7/7; do {pleach} progress $told >/dev/null 2>&1; echo $?; done");
+    assert_eq!(scene.ok(&["run", "--", &line]), "2\n2\n0\n0");
+}
