@@ -103,8 +103,8 @@ impl<'a> Entry<'a> {
             TaskState::Landing { request, place, .. } => (request, *place, true),
             _ => return None,
         };
-        // One that lands already waits for nobody: its need may have joined the line since, to be undone.
-        let waits = !is_landing && task.spec.needs.iter().filter_map(|id| state.task(*id)).any(on_its_way);
+        // One that lands already is finished all the same: its need may have joined the line since, to be undone.
+        let waits = task.spec.needs.iter().filter_map(|id| state.task(*id)).any(on_its_way);
         let check = request.check.as_deref().filter(|_| request.direction == Direction::Fold);
         Some(Self { task: task.id, target: &request.target, place, is_landing, waits, check })
     }
