@@ -411,7 +411,7 @@ fn advice_fits_what_happened() {
     scene.add(&[], &format!("until test -e {}; do sleep 0.01; done", gate.display()));
     scene.until("it runs", || scene.stands(3) == "running");
     fails(&scene.pleach(&["restore", "3"]), 7, "task 3 is running", "`pleach wait`");
-    fails(&scene.pleach(&["restore", "1.9"]), 7, "task 1 has no attempt 9", "`pleach status`");
+    fails(&scene.pleach(&["restore", "1.9"]), 7, "task 1 has no attempt 9", "`pleach status 1`");
     std::fs::write(&gate, "").unwrap();
     scene.ok(&["wait"]);
     // A setup hook said something before it failed.
