@@ -2,7 +2,7 @@
 //!
 //! `cargo bench` runs the small one, `cargo bench -- --full` the whole, `-- --json` prints JSON. The machine may be
 //! noisy: trust the ratios, and those only when they are large.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench is its own user")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench is its own user")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -152,7 +152,8 @@ fn cost(act: impl FnOnce()) -> (f64, f64) {
 fn many_tasks(tasks: usize, files: usize, rounds: usize) -> Vec<Row> {
     let mut walls = (Vec::new(), Vec::new());
     let mut cpus = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
+    for round in 1..=rounds {
+        eprintln!("{tasks} tasks, {files} files: round {round} of {rounds}");
         let bench = Bench::new(files);
         let (wall, cpu) = cost(|| shell_loop(&bench, tasks));
         walls.1.push(wall);
