@@ -20,7 +20,7 @@ use crate::core::outcome::Outcome;
 use crate::core::policy::Limits;
 use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
-use crate::core::verify::{Check, Run, attempt_of};
+use crate::core::verify::{Check, Purpose, Run, attempt_of};
 use crate::process::{clock, socket};
 use crate::shim::watch::{KILL, STOP};
 use crate::store::journal::Journal;
@@ -547,14 +547,24 @@ impl Coordinator {
                 let land = move || landing::land(&world, &planned, &whole.unwrap_or(landing));
                 Some(Box::new(move || land().map(Acted::from).map_err(|e| e.words())) as Work)
             }),
-            Action::Candidate { target, tasks, again } => self.candidate(target, tasks, *again).map(|wanted| {
-                let make = move || verify::candidate(&world, &wanted).map(Acted::from);
-                Box::new(make) as Work
-            }),
-            Action::Blame { target, task } => self.candidate(target, &[*task], false).map(|wanted| {
-                let blame = move || verify::blame(&world, &wanted).map(Acted::from);
-                Box::new(blame) as Work
-            }),
+            Action::Candidate { target, tasks, again } => {
+                self.candidate(&action, target, tasks, *again, Purpose::Land).map(|wanted| {
+                    let make = move || verify::candidate(&world, &wanted).map(Acted::from);
+                    Box::new(make) as Work
+                })
+            }
+            Action::Baseline { target, task, again } => {
+                self.candidate(&action, target, &[*task], *again, Purpose::Baseline).map(|wanted| {
+                    let make = move || verify::candidate(&world, &wanted).map(Acted::from);
+                    Box::new(make) as Work
+                })
+            }
+            Action::Blame { target, task } => {
+                self.candidate(&action, target, &[*task], false, Purpose::Blame).map(|wanted| {
+                    let blame = move || verify::blame(&world, &wanted).map(Acted::from);
+                    Box::new(blame) as Work
+                })
+            }
             Action::Advance { target, steps } => {
                 self.state.lines().line(target).and_then(|line| line.head).map(|head| {
                     let (target, steps) = (target.clone(), steps.clone());
@@ -611,12 +621,19 @@ impl Coordinator {
     }
 
     /// All that is needed to make a candidate, with a number and a pooled worktree that no other run has.
-    fn candidate(&mut self, target: &BranchName, tasks: &[TaskId], again: bool) -> Option<verify::Wanted> {
+    fn candidate(
+        &mut self,
+        action: &Action,
+        target: &BranchName,
+        tasks: &[TaskId],
+        again: bool,
+        purpose: Purpose,
+    ) -> Option<verify::Wanted> {
         let lines = self.state.lines();
         let entries = tasks.iter().map(|id| landing::entry(&self.state, self.state.task(*id)?));
         let entries = entries.collect::<Option<Vec<_>>>()?;
         let check = entries.first()?.check()?.clone();
-        let subject = Subject::Candidate(target.clone(), tasks.to_vec());
+        let subject = action.subject();
         self.numbers.retain(|subject, _| self.seen.busy.contains(subject));
         let number = self.numbers.values().map(|(number, _)| number + 1).fold(lines.next_run(), u32::max);
         let taken: Vec<u32> =
@@ -625,12 +642,18 @@ impl Coordinator {
         self.numbers.insert(subject, (number, slot));
         let known = if again { Default::default() } else { lines.verdicts().clone() };
         let head = lines.line(target).and_then(|line| line.head);
-        Some(verify::Wanted { target: target.clone(), entries, check, head, verdicts: known, number, slot })
+        Some(verify::Wanted { target: target.clone(), entries, check, head, verdicts: known, purpose, number, slot })
     }
 
-    /// The check that a run is of: that of the results in it.
+    /// The check that a run is of: that of the results in it, for a baseline that of the first in the line.
     fn check_of(&self, run: &Run) -> Option<Check> {
-        run.tasks().find_map(|id| match &self.state.task(id)?.state {
+        let of_the_line =
+            || self.state.open().filter(|task| task.place_in_line().is_some_and(|(_, to)| *to == run.target));
+        let tasks: Vec<TaskId> = match run.purpose {
+            Purpose::Baseline => of_the_line().map(|task| task.id).collect(),
+            Purpose::Land | Purpose::Blame => run.tasks().collect(),
+        };
+        tasks.into_iter().find_map(|id| match &self.state.task(id)?.state {
             TaskState::Queued { request, .. }
             | TaskState::Landing { request, .. }
             | TaskState::Refused { request, .. } => request.check.as_deref().cloned(),

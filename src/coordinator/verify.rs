@@ -32,6 +32,8 @@ pub(super) struct Wanted {
     pub(super) head: Option<CommitId>,
     /// The verdicts that may be used again.
     pub(super) verdicts: BTreeMap<String, Kept>,
+    /// Why.
+    pub(super) purpose: Purpose,
     /// The number of the run, and its pooled worktree, should there be one.
     pub(super) number: u32,
     pub(super) slot: u32,
@@ -61,7 +63,8 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     }
     let mut steps: Vec<Step> = Vec::new();
     let mut predicted = head;
-    for entry in &wanted.entries {
+    let entries = wanted.entries.iter().filter(|_| wanted.purpose == Purpose::Land);
+    for entry in entries {
         let before: Vec<TaskId> = steps.iter().map(|step| step.task).collect();
         match landing::plan_on(world, entry, predicted, &before).map_err(words)? {
             Plan::Land(commit) => predicted = commit,
@@ -73,7 +76,7 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     let run = run_of(world, wanted, head, steps, predicted)?;
     let known = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept));
     // Nothing is left to check, or all of it was checked before.
-    if predicted == head || run.command.is_empty() {
+    if predicted == head && run.purpose == Purpose::Land || run.command.is_empty() {
         return Ok(vec![Event::VerdictReused { run: Box::new(run), verdict: Verdict::Green, times: 1 }]);
     }
     if let Some(kept) = known {
@@ -104,7 +107,6 @@ pub(super) fn blame(world: &World, wanted: &Wanted) -> Result<Vec<Event>, String
         return Ok(Vec::new());
     };
     let run = run_of(world, wanted, base, vec![Step { task, commit: tip }], tip)?;
-    let run = Run { purpose: Purpose::Blame, ..run };
     if let Some(kept) = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept)) {
         return Ok(vec![Event::Blamed { task, by_itself: Some(kept.verdict.is_red()) }]);
     }
@@ -145,7 +147,7 @@ fn run_of(world: &World, wanted: &Wanted, head: CommitId, steps: Vec<Step>, comm
         key,
         command: commands.join(" &&\n"),
         slot: wanted.slot,
-        purpose: Purpose::Land,
+        purpose: wanted.purpose,
     })
 }
 
@@ -294,13 +296,18 @@ fn verdict(exit: &Exit) -> Verdict {
     }
 }
 
-/// The check of a line cannot be run: its results wait for somebody who mends that.
+/// The check of a line cannot be run, or its target does not pass it: its results wait for somebody who mends that.
 pub(super) fn given_up(state: &State, target: &BranchName, tasks: &[TaskId]) -> Vec<Event> {
-    let failures = state.lines().line(target).map(|line| line.failures.as_slice()).unwrap_or_default();
+    let Some(line) = state.lines().line(target) else { return Vec::new() };
+    let failures = line.failures.as_slice();
     let reason = failures
         .last()
         .map_or_else(String::new, |(run, verdict)| format!("{verdict}, {} times in a row (run {run})", failures.len()));
-    let refusal = || Refusal::Held(Hold::Unverified { reason: reason.clone() });
+    let hold = match (failures, line.baseline.red.last(), line.head) {
+        ([], Some((run, verdict)), Some(onto)) => Hold::RedTarget { onto, run: *run, verdict: verdict.clone() },
+        _ => Hold::Unverified { reason },
+    };
+    let refusal = || Refusal::Held(hold.clone());
     tasks.iter().map(|task| Event::LandingRefused { task: *task, refusal: refusal() }).collect()
 }
 

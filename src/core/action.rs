@@ -42,6 +42,15 @@ pub enum Action {
         /// Is a second answer wanted, whatever is known?
         again: bool,
     },
+    /// Verify the head itself, by the check of a result in the line, unless what it would say is known.
+    Baseline {
+        /// Of which target.
+        target: BranchName,
+        /// Whose check.
+        task: TaskId,
+        /// Is a second answer wanted, whatever is known?
+        again: bool,
+    },
     /// Verified results land together: plan it.
     Advance {
         /// Of which target.
@@ -51,7 +60,8 @@ pub enum Action {
     },
     /// Send a result back: it breaks the target.
     Evict(TaskId),
-    /// The check of a line cannot be run, time and again: send its results back, and say so.
+    /// The check of a line cannot be run, time and again, or the target does not pass it by itself: hold its results, and
+    /// say so.
     GiveUp {
         /// Of which target.
         target: BranchName,
@@ -105,6 +115,7 @@ impl Action {
             | Self::Advance { target, .. }
             | Self::GiveUp { target, .. } => Subject::Target(target.clone()),
             Self::Candidate { target, tasks, .. } => Subject::Candidate(target.clone(), tasks.clone()),
+            Self::Baseline { target, .. } => Subject::Candidate(target.clone(), Vec::new()),
             Self::Blame { target, task } => Subject::Candidate(target.clone(), vec![*task]),
             Self::Verify(run) | Self::CallOff(run) | Self::Judge(run) => Subject::Run(*run),
         }

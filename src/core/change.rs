@@ -252,6 +252,15 @@ pub enum Hold {
         /// What came of it.
         reason: String,
     },
+    /// The target does not pass its check by itself, so nothing can be said of what would go in.
+    RedTarget {
+        /// The head.
+        onto: CommitId,
+        /// The run that found it.
+        run: u32,
+        /// What it answered.
+        verdict: Verdict,
+    },
     /// `--ff` was asked, and the target has moved on.
     NotFastForward,
     /// The folded tree would change paths that the task did not: never right, never done.
@@ -289,6 +298,9 @@ impl fmt::Display for Hold {
                 write!(f, "it builds on {}, which the target does not hold", list(needs.iter().map(TaskId::to_string)))
             }
             Self::Unverified { reason } => write!(f, "its check could not be run: {reason}"),
+            Self::RedTarget { onto, run, verdict } => {
+                write!(f, "the target itself does not pass the check at {onto:.8} ({verdict}; run {run})")
+            }
             Self::NotFastForward => f.write_str("the target has moved on, so it cannot be fast-forwarded"),
             Self::NotConserved { paths } => {
                 write!(f, "the fold would change files that the task did not: {}", list(paths.iter().map(Word::shown)))

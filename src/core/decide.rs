@@ -83,6 +83,11 @@ fn held_retry(state: &State, task: &Task) -> Option<Timestamp> {
         Hold::Overlap { .. } | Hold::Unfinished { .. } | Hold::SeveralCheckouts { .. } | Hold::Refused { .. } => {
             Some(task.updated + HELD_RETRY.seconds())
         }
+        // Somebody may have mended it.
+        Hold::RedTarget { onto, .. } => {
+            let head = state.lines().line(&request.target).and_then(|line| line.head);
+            head.filter(|head| head != onto).map(|_| task.updated)
+        }
         Hold::Needs { needs } if needs.iter().all(is_folded) && needs.iter().any(is_news) => Some(task.updated),
         _ => None,
     }

@@ -11,7 +11,7 @@ use super::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use super::event::Event;
 use super::id::{BranchName, TaskId};
 use super::state::{Task, TaskState};
-use super::verify::{self, Kept, Line, Purpose, Run, Verdict};
+use super::verify::{self, Baseline, Kept, Line, Purpose, Run, Verdict};
 
 /// All lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ impl Lines {
         match event {
             Event::VerifyStarted { run } => {
                 self.next_run = self.next_run.max(run.number + 1);
-                if run.purpose == Purpose::Land {
+                if run.purpose != Purpose::Blame {
                     self.lines.entry(run.target.clone()).or_default().stands_on(run.head);
                 }
                 self.runs.insert(run.number, (**run).clone());
@@ -89,7 +89,7 @@ impl Lines {
                 }
             }
             Event::VerdictReused { run, verdict, times } => {
-                if run.purpose == Purpose::Land {
+                if run.purpose != Purpose::Blame {
                     self.lines.entry(run.target.clone()).or_default().stands_on(run.head);
                 }
                 // Only what was really run twice counts twice.
@@ -135,12 +135,20 @@ impl Lines {
 
     fn refused(&mut self, task: TaskId, target: &BranchName, refusal: &Refusal) {
         let Some(line) = self.lines.get_mut(target) else { return };
-        line.lost(task);
         match refusal {
             Refusal::Rejected(_) => line.evicted += 1,
             Refusal::Held(Hold::Unverified { .. }) => line.failures.clear(),
+            // What is red where the target is red says nothing, and is not believed again.
+            Refusal::Held(Hold::RedTarget { .. }) => {
+                let vain: Vec<u32> = line.red.iter().map(|red| red.run).collect();
+                let of_it = line.baseline.red.iter().map(|(run, _)| *run);
+                let vain: Vec<u32> = vain.into_iter().chain(of_it).collect();
+                self.verdicts.retain(|_, kept| !kept.verdict.is_red() || !vain.contains(&kept.run));
+                line.baseline = Baseline::default();
+            }
             Refusal::Conflict(_) | Refusal::Held(_) => {}
         }
+        line.lost(task);
     }
 }
 

@@ -46,9 +46,6 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
     if tasks.is_empty() {
         return Step::default();
     }
-    if line.failures.len() >= FAILURES {
-        return Step { actions: vec![Action::GiveUp { target: group.target.clone(), tasks }], ..Step::default() };
-    }
     let places = Places(&tasks);
     let runs: Vec<(&Run, Probe)> = state
         .lines()
@@ -78,9 +75,56 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         deterministic: group.check.deterministic,
         red,
     };
-    let answer = planner::plan(&question);
-    let wanted = runs.iter().filter(|(_, probe)| !answer.cancel.contains(probe)).map(|(run, _)| run.number).collect();
-    Step { actions: actions(group, line, &places, &question, answer), wanted }
+    let mut answer = planner::plan(&question);
+    let is_hopeless = line.failures.len() >= FAILURES || line.baseline.proof(group.check).is_some();
+    if answer.land.is_none() && is_hopeless {
+        return Step { actions: vec![Action::GiveUp { target: group.target.clone(), tasks }], ..Step::default() };
+    }
+    let wanted = runs.iter().filter(|(_, probe)| !answer.cancel.contains(probe)).map(|(run, _)| run.number);
+    let mut wanted: BTreeSet<u32> = wanted.collect();
+    let baseline = baseline(state, seen, group, line, &mut wanted);
+    if baseline != Baseline::Unneeded {
+        // Nobody is sent back from a target that may not pass by itself.
+        answer.evict.clear();
+        answer.start.truncate(question.verifiers.saturating_sub(question.running.len() + 1));
+    }
+    let mut actions = actions(group, line, &places, &question, answer);
+    if let Baseline::Missing(action) = baseline {
+        actions.push(action);
+    }
+    Step { actions, wanted }
+}
+
+/// What is to be known of the head itself.
+#[derive(Debug, PartialEq)]
+enum Baseline {
+    /// It is known to pass, or nobody is suspected yet.
+    Unneeded,
+    /// It is being verified.
+    UnderWay,
+    /// It is to be verified.
+    Missing(Action),
+}
+
+/// As soon as somebody is suspected, the target must be known to pass without them.
+fn baseline(state: &State, seen: &Inventory, group: &Group<'_>, line: &Line, wanted: &mut BTreeSet<u32>) -> Baseline {
+    let is_suspect = |red: &super::verify::Red| red.tasks.len() == 1;
+    if line.baseline.is_green || !line.red.iter().any(is_suspect) {
+        return Baseline::Unneeded;
+    }
+    let is_it =
+        |run: &&Run| run.purpose == Purpose::Baseline && run.target == *group.target && Some(run.head) == line.head;
+    if let Some(run) = state.lines().runs().find(is_it) {
+        wanted.insert(run.number);
+        return Baseline::UnderWay;
+    }
+    let target = group.target.clone();
+    if seen.busy.contains(&Subject::Candidate(target.clone(), Vec::new())) {
+        return Baseline::UnderWay;
+    }
+    let again = group.check.no_cache || !line.baseline.red.is_empty();
+    let Some(first) = group.tasks.first() else { return Baseline::Unneeded };
+    Baseline::Missing(Action::Baseline { target, task: first.id, again })
 }
 
 fn actions(group: &Group<'_>, line: &Line, places: &Places<'_>, question: &Question, answer: Answer) -> Vec<Action> {

@@ -123,6 +123,8 @@ pub enum Purpose {
     Land,
     /// To know whether a result that was sent back is broken by itself.
     Blame,
+    /// To know whether the target passes with nothing of the line in it.
+    Baseline,
 }
 
 /// What a run answered.
@@ -209,6 +211,9 @@ pub struct Line {
     /// The head that all of this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<CommitId>,
+    /// What is known of the head itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub baseline: Baseline,
     /// What was found green on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub green: Vec<Vec<Step>>,
@@ -229,6 +234,25 @@ pub struct Line {
     pub cores: u32,
 }
 
+/// What is known of a head with nothing of the line in it. Where it does not pass by itself, nobody is to blame.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// It passes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub is_green: bool,
+    /// The runs in a row that said no, and what they said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub red: Vec<(u32, Verdict)>,
+}
+
+impl Baseline {
+    /// The run that proves that the head does not pass by itself.
+    pub fn proof(&self, check: &Check) -> Option<&(u32, Verdict)> {
+        let evidence = if check.deterministic { 1 } else { 2 };
+        self.red.last().filter(|_| !self.is_green && self.red.len() >= evidence)
+    }
+}
+
 /// What is left in the line of a red run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Red {
@@ -244,9 +268,8 @@ impl Line {
     /// A head that somebody else brought about: what is known of sets was about another one.
     pub fn stands_on(&mut self, head: CommitId) {
         if self.head != Some(head) {
-            self.head = Some(head);
-            self.green.clear();
-            self.red.clear();
+            *self =
+                Self { head: Some(head), baseline: Baseline::default(), green: vec![], red: vec![], ..self.clone() };
         }
     }
 
@@ -266,11 +289,21 @@ impl Line {
             }
             Verdict::Green | Verdict::Red { .. } | Verdict::Dirty { .. } => self.failures.clear(),
         }
-        if run.purpose == Purpose::Blame {
-            return;
-        }
-        if self.head.is_none() {
+        if self.head.is_none() && run.purpose != Purpose::Blame {
             self.head = Some(run.head);
+        }
+        match run.purpose {
+            Purpose::Blame => return,
+            Purpose::Baseline => {
+                let is_here = self.head == Some(run.head);
+                match verdict {
+                    Verdict::Green => self.baseline.is_green |= is_here,
+                    _ if is_here => self.baseline.red.push((run.number, verdict.clone())),
+                    _ => {}
+                }
+                return;
+            }
+            Purpose::Land => {}
         }
         if self.head != Some(run.head) {
             // On another head it cannot land; but whether a suspect is to blame is still told.
@@ -304,6 +337,8 @@ impl Line {
         for steps in &mut self.green {
             steps.remove(0);
         }
+        let is_green = self.green.iter().any(Vec::is_empty);
+        self.baseline = Baseline { is_green, red: Vec::new() };
         self.green.retain(|steps| !steps.is_empty());
         self.red.iter_mut().for_each(|red| red.tasks.retain(|id| *id != task));
         self.red.retain(|red| !red.tasks.is_empty());

@@ -174,6 +174,10 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
         Hold::Unverified { .. } => {
             format!("mend that, then `pleach {verb} {task}` again, or fold it as it is with `--no-verify`")
         }
+        Hold::RedTarget { run, .. } => format!(
+            "see why with `pleach queue --log {run}`; mend {target} or the check, then `pleach {verb} {task}` again, or fold it \
+             as it is with `--no-verify`"
+        ),
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
         Hold::NotConserved { .. } | Hold::Disputed { .. } => {
             "this is a bug of pleach or a very odd history: merge it by hand".to_owned()

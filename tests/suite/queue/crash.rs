@@ -31,7 +31,8 @@ fn kills_every_now_and_then_until_it_is_through() {
             _ => format!("echo {n} > a{n}"),
         })
         .collect();
-    let ids: Vec<String> = lines.iter().map(|line| scene.add(&["--fold", "auto"], line).to_string()).collect();
+    let ids: Vec<String> =
+        lines.iter().map(|line| scene.add(&["--fold", "auto", "--retries", "50"], line).to_string()).collect();
     let mut random = fastrand::Rng::with_seed(11);
     let mut kills = 0;
     let settled = || {

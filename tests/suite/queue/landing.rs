@@ -101,7 +101,7 @@ fn a_dependent_of_a_culprit_does_not_land_without_it() {
 fn a_check_that_rewrites_files_is_not_green() {
     let scene = scene("");
     let id = result(&scene, "echo fine > a");
-    let ran = scene.pleach(&["merge", "--verify", "echo formatted > readme", &id]);
+    let ran = scene.pleach(&["merge", "--verify", "if test -e a; then echo formatted > readme; fi", &id]);
     assert_eq!(ran.code, Some(8), "{ran:?}");
     assert!(ran.out.contains("it rewrote readme"), "{ran:?}");
 }
@@ -149,4 +149,39 @@ fn edits_in_the_way_hold_their_task_and_no_other() {
     assert_eq!(ran.code, Some(6), "{ran:?}");
     assert_eq!((scene.stands(1), scene.stands(2)), ("held".into(), "folded".into()), "{ran:?}");
     assert_eq!(scene.read("readme"), "mine\n");
+}
+
+#[test]
+fn where_the_target_itself_does_not_pass_nobody_is_sent_back() {
+    let scene = scene("");
+    scene.write("a0", "bad");
+    scene.git(&["add", "a0"]);
+    scene.git(&["commit", "-qm", "not good"]);
+    let ids: Vec<String> = (1..=3).map(|n| result(&scene, &format!("echo fine > b{n}"))).collect();
+    let ran = merge(&scene, &ids);
+    assert_eq!(ran.code, Some(6), "{ran:?}");
+    assert!((1..=3).all(|id| scene.stands(id) == "held"), "{ran:?}");
+    assert!(ran.out.contains("the target itself does not pass the check"), "{ran:?}");
+    let log = scene.status(1)["refusal"]["run"].to_string();
+    assert_eq!(scene.ok(&["queue", "--log", &log]).trim(), "a0");
+    // What mends it goes in, and then so do they; what was found before counts for nothing.
+    let auto = scene.add(&["--fold", "auto"], "echo fine > b4");
+    scene.until("it is held", || scene.stands(auto) == "held");
+    let mend = result(&scene, "echo fine > a0");
+    assert_eq!(merge(&scene, &[mend]).code, Some(0));
+    scene.until("it is tried again", || scene.stands(auto) == "folded");
+    assert_eq!(merge(&scene, &ids).code, Some(0));
+    scene.assert_tidy();
+}
+
+#[test]
+fn a_tool_that_came_back_is_asked_again() {
+    let scene = scene("");
+    let tool = scene.path("tool");
+    let check = format!("test -e {}", tool.display());
+    let id = result(&scene, "echo fine > a");
+    let ran = scene.pleach(&["merge", "--verify", &check, &id]);
+    assert_eq!((ran.code, scene.stands(1)), (Some(6), "held".into()), "{ran:?}");
+    std::fs::write(&tool, "").unwrap();
+    assert_eq!(scene.pleach(&["merge", "--verify", &check, &id]).code, Some(0));
 }
