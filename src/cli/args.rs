@@ -14,6 +14,7 @@ use crate::config::units;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
 use crate::core::task::{FoldPolicy, Priority, Strategy};
 use crate::core::word::Word;
+use crate::ops::control::InLine;
 use crate::ops::verify::{How, Verifying};
 
 /// `Examples:` and one line each, indented.
@@ -419,7 +420,11 @@ pub struct MergeArgs {
 
 /// `queue`
 #[derive(Debug, Clone, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct QueueArgs {
+    /// What to do to a line; without it, show all
+    #[command(subcommand)]
+    pub verb: Option<QueueVerb>,
     /// Show what is known of verified trees instead
     #[arg(long)]
     pub verdicts: bool,
@@ -429,6 +434,58 @@ pub struct QueueArgs {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What somebody may do to a line.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum QueueVerb {
+    /// Give tasks another place in their line; what builds on others lands behind them all the same
+    #[command(after_help = example!("pleach queue move 7 --first", "pleach queue move 7 8 --before 3"))]
+    Move(QueueMoveArgs),
+    /// Keep tasks, in their line, from landing; the others go on
+    #[command(after_help = example!("pleach queue hold 7", "pleach queue release 7"))]
+    Hold(TasksArgs),
+    /// Let tasks land again after `hold`
+    #[command(after_help = example!("pleach queue release 7"))]
+    Release(TasksArgs),
+    /// Take tasks out of their line; their results are up for review again
+    #[command(after_help = example!("pleach queue remove 7"))]
+    Remove(TasksArgs),
+}
+
+/// `queue move`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct QueueMoveArgs {
+    /// Which: ids or names; they then stand together, in this order
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskHandle>,
+    /// Before all others
+    #[arg(long, group = "place", required_unless_present_any = ["last", "before", "behind"])]
+    pub first: bool,
+    /// Behind all others
+    #[arg(long, group = "place")]
+    pub last: bool,
+    /// Before this one
+    #[arg(long, value_name = "OTHER", group = "place")]
+    pub before: Option<TaskHandle>,
+    /// Behind this one
+    #[arg(long, value_name = "OTHER", group = "place")]
+    pub behind: Option<TaskHandle>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl QueueMoveArgs {
+    /// Where to.
+    pub fn to(&self) -> InLine {
+        match (&self.before, &self.behind) {
+            (Some(other), _) => InLine::Before(other.clone()),
+            (_, Some(other)) => InLine::Behind(other.clone()),
+            _ if self.last => InLine::Last,
+            _ => InLine::First,
+        }
+    }
 }
 
 /// What a branch has to pass before a result lands in it.

@@ -10,6 +10,7 @@
 mod collect;
 mod landing;
 mod launch;
+mod line;
 mod listen;
 mod observe;
 pub mod protocol;

@@ -39,6 +39,25 @@ pub enum Request {
         /// Which, and how.
         folds: Vec<(TaskId, FoldRequest)>,
     },
+    /// Give the line of these another order: what is named stands together, in this order.
+    Move {
+        /// Which.
+        tasks: Vec<TaskId>,
+        /// Where to.
+        to: Place,
+    },
+    /// Keep these, in their lines, from landing; or let them land again.
+    Hold {
+        /// Which.
+        tasks: Vec<TaskId>,
+        /// Which of the two.
+        on_hold: bool,
+    },
+    /// Take these out of their lines.
+    Leave {
+        /// Which.
+        tasks: Vec<TaskId>,
+    },
     /// Drop these results.
     Discard {
         /// Which.
@@ -70,6 +89,20 @@ pub enum Request {
     },
     /// Answer with [`Response::Tick`] for each event from now on, without end.
     Watch,
+}
+
+/// A place in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// Before all others.
+    First,
+    /// Behind all others.
+    Last,
+    /// Before this one.
+    Before(TaskId),
+    /// Behind this one.
+    Behind(TaskId),
 }
 
 /// How far a task has to be.

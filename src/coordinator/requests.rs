@@ -1,5 +1,6 @@
 //! What is asked of the coordinator, judged by where the tasks stand. Pure: events or a no come out.
 
+use super::line;
 use super::protocol::{Refused, RefusedKind, Request, Until};
 use crate::core::change::Direction;
 use crate::core::event::Event;
@@ -21,6 +22,9 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
             let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen));
             Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         }
+        Request::Move { tasks, to } => line::reorder(state, tasks, *to).map(|event| event.into_iter().collect()),
+        Request::Hold { tasks, on_hold } => each(tasks, &|task| line::hold(task, *on_hold)),
+        Request::Leave { tasks } => each(tasks, &line::leave),
         Request::Discard { tasks } => each(tasks, &discard),
         Request::Fold { folds } => {
             let events = folds.iter().map(|(id, request)| {
@@ -50,13 +54,17 @@ pub(super) fn has_reached(state: &State, tasks: &[TaskId], until: Until, any: bo
         let ended = !task.has_work_ahead() || state.is_stuck(task);
         match until {
             Until::Ended => ended,
-            Until::Landed => ended && !matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }),
+            Until::Landed => match task.state {
+                TaskState::Queued { .. } => state.is_kept_waiting(task),
+                TaskState::Landing { .. } => false,
+                _ => ended,
+            },
         }
     };
     if any { tasks.iter().any(there) } else { tasks.iter().all(there) }
 }
 
-fn find(state: &State, id: TaskId) -> Result<&Task, Refused> {
+pub(super) fn find(state: &State, id: TaskId) -> Result<&Task, Refused> {
     state.task(id).ok_or_else(|| Refused {
         kind: RefusedKind::UnknownTask,
         message: format!("there is no task {id}"),
@@ -64,12 +72,12 @@ fn find(state: &State, id: TaskId) -> Result<&Task, Refused> {
     })
 }
 
-fn wrong(message: String, hint: impl Into<Option<&'static str>>) -> Refused {
+pub(super) fn wrong(message: String, hint: impl Into<Option<&'static str>>) -> Refused {
     Refused { kind: RefusedKind::WrongState, message, hint: hint.into().map(str::to_owned) }
 }
 
 /// How a refusal names where a task stands.
-fn stands(task: &Task) -> &'static str {
+pub(super) fn stands(task: &Task) -> &'static str {
     match task.state {
         TaskState::Pending => "waiting",
         TaskState::Running { .. } => "running",

@@ -156,6 +156,28 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by_itself: Option<bool>,
     },
+    /// Somebody gave a line another order.
+    QueueMoved {
+        /// Of which target.
+        target: BranchName,
+        /// All that stood in it, as they stand now.
+        tasks: Vec<TaskId>,
+    },
+    /// Somebody keeps a result in its line from landing.
+    QueueHeld {
+        /// Of which task.
+        task: TaskId,
+    },
+    /// It may land again.
+    QueueReleased {
+        /// Of which task.
+        task: TaskId,
+    },
+    /// Somebody took it out of its line.
+    QueueLeft {
+        /// Of which task.
+        task: TaskId,
+    },
     /// Nobody wants the result; it stays under its kept ref.
     Discarded {
         /// Of which task.
@@ -240,6 +262,9 @@ impl Event {
             | Self::LandingRefused { task, .. }
             | Self::Landed { task, .. }
             | Self::Blamed { task, .. }
+            | Self::QueueHeld { task }
+            | Self::QueueReleased { task }
+            | Self::QueueLeft { task }
             | Self::Discarded { task } => Some(*task),
             Self::Started { attempt, .. }
             | Self::NotStarted { attempt, .. }
@@ -252,6 +277,7 @@ impl Event {
             | Self::VerifyEnded { .. }
             | Self::VerdictReused { .. }
             | Self::HeadSeen { .. }
+            | Self::QueueMoved { .. }
             | Self::Paused
             | Self::Resumed => None,
         }

@@ -102,6 +102,11 @@ impl Lines {
                     self.moved(*id, request, landing);
                 }
             }
+            Event::QueueLeft { task: id } => {
+                if let Some(line) = task.and_then(requested).and_then(|request| self.lines.get_mut(&request.target)) {
+                    line.lost(*id);
+                }
+            }
             Event::LandingRefused { task: id, refusal } => {
                 if let Some(request) = task.and_then(requested) {
                     self.refused(*id, &request.target, refusal);

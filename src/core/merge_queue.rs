@@ -18,7 +18,7 @@ use super::verify::Check;
 /// What to do for each target that has a line, and for the runs that verify its candidates.
 pub fn next(state: &State, seen: &Inventory, limits: &Limits) -> Vec<Action> {
     let mut lines: BTreeMap<&BranchName, Vec<Entry>> = BTreeMap::new();
-    for entry in state.open().filter_map(|task| Entry::of(state, task)) {
+    for entry in state.open().filter(|task| !task.on_hold).filter_map(|task| Entry::of(state, task)) {
         lines.entry(entry.target).or_default().push(entry);
     }
     let mut actions = Vec::new();

@@ -25,7 +25,7 @@ pub mod policy;
 pub mod report;
 pub mod schedule;
 #[cfg(test)]
-mod sketch;
+pub(crate) mod sketch;
 mod slots;
 pub mod speculation;
 pub mod state;

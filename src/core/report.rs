@@ -106,6 +106,9 @@ pub struct Row {
     /// Tasks whose results it builds on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<TaskId>,
+    /// Does somebody keep it, in its line, from landing?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_hold: bool,
 }
 
 /// Where a task and its result stand.

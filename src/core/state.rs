@@ -62,6 +62,9 @@ pub struct Task {
     /// Was a fold of it taken back? Its commits may then be in the target's history already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
+    /// Does somebody keep it, in its line, from landing?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_hold: bool,
 }
 
 /// One run of a task.
@@ -238,6 +241,7 @@ impl State {
         let legal = match &record.event {
             event if event.is_of_a_line() => self.lines.is_legal(event),
             Event::Paused | Event::Resumed => true,
+            Event::QueueMoved { target, tasks } => self.reordered(target, tasks).is_some(),
             Event::Submitted { task, .. } => task.0 >= self.next,
             event => event.task().and_then(|id| self.task(id)).is_some_and(|task| task.after(record, 0).is_some()),
         };
@@ -257,6 +261,10 @@ impl State {
                 }
                 self.lines.apply(event, None, record.at);
             }
+            Event::QueueMoved { target, tasks } => match self.reordered(target, tasks) {
+                Some(moved) => moved.into_iter().for_each(|task| self.tasks.insert(task)),
+                None => return Err(self.illegal(&record.event)),
+            },
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
             Event::Submitted { task, spec } => {
@@ -280,6 +288,24 @@ impl State {
         }
         self.events = place;
         Ok(())
+    }
+
+    /// The tasks of a line with their places dealt out anew, in this order. None where one is not in the line.
+    fn reordered(&self, target: &BranchName, tasks: &[TaskId]) -> Option<Vec<Task>> {
+        let queued = |id: &TaskId| match self.task(*id).map(|task| (task, &task.state)) {
+            Some((task, TaskState::Queued { request, place, .. })) if request.target == *target => Some((task, *place)),
+            _ => None,
+        };
+        let line = tasks.iter().map(queued).collect::<Option<Vec<_>>>()?;
+        let places: BTreeSet<u64> = line.iter().map(|(_, place)| *place).collect();
+        let dealt = line.iter().zip(&places).map(|((task, _), dealt)| {
+            let mut task = (*task).clone();
+            if let TaskState::Queued { place, .. } = &mut task.state {
+                *place = *dealt;
+            }
+            task
+        });
+        (places.len() == tasks.len()).then(|| dealt.collect())
     }
 
     fn illegal(&self, event: &Event) -> IllegalEvent {
@@ -425,12 +451,30 @@ impl State {
         !self.blockers(task).is_empty()
     }
 
+    /// Does it stand in a line, and may not land until somebody releases it or one that it builds on?
+    pub fn is_kept_waiting(&self, task: &Task) -> bool {
+        let mut open = vec![task];
+        let mut met = BTreeSet::new();
+        while let Some(task) = open.pop() {
+            match task.state {
+                TaskState::Queued { .. } if task.on_hold => return true,
+                TaskState::Queued { .. } => {
+                    let needs = task.spec.needs.iter().filter(|need| met.insert(**need));
+                    open.extend(needs.filter_map(|need| self.task(*need)));
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Is there anything that a coordinator would have to do or to watch?
     pub fn has_work(&self) -> bool {
         let has_next_step = |task: &Task| match &task.state {
             // One that waits for needs counts by what those needs still have to do.
             TaskState::Pending => self.waiting(task) == Some(Waiting::Turn),
-            TaskState::Running { .. } | TaskState::Queued { .. } | TaskState::Landing { .. } => true,
+            TaskState::Queued { .. } => !self.is_kept_waiting(task),
+            TaskState::Running { .. } | TaskState::Landing { .. } => true,
             _ => speculation::is_to_blame(task),
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
@@ -450,7 +494,16 @@ impl State {
 
 impl Task {
     fn new(id: TaskId, spec: TaskSpec, at: Timestamp) -> Self {
-        Self { id, spec, state: TaskState::Pending, submitted: at, updated: at, attempts: Vec::new(), undone: false }
+        Self {
+            id,
+            spec,
+            state: TaskState::Pending,
+            submitted: at,
+            updated: at,
+            attempts: Vec::new(),
+            undone: false,
+            on_hold: false,
+        }
     }
 
     /// The life of a task: every legal step, and nothing else.
@@ -513,6 +566,15 @@ impl Task {
                     undoes: undoes.clone(),
                 }
             }
+            (S::Queued { .. }, Event::QueueHeld { .. }) => {
+                next.on_hold = true;
+                return Some(next);
+            }
+            (S::Queued { .. }, Event::QueueReleased { .. }) => self.state.clone(),
+            (S::Queued { attempt, undoes, .. }, Event::QueueLeft { .. }) => match undoes {
+                Some(folded) => S::Folded(folded.clone()),
+                None => S::Ready { attempt: *attempt },
+            },
             (S::Landing { attempt, request, place, undoes, .. }, Event::LandingMissed { .. }) => {
                 S::Queued { attempt: *attempt, request: request.clone(), place: *place, undoes: undoes.clone() }
             }
@@ -572,6 +634,8 @@ impl Task {
             }
             _ => return None,
         };
+        // A worktree that goes meanwhile changes nothing of it; any other step does.
+        next.on_hold &= matches!(record.event, Event::Removed { .. } | Event::Freed { .. });
         Some(next)
     }
 
@@ -831,6 +895,9 @@ mod tests {
             ("miss", E::LandingMissed { task }),
             ("refuse", E::LandingRefused { task, refusal }),
             ("land", E::Landed { task, landing }),
+            ("hold", E::QueueHeld { task }),
+            ("release", E::QueueReleased { task }),
+            ("leave", E::QueueLeft { task }),
             ("discard", E::Discarded { task }),
             ("restore", E::Restored { attempt: first }),
             ("free", E::Freed { attempt: first }),
@@ -856,11 +923,11 @@ mod tests {
             failed: remove > failed, retry > pending, discard > discarded, free > failed
             empty: remove > empty, retry > pending, discard > discarded, free > empty
             ready: remove > ready, retry > pending, fold > queued, discard > discarded, restore > ready, free > ready
-            queued: remove > queued, plan > landing, refuse > refused
+            queued: remove > queued, plan > landing, refuse > refused, hold > queued, release > queued, leave > ready
             landing: remove > landing, miss > queued, refuse > refused, land > folded
             refused: remove > refused, retry > pending, fold > queued, discard > discarded, restore > ready, free > refused
             folded: remove > folded, undo > queued, free > folded
-            undoing: remove > queued, plan > landing, refuse > folded
+            undoing: remove > queued, plan > landing, refuse > folded, hold > queued, release > queued, leave > folded
             discarded: remove > discarded, retry > pending, free > discarded
         "#]].assert_eq(&picture);
     }

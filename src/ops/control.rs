@@ -1,7 +1,7 @@
 //! Cancelling, retrying, pausing.
 
 use super::{Error, Session, find};
-use crate::coordinator::protocol::Request;
+use crate::coordinator::protocol::{Place, Request};
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::state::{State, Task};
 
@@ -32,6 +32,51 @@ pub fn retry(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>,
 /// Where no coordinator can be had.
 pub fn pause(session: &mut Session, paused: bool) -> Result<(), Error> {
     session.coordinator()?.ask(&Request::Pause { paused }).map(drop)
+}
+
+/// Give a line another order.
+///
+/// # Errors
+/// Where a task is unknown, or stands in no line or in another one.
+pub fn move_in_line(session: &mut Session, tasks: &[TaskHandle], to: &InLine) -> Result<Vec<TaskId>, Error> {
+    let state = session.state()?;
+    let one = |handle: &TaskHandle| Ok::<_, Error>(ids(&state, std::slice::from_ref(handle))?[0]);
+    let to = match to {
+        InLine::First => Place::First,
+        InLine::Last => Place::Last,
+        InLine::Before(other) => Place::Before(one(other)?),
+        InLine::Behind(other) => Place::Behind(one(other)?),
+    };
+    send(session, tasks, |tasks| Request::Move { tasks, to })
+}
+
+/// A place in a line.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InLine {
+    /// Before all others.
+    First,
+    /// Behind all others.
+    Last,
+    /// Before this one.
+    Before(TaskHandle),
+    /// Behind this one.
+    Behind(TaskHandle),
+}
+
+/// Keep these, in their lines, from landing; or let them land again.
+///
+/// # Errors
+/// Where a task is unknown, or stands in no line.
+pub fn hold(session: &mut Session, tasks: &[TaskHandle], on_hold: bool) -> Result<Vec<TaskId>, Error> {
+    send(session, tasks, |tasks| Request::Hold { tasks, on_hold })
+}
+
+/// Take these out of their lines: their results are up for review again.
+///
+/// # Errors
+/// Where a task is unknown, or stands in no line.
+pub fn leave(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
+    send(session, tasks, |tasks| Request::Leave { tasks })
 }
 
 pub(super) fn send(

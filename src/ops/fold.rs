@@ -57,6 +57,8 @@ pub enum Fate {
     Refused(BranchName, Refusal),
     /// Something else happened to it meanwhile.
     Elsewhere(&'static str),
+    /// It stands in this line, and somebody keeps it, or what it builds on, from landing.
+    OnHold(BranchName),
     /// It would go in (a dry run).
     Would(BranchName),
 }
@@ -136,6 +138,7 @@ fn fate(state: &State, id: TaskId) -> Fate {
         Some((TaskState::Refused { request, refusal, .. }, _)) => {
             Fate::Refused(request.target.clone(), refusal.clone())
         }
+        Some((TaskState::Queued { request, .. }, _)) => Fate::OnHold(request.target.clone()),
         Some((TaskState::Empty, _)) => Fate::Nothing,
         Some((TaskState::Ready { .. }, _)) => Fate::Elsewhere("it is up for review again"),
         Some((TaskState::Discarded, _)) => Fate::Elsewhere("it was discarded meanwhile"),

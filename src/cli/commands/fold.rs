@@ -67,7 +67,7 @@ fn code(fate: &Fate) -> u8 {
         Fate::Folded(_) | Fate::Already(_) | Fate::Nothing | Fate::Undone { .. } | Fate::Would(_) => 0,
         Fate::Refused(_, Refusal::Conflict(_)) => exit::of(ErrorKind::Conflict),
         Fate::Refused(_, Refusal::Rejected(_)) => exit::of(ErrorKind::Rejected),
-        Fate::Refused(_, Refusal::Held(_)) => exit::of(ErrorKind::Held),
+        Fate::OnHold(_) | Fate::Refused(_, Refusal::Held(_)) => exit::of(ErrorKind::Held),
         Fate::Elsewhere(_) => exit::of(ErrorKind::Refused),
     }
 }
@@ -82,6 +82,7 @@ fn as_json(told: &Told) -> Answer<'_> {
         Fate::Nothing => Answer { result: "nothing_to_fold", ..plain },
         Fate::Undone { target } => Answer { result: "undone", target: Some(target), ..plain },
         Fate::Would(target) => Answer { result: "would_fold", target: Some(target), ..plain },
+        Fate::OnHold(target) => Answer { result: "on_hold", target: Some(target), ..plain },
         Fate::Elsewhere(_) => Answer { result: "elsewhere", ..plain },
         Fate::Refused(target, refusal) => {
             let result = match refusal {
@@ -111,6 +112,14 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
             writeln!(out, "task {task}: {}; its result is up for review again", style.paint(Paint::Good, words))
         }
         Fate::Would(target) => writeln!(out, "task {task}: would go into {target}"),
+        Fate::OnHold(target) => {
+            let words = format!("on hold in the line of {target}");
+            writeln!(
+                out,
+                "task {task}: {}; see `pleach queue`, then `pleach queue release`",
+                style.paint(Paint::Look, words)
+            )
+        }
         Fate::Elsewhere(what) => writeln!(out, "task {task}: {what}"),
         Fate::Refused(target, Refusal::Conflict(conflict)) => {
             let words = format!("conflict with {target}");

@@ -3,16 +3,19 @@
 use std::io::{self, Write};
 
 use super::{Context, answer, print_json};
-use crate::cli::args::QueueArgs;
+use crate::cli::args::{QueueArgs, QueueVerb};
 use crate::cli::style::{Paint, Style};
 use crate::cli::{board, time};
 use crate::core::verify::Verdict;
 use crate::core::word::shown;
-use crate::ops::Error;
 use crate::ops::queue::{self as queue_op, LineReport, VerdictReport};
+use crate::ops::{Error, Session, control};
 
 pub(super) fn queue(context: &Context, args: &QueueArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
+    if let Some(verb) = &args.verb {
+        return change(&mut session, verb);
+    }
     if let Some(run) = args.log {
         return super::run::copy(&mut queue_op::log(&session, run)?).map(|_| 0);
     }
@@ -35,6 +38,33 @@ pub(super) fn queue(context: &Context, args: &QueueArgs) -> Result<u8, Error> {
         }
         queue.lines.iter().try_for_each(|line| say_line(out, line, &style))
     })
+}
+
+fn change(session: &mut Session, verb: &QueueVerb) -> Result<u8, Error> {
+    let (ids, key, json, words) = match verb {
+        QueueVerb::Move(args) => (
+            control::move_in_line(session, &args.tasks, &args.to())?,
+            "moved",
+            args.json,
+            "has another place in its line",
+        ),
+        QueueVerb::Hold(args) => (
+            control::hold(session, &args.tasks, true)?,
+            "held",
+            args.json,
+            "does not land until `pleach queue release`",
+        ),
+        QueueVerb::Release(args) => {
+            (control::hold(session, &args.tasks, false)?, "released", args.json, "may land again")
+        }
+        QueueVerb::Remove(args) => {
+            (control::leave(session, &args.tasks)?, "removed", args.json, "is out of its line, and up for review again")
+        }
+    };
+    if json {
+        return answer(|out| print_json(out, &serde_json::json!({ key: ids })));
+    }
+    answer(|out| ids.iter().try_for_each(|id| writeln!(out, "task {id} {words}")))
 }
 
 fn say_line(out: &mut dyn Write, line: &LineReport, style: &Style) -> io::Result<()> {

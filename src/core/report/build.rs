@@ -175,6 +175,7 @@ impl<'a> Queue<'a> {
             priority: task.spec.priority,
             group: task.spec.group.clone(),
             needs: task.spec.needs.clone(),
+            on_hold: task.on_hold,
         }
     }
 
@@ -193,8 +194,21 @@ impl<'a> Queue<'a> {
             },
             TaskState::Queued { request, place, undoes, .. } => {
                 let ahead = self.lines.get(&request.target).map_or(0, |line| line.range(..place).count());
-                if let Some(note) = self.verifying(task.id) {
+                if task.on_hold {
+                    return format!("on hold in the line of {}", request.target);
+                }
+                let needs = task.spec.needs.iter().filter_map(|need| self.state.task(*need));
+                let before: Vec<&Task> = needs.filter(|need| need.place_in_line().is_some()).collect();
+                let is_verified = self.verifying(task.id).filter(|_| before.iter().all(|need| !need.on_hold));
+                if let Some(note) = is_verified {
                     return note;
+                }
+                if !before.is_empty() {
+                    let names = before.iter().map(|need| match need.on_hold {
+                        true => format!("{}, which is on hold", need.id),
+                        false => need.id.to_string(),
+                    });
+                    return format!("behind {}", list(names.collect::<Vec<_>>().into_iter()));
                 }
                 let what = if undoes.is_some() { "undo in" } else { "for" };
                 format!("turn {} {what} {}", ahead + 1, request.target)
@@ -353,6 +367,12 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
                 hints.push(hint("run it again", format!("pleach retry {id}")));
             }
             hints
+        }
+        Standing::Queued if task.on_hold => {
+            vec![
+                hint("let it land", format!("pleach queue release {id}")),
+                hint("take it out of its line", format!("pleach queue remove {id}")),
+            ]
         }
         Standing::Ready => ready_hints(task),
         // Not `retry`: another attempt starts where this one did, and would conflict again.

@@ -2,6 +2,7 @@
 
 mod crash;
 mod landing;
+mod order;
 mod verdicts;
 
 use std::path::PathBuf;
