@@ -346,6 +346,13 @@ pub(super) fn in_the_way(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeCh
             found.insert(path);
         }
     }
+    found.extend(in_place_of_added(checkout, change)?);
+    Ok(found.into_iter().collect())
+}
+
+/// What stands where a landing would put something new, or above or below it.
+pub(super) fn in_place_of_added(checkout: &CheckoutOf, change: &TreeChange) -> Result<BTreeSet<Word>, GitError> {
+    let mut found: BTreeSet<Word> = BTreeSet::new();
     for path in change.added() {
         // The nearest thing that is there decides: a file or a link above is as much in the way as one at the path.
         let above = parents(path)
@@ -370,7 +377,7 @@ pub(super) fn in_the_way(lock: &FoldLock, checkout: &CheckoutOf, change: &TreeCh
             Err(_) => {}
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
 }
 
 /// All tracked paths that differ between HEAD and the index, or the index and the files. The index is refreshed, so

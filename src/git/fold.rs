@@ -26,7 +26,7 @@ use rustix::fs::FlockOperation;
 use super::checkout::{self, TreeChange};
 use super::listed::{self, Head};
 use super::resume::{self, Intent, Restored};
-use super::{GitError, Repository};
+use super::{GitError, Repository, untouched};
 use crate::core::change::{Hold, Landing};
 use crate::core::id::{BranchName, CommitId};
 use crate::core::word::{Word, one_line};
@@ -308,11 +308,15 @@ impl Lander<'_> {
     fn with_checkout(&self, checkout: &CheckoutOf, change: &TreeChange) -> Result<Attempt, GitError> {
         // Even the looks below take the lock of the index for a moment, and leave it if they are killed.
         self.intent.write()?;
-        let paths = checkout::in_the_way(self.lock, checkout, change)?;
+        let is_plain = untouched::is_surely_untouched(checkout, change);
+        let paths = match is_plain {
+            true => checkout::in_place_of_added(checkout, change)?.into_iter().collect(),
+            false => checkout::in_the_way(self.lock, checkout, change)?,
+        };
         if !paths.is_empty() {
             return Ok(Attempt::Ended(Fold::Held(overlap(checkout, paths))));
         }
-        if !self.lock.run(self.read_tree(checkout, &["-n"]))? {
+        if !is_plain && !self.lock.run(self.read_tree(checkout, &["-n"]))? {
             return self.tree_refused(checkout, change);
         }
         (self.at)("land.locked");

@@ -41,6 +41,7 @@ pub mod repository;
 mod resume;
 pub mod snapshot;
 mod trash;
+mod untouched;
 pub mod walk;
 pub mod worktree;
 mod written;

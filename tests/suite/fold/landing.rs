@@ -92,6 +92,16 @@ fn edits_in_the_way_hold_it_and_nothing_is_touched() {
             b.git(&["add", "changed"]);
             b.write("changed", original);
         }),
+        ("edited, of the same size and with its old time", &["changed"], |b| {
+            let place = b.top.join("changed");
+            let (seen, content) = (fs::metadata(&place).unwrap(), fs::read(&place).unwrap());
+            fs::write(&place, vec![b'#'; content.len()]).unwrap();
+            fs::File::open(&place).unwrap().set_modified(seen.modified().unwrap()).unwrap();
+        }),
+        ("edited, and said to be unchanged", &["changed"], |b| {
+            b.git(&["update-index", "--assume-unchanged", "changed"]);
+            b.write("changed", "edited\n");
+        }),
         ("equal to what would land", &["changed"], |b| b.write("changed", "new\n")),
         ("deleted by hand", &["changed"], |b| fs::remove_file(b.top.join("changed")).unwrap()),
         ("made executable", &["changed"], |b| {
