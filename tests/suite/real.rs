@@ -104,7 +104,7 @@ fn tree(scene: &Scene) -> String {
 }
 
 /// The unpacked sources of the packages that this one is built from, by name.
-fn dependencies() -> Option<BTreeMap<String, PathBuf>> {
+pub(crate) fn dependencies() -> Option<BTreeMap<String, PathBuf>> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--offline", "--locked", "--format-version", "1", "--filter-platform"]);
     let output = cargo.arg("x86_64-unknown-linux-gnu").current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
@@ -126,7 +126,7 @@ fn largest(sources: BTreeMap<String, PathBuf>, most: usize) -> BTreeMap<String, 
 }
 
 /// Copy the plain files of a package; how many.
-fn import(from: &Path, to: &Path) -> usize {
+pub(crate) fn import(from: &Path, to: &Path) -> usize {
     let mut count = 0;
     for entry in WalkDir::new(from).into_iter().flatten().filter(|entry| entry.file_type().is_file()) {
         let path = to.join(entry.path().strip_prefix(from).unwrap());

@@ -3,6 +3,7 @@
 mod crash;
 mod landing;
 mod order;
+mod real;
 mod verdicts;
 
 use std::path::PathBuf;
