@@ -1,0 +1,176 @@
+//! Looking ahead: which results will conflict with their target and with each other.
+//!
+//! It is done beside everything else, one look at a time, after whatever may have changed the answer. What comes of it is
+//! written for readers and believed by nobody: a look that fails is taken again when something happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::run::Message;
+use super::{World, log};
+use crate::core::event::Event;
+use crate::core::foresight::{self, Clash, Foresight, Open, Outlook};
+use crate::core::id::{BranchName, CommitId};
+use crate::core::state::State;
+use crate::git::GitError;
+use crate::git::foresee::{Foreseen, will_conflict};
+use crate::process::clock;
+use crate::store::foreseen;
+
+/// After a look there is rest for so many times as long as it took: a fifth of a core at most is spent on it.
+const REST: u32 = 4;
+
+/// When to look, and what was seen last.
+#[derive(Debug, Default)]
+pub(super) struct Foreseer {
+    /// None as long as a look is under way.
+    last: Option<Foresight>,
+    /// Something happened since the last look began.
+    wanted: bool,
+}
+
+impl Foreseer {
+    /// The first look is wanted at once: nobody knows what happened while no coordinator was there.
+    pub(super) fn new(world: &World) -> Self {
+        Self { last: Some(foreseen::load(&world.layout)), wanted: true }
+    }
+
+    /// Is nothing to be seen, and nobody looking?
+    pub(super) fn is_idle(&self) -> bool {
+        !self.wanted && self.last.is_some()
+    }
+
+    /// Something may have happened.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// This happened.
+    pub(super) fn happened(&mut self, event: &Event) {
+        use Event as E;
+        self.wanted |= match event {
+            E::Started { .. } | E::Ended { .. } | E::Retried { .. } | E::FoldRequested { .. } => true,
+            E::LandingRefused { .. } | E::LandingMissed { .. } | E::Landed { .. } | E::HeadSeen { .. } => true,
+            E::Discarded { .. } | E::Restored { .. } | E::Recovered { .. } => true,
+            _ => false,
+        };
+    }
+
+    /// A look is over, and so is the rest after it.
+    pub(super) fn ended(&mut self, seen: Foresight) {
+        self.last = Some(seen);
+    }
+
+    /// Look, where that is wanted and nobody does.
+    pub(super) fn look(&mut self, state: &State, world: &std::sync::Arc<World>, inbox: &UnboundedSender<Message>) {
+        let Some(last) = self.last.take_if(|_| self.wanted) else { return };
+        self.wanted = false;
+        let open = foresight::open(state);
+        if open.is_empty() && last.targets.is_empty() {
+            self.last = Some(last);
+            return;
+        }
+        let (world, inbox) = (world.clone(), inbox.clone());
+        tokio::task::spawn_local(async move {
+            let begun = clock::now();
+            let before = last.clone();
+            let seen = tokio::task::spawn_blocking(move || look(&world, &open, &before)).await;
+            let took = clock::now().duration_since(begun).unsigned_abs();
+            tokio::time::sleep((took * REST).min(Duration::from_secs(60))).await;
+            let _ = inbox.send(Message::Foreseen(seen.unwrap_or(last)));
+        });
+    }
+}
+
+/// Look at every target, and write down what was seen.
+fn look(world: &World, open: &BTreeMap<BranchName, Vec<Open>>, last: &Foresight) -> Foresight {
+    let mut seen = Foresight::default();
+    for (target, changes) in open {
+        let before = last.targets.iter().find(|before| before.target == *target);
+        match outlook(world, target, changes, before) {
+            Ok(outlook) => seen.targets.extend(outlook),
+            // What was seen before stays: it tells by itself how far it still holds.
+            Err(error) => {
+                log(&format!("cannot look ahead at {target}: {}", error.words()));
+                seen.targets.extend(before.cloned());
+            }
+        }
+    }
+    if seen != *last
+        && let Err(error) = foreseen::keep(&world.layout, &seen)
+    {
+        log(&format!("cannot keep what was foreseen: {error}"));
+    }
+    seen
+}
+
+/// What is to be seen of one target; `None` where it is not there.
+fn outlook(
+    world: &World,
+    target: &BranchName,
+    open: &[Open],
+    before: Option<&Outlook>,
+) -> Result<Option<Outlook>, GitError> {
+    let Some(head) = world.repository.head_of(target)? else { return Ok(None) };
+    let finished: Vec<&Open> = open.iter().filter(|change| change.tip.is_some()).collect();
+    let known = Known::of(before.filter(|before| before.head == head), &finished);
+    let changes: Vec<(CommitId, CommitId)> =
+        finished.iter().filter_map(|change| Some((change.base, change.tip?))).collect();
+    let is_related = |one: &Open, other: &Open| one.needs.contains(&other.attempt.task);
+    let skips = |one: usize, other: usize| {
+        let (first, second) = (finished[one], finished[other]);
+        known.is_known(one, other) || is_related(first, second) || is_related(second, first)
+    };
+    let found = will_conflict(&world.repository, head, &changes, &skips)?;
+    let found = found.into_iter().map(|Foreseen { change, with, paths, may }| Clash {
+        one: change,
+        other: with,
+        paths,
+        more: 0,
+        may,
+    });
+    let clashes: Vec<Clash> = found.chain(known.clashes()).collect();
+    let finished: Vec<Open> = finished.into_iter().cloned().collect();
+    Ok(Some(Outlook::new(target.clone(), head, &finished, clashes)))
+}
+
+/// What was seen before of pairs that are as they were, on a head that is where it was.
+struct Known<'a> {
+    before: Option<&'a Outlook>,
+    /// For each change now: its place then.
+    then: Vec<Option<usize>>,
+    /// Pairs of then of which git is still to be asked.
+    unsure: BTreeSet<(usize, usize)>,
+}
+
+impl<'a> Known<'a> {
+    fn of(before: Option<&'a Outlook>, now: &[&Open]) -> Self {
+        let before = before.filter(|before| before.is_whole());
+        let place = |open: &&Open| {
+            let all = &before?.changes;
+            all.iter()
+                .position(|then| (then.attempt, then.tip, then.with_needs) == (open.attempt, open.tip, open.with_needs))
+        };
+        let unsure = before.into_iter().flat_map(|before| &before.clashes).filter(|clash| clash.may);
+        let unsure = unsure.filter_map(|clash| Some((clash.one, clash.other?))).collect();
+        Self { before, then: now.iter().map(place).collect(), unsure }
+    }
+
+    fn is_known(&self, one: usize, other: usize) -> bool {
+        let then = self.then[one].zip(self.then[other]);
+        then.is_some_and(|(one, other)| !self.unsure.contains(&(one.min(other), one.max(other))))
+    }
+
+    /// The conflicts of those pairs, by the places of now.
+    fn clashes(&self) -> Vec<Clash> {
+        let now = |then: usize| self.then.iter().position(|place| *place == Some(then));
+        let all = self.before.into_iter().flat_map(|before| &before.clashes).filter(|clash| !clash.may);
+        let still = all.filter_map(|clash| {
+            let (one, other) = (now(clash.one)?, now(clash.other?)?);
+            Some(Clash { one: one.min(other), other: Some(one.max(other)), ..clash.clone() })
+        });
+        still.collect()
+    }
+}
