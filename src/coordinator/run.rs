@@ -16,7 +16,6 @@ use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::decide::decide;
 use crate::core::event::{Event, Facts, Record};
-use crate::core::foresight::Foresight;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
 use crate::core::outcome::Outcome;
@@ -55,7 +54,7 @@ pub(super) enum Message {
     /// The locks that were met have been looked at; are there any of which nothing is sure yet?
     Locks(bool),
     /// These conflicts are to come.
-    Foreseen(Foresight),
+    Foreseen(foresee::Memory),
     /// Somebody who waited for an answer, or watched, is gone.
     AskerGone,
     /// A shim is gone.

@@ -218,9 +218,10 @@ impl Outlook {
         Self { target, head, changes, clashes }
     }
 
-    /// Is it worth another look: has the target moved since?
+    /// Is it worth another look? The target has moved since, or something runs.
     pub fn is_to_look_at(&self, heads: &BTreeMap<BranchName, CommitId>) -> bool {
-        !self.changes.is_empty() && heads.get(&self.target) != Some(&self.head)
+        let has_moved = heads.get(&self.target) != Some(&self.head);
+        self.changes.iter().any(|change| has_moved || change.tip.is_none())
     }
 
     /// Is every conflict of these in it, or known not to be there?

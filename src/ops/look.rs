@@ -55,8 +55,8 @@ pub fn seen(session: &Session, state: &State) -> Seen {
     }
 }
 
-/// Conflicts to come, as they were seen last. A target that has moved since is looked at anew where a coordinator is
-/// there, which may not have noticed; none is started for that.
+/// Conflicts to come, as they were seen last. Where a target has moved since or a task runs, a coordinator that is there is
+/// told to look anew, for it cannot notice by itself; none is started for that.
 fn foreseen(repository: &Repository, layout: &Layout, state: &State) -> BTreeMap<TaskId, Told> {
     let foresight = store::foreseen::load(layout);
     let head = |outlook: &Outlook| Some((outlook.target.clone(), repository.head_of(&outlook.target).ok()??));

@@ -125,3 +125,31 @@ fn the_line_of_a_target_tells_it_too() {
     assert!(merge.wait_with_output().unwrap().status.success());
     until_told(&scene, 2, &json!([{ "paths": ["readme"] }]));
 }
+
+/// What runs is told by the files that it has written so far, also by the one that is still to be committed.
+#[test]
+fn a_running_task_may_conflict() {
+    let mut scene = scene();
+    scene.variables.insert("PLEACH_CONCURRENCY".to_owned(), "3".to_owned());
+    task(&scene, "echo one > readme; echo new > made");
+    let go = scene.path("go");
+    let wait = format!("until test -e '{}'; do sleep 0.02; done", go.display());
+    scene.add(&[], &format!("echo two > readme; echo also > made; echo x > own; {wait}"));
+    scene.add(&[], &format!("echo beside > staged; touch readme mine; {wait}; rm dir/kept"));
+    scene.add(&[], &format!("echo four > staged && git commit -qam staged; {wait}"));
+    until_told(&scene, 1, &json!([{ "with": 2, "paths": ["made", "readme"], "may": true }]));
+    until_told(&scene, 2, &json!([{ "with": 1, "paths": ["made", "readme"], "may": true }]));
+    until_told(&scene, 3, &json!([{ "with": 4, "paths": ["staged"], "may": true }]));
+    scene.write("mine", "by hand\n");
+    scene.git(&["commit", "-qam", "beside it"]);
+    scene.write("readme", "by hand\n");
+    scene.git(&["commit", "-qam", "across it"]);
+    until_told(&scene, 2, &json!([{ "paths": ["readme"], "may": true }]));
+    let board = scene.ok(&["ls"]);
+    assert!(board.contains("may conflict with main in readme"), "{board}");
+    fs::write(go, "").unwrap();
+    assert_eq!(scene.pleach(&["wait"]).code, Some(0));
+    until_told(&scene, 2, &json!([{ "paths": ["readme"] }]));
+    until_told(&scene, 3, &json!([{ "with": 4, "paths": ["staged"] }]));
+    scene.assert_tidy();
+}
