@@ -61,12 +61,19 @@ impl Foreseer {
     /// This happened.
     pub(super) fn happened(&mut self, event: &Event) {
         use Event as E;
-        self.wanted |= match event {
-            E::Started { .. } | E::Ended { .. } | E::Retried { .. } | E::FoldRequested { .. } => true,
-            E::LandingRefused { .. } | E::LandingMissed { .. } | E::Landed { .. } | E::HeadSeen { .. } => true,
-            E::Discarded { .. } | E::Restored { .. } | E::Recovered { .. } => true,
-            _ => false,
-        };
+        let is_beside = matches!(
+            event,
+            E::Submitted { .. }
+                | E::Withdrawn { .. }
+                | E::CancelRequested { .. }
+                | E::Paused
+                | E::Resumed
+                | E::VerifyStarted { .. }
+                | E::VerifyEnded { .. }
+                | E::VerdictReused { .. }
+                | E::Removed { .. }
+        );
+        self.wanted |= !is_beside;
     }
 
     /// A look is over, and so is the rest after it.
@@ -170,7 +177,8 @@ fn meetings(
     for (place, change) in finished.iter().enumerate() {
         // What does not go in by itself is in nobody's way.
         let tip = change.tip.filter(|_| !stuck.contains(&place)).unwrap_or(change.base);
-        sets.push(touched.between(change.base, tip)?);
+        // Its objects may be gone.
+        sets.push(touched.between(change.base, tip).unwrap_or_default());
     }
     let mut clashes = Vec::new();
     let mut meet = |one: usize, other: Option<usize>, first: &BTreeSet<Word>, second: &BTreeSet<Word>| {

@@ -174,7 +174,7 @@ fn open_of<'a>(state: &State, task: &'a Task) -> Option<(&'a BranchName, Open)> 
         }
         _ => return None,
     };
-    let attempt = task.attempt(number)?;
+    let attempt = task.attempt(number).filter(|attempt| !attempt.freed)?;
     let tip = match attempt.ended {
         Some(_) => Some(task.change(number)?.tip),
         None => None,
