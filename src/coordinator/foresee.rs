@@ -3,7 +3,7 @@
 //! It is done beside everything else, one look at a time, after whatever may have changed the answer. What comes of it is
 //! written for readers and believed by nobody: a look that fails is taken again when something happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,13 +24,18 @@ use crate::store::foreseen;
 
 /// After a look there is rest for so many times as long as it took: a fifth of a core at most is spent on it.
 const REST: u32 = 4;
+/// And no longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// What one look leaves to the next.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     seen: Foresight,
+    pairs: BTreeMap<BranchName, Pairs>,
     /// The paths between two commits.
     touched: BTreeMap<(CommitId, CommitId), BTreeSet<Word>>,
+    /// There was more to ask than one look may ask.
+    is_unsettled: bool,
 }
 
 /// When to look, and what was seen last.
@@ -78,6 +83,7 @@ impl Foreseer {
 
     /// A look is over, and so is the rest after it.
     pub(super) fn ended(&mut self, memory: Memory) {
+        self.wanted |= memory.is_unsettled;
         self.last = Some(memory);
     }
 
@@ -95,7 +101,7 @@ impl Foreseer {
             let begun = clock::now();
             let memory = tokio::task::spawn_blocking(move || look(&world, &open, last)).await;
             let took = clock::now().duration_since(begun).unsigned_abs();
-            tokio::time::sleep((took * REST).min(Duration::from_secs(60))).await;
+            tokio::time::sleep((took * REST).min(LONGEST_REST)).await;
             let _ = inbox.send(Message::Foreseen(memory.unwrap_or_default()));
         });
     }
@@ -105,11 +111,18 @@ impl Foreseer {
 fn look(world: &World, open: &BTreeMap<BranchName, Vec<Open>>, last: Memory) -> Memory {
     let mut seen = Foresight::default();
     let mut touched = Touched { world, before: last.touched, now: BTreeMap::new() };
-    let last = last.seen;
+    let (last, mut before_pairs) = (last.seen, last.pairs);
+    let mut pairs = BTreeMap::new();
+    let mut is_unsettled = false;
     for (target, changes) in open {
         let before = last.targets.iter().find(|before| before.target == *target);
-        match outlook(world, target, changes, before, &mut touched) {
-            Ok(outlook) => seen.targets.extend(outlook),
+        match outlook(world, target, changes, before_pairs.remove(target), &mut touched) {
+            Ok(None) => {}
+            Ok(Some((outlook, known, unsettled))) => {
+                seen.targets.push(outlook);
+                pairs.insert(target.clone(), known);
+                is_unsettled |= unsettled;
+            }
             // What was seen before stays: it tells by itself how far it still holds.
             Err(error) => {
                 log(&format!("cannot look ahead at {target}: {}", error.words()));
@@ -122,42 +135,37 @@ fn look(world: &World, open: &BTreeMap<BranchName, Vec<Open>>, last: Memory) -> 
     {
         log(&format!("cannot keep what was foreseen: {error}"));
     }
-    Memory { seen, touched: touched.now }
+    Memory { seen, pairs, touched: touched.now, is_unsettled }
 }
 
-/// What is to be seen of one target; `None` where it is not there.
+/// What is to be seen of one target, what is known of its pairs, and is there more to ask? `None` where it is not there.
 fn outlook(
     world: &World,
     target: &BranchName,
     open: &[Open],
-    before: Option<&Outlook>,
+    before: Option<Pairs>,
     touched: &mut Touched<'_>,
-) -> Result<Option<Outlook>, GitError> {
+) -> Result<Option<(Outlook, Pairs, bool)>, GitError> {
     let Some(head) = world.repository.head_of(target)? else { return Ok(None) };
     let (finished, running): (Vec<&Open>, Vec<&Open>) = open.iter().partition(|change| change.tip.is_some());
-    let known = Known::of(before.filter(|before| before.head == head), &finished);
+    let mut pairs = Pairs::on(head, before);
     let changes: Vec<(CommitId, CommitId)> =
         finished.iter().filter_map(|change| Some((change.base, change.tip?))).collect();
     let skips = |one: usize, other: usize| {
-        let (first, second) = (finished[one], finished[other]);
-        known.is_known(one, other) || is_related(first, second)
+        let (one, other) = (finished[one], finished[other]);
+        pairs.is_known(one, other) || is_related(one, other)
     };
     let found = will_conflict(&world.repository, head, &changes, &skips)?;
-    let found = found.into_iter().map(|Foreseen { change, with, paths, may }| Clash {
-        one: change,
-        other: with,
-        paths,
-        more: 0,
-        may,
-    });
-    let mut clashes: Vec<Clash> = found.chain(known.clashes()).collect();
+    let is_unsettled = found.iter().any(|foreseen| foreseen.may);
+    let clash =
+        |Foreseen { change, with, paths, may }: Foreseen| Clash { one: change, other: with, paths, more: 0, may };
+    let mut clashes = pairs.learn(&finished, found.into_iter().map(clash).collect());
     if !running.is_empty() {
-        let stuck: BTreeSet<usize> =
-            clashes.iter().filter(|clash| clash.other.is_none()).map(|clash| clash.one).collect();
+        let stuck = clashes.iter().filter(|clash| clash.other.is_none()).map(|clash| clash.one).collect();
         clashes.extend(meetings(world, head, [&finished, &running], &stuck, touched)?);
     }
     let all: Vec<Open> = finished.into_iter().chain(running).cloned().collect();
-    Ok(Some(Outlook::new(target.clone(), head, &all, clashes)))
+    Ok(Some((Outlook::new(target.clone(), head, &all, clashes), pairs, is_unsettled)))
 }
 
 /// Does one of the two build on the other?
@@ -240,41 +248,92 @@ impl Touched<'_> {
     }
 }
 
-/// What was seen before of pairs that are as they were, on a head that is where it was.
-struct Known<'a> {
-    before: Option<&'a Outlook>,
-    /// For each change now: its place then.
-    then: Vec<Option<usize>>,
-    /// Pairs of then of which git is still to be asked.
-    unsure: BTreeSet<(usize, usize)>,
+/// What is known of pairs of results on one head: those that were merged there, and in which paths they conflict.
+#[derive(Debug, Default)]
+struct Pairs {
+    head: Option<CommitId>,
+    known: HashMap<(CommitId, CommitId), Option<Vec<Word>>>,
 }
 
-impl<'a> Known<'a> {
-    fn of(before: Option<&'a Outlook>, now: &[&Open]) -> Self {
-        let before = before.filter(|before| before.is_whole());
-        let place = |open: &&Open| {
-            let all = &before?.changes;
-            all.iter()
-                .position(|then| (then.attempt, then.tip, then.with_needs) == (open.attempt, open.tip, open.with_needs))
+impl Pairs {
+    /// What is still of use on this head.
+    fn on(head: CommitId, before: Option<Self>) -> Self {
+        let before = before.filter(|before| before.head == Some(head)).unwrap_or_default();
+        Self { head: Some(head), ..before }
+    }
+
+    fn is_known(&self, one: &Open, other: &Open) -> bool {
+        key(one, other).is_some_and(|key| self.known.contains_key(&key))
+    }
+
+    /// All pairs of these: what was found, and what was known before. What was not settled is not known.
+    fn learn(&mut self, finished: &[&Open], found: Vec<Clash>) -> Vec<Clash> {
+        let mut clashes = Vec::new();
+        let mut new: HashMap<(usize, usize), Clash> = HashMap::new();
+        for clash in found {
+            match clash.other {
+                Some(other) => drop(new.insert((clash.one, other), clash)),
+                None => clashes.push(clash),
+            }
+        }
+        let before = std::mem::take(&mut self.known);
+        for (one, first) in finished.iter().enumerate() {
+            for (other, second) in finished.iter().enumerate().skip(one + 1) {
+                let Some(key) = key(first, second).filter(|_| !is_related(first, second)) else { continue };
+                match (new.remove(&(one, other)), before.get(&key)) {
+                    (Some(clash), _) => {
+                        if !clash.may {
+                            self.known.insert(key, Some(clash.paths.clone()));
+                        }
+                        clashes.push(clash);
+                    }
+                    (None, Some(Some(paths))) => {
+                        self.known.insert(key, Some(paths.clone()));
+                        clashes.push(Clash { one, other: Some(other), paths: paths.clone(), more: 0, may: false });
+                    }
+                    (None, _) => drop(self.known.insert(key, None)),
+                }
+            }
+        }
+        clashes
+    }
+}
+
+fn key(one: &Open, other: &Open) -> Option<(CommitId, CommitId)> {
+    let (one, other) = (one.tip?, other.tip?);
+    Some((one.min(other), one.max(other)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_settled_on_a_head_is_not_asked_again() {
+        let commit = |digit: usize| format!("{digit:040x}").parse::<CommitId>().unwrap();
+        let open = |id: usize| Open {
+            attempt: format!("{id}.1").parse().unwrap(),
+            base: commit(90),
+            tip: Some(commit(id)),
+            needs: BTreeSet::new(),
+            with_needs: false,
         };
-        let unsure = before.into_iter().flat_map(|before| &before.clashes).filter(|clash| clash.may);
-        let unsure = unsure.filter_map(|clash| Some((clash.one, clash.other?))).collect();
-        Self { before, then: now.iter().map(place).collect(), unsure }
-    }
-
-    fn is_known(&self, one: usize, other: usize) -> bool {
-        let then = self.then[one].zip(self.then[other]);
-        then.is_some_and(|(one, other)| !self.unsure.contains(&(one.min(other), one.max(other))))
-    }
-
-    /// The conflicts of those pairs, by the places of now.
-    fn clashes(&self) -> Vec<Clash> {
-        let now = |then: usize| self.then.iter().position(|place| *place == Some(then));
-        let all = self.before.into_iter().flat_map(|before| &before.clashes).filter(|clash| !clash.may);
-        let still = all.filter_map(|clash| {
-            let (one, other) = (now(clash.one)?, now(clash.other?)?);
-            Some(Clash { one: one.min(other), other: Some(one.max(other)), ..clash.clone() })
-        });
-        still.collect()
+        let clash = |one, other, may| Clash { one, other: Some(other), paths: vec!["a".into()], more: 0, may };
+        let all: Vec<Open> = (1..=4).map(open).collect();
+        let all: Vec<&Open> = all.iter().collect();
+        let mut pairs = Pairs::on(commit(91), None);
+        let found = vec![clash(0, 1, false), clash(1, 2, true)];
+        assert_eq!(pairs.learn(&all[..3], found.clone()), found);
+        let mut pairs = Pairs::on(commit(91), Some(pairs));
+        let asked = |pairs: &Pairs, all: &[&Open]| {
+            let each = (0..all.len()).flat_map(|one| (one + 1..all.len()).map(move |other| (one, other)));
+            each.filter(|(one, other)| !pairs.is_known(all[*one], all[*other])).collect::<Vec<_>>()
+        };
+        assert_eq!(asked(&pairs, &all), [(0, 3), (1, 2), (1, 3), (2, 3)]);
+        // Places are those of now.
+        let now = [all[3], all[1], all[0]];
+        assert_eq!(pairs.learn(&now, vec![clash(0, 2, false)]), [clash(0, 2, false), clash(1, 2, false)]);
+        assert_eq!(asked(&pairs, &now), []);
+        assert_eq!(asked(&Pairs::on(commit(92), Some(pairs)), &now).len(), 3, "another head");
     }
 }

@@ -223,11 +223,6 @@ impl Outlook {
         let has_moved = heads.get(&self.target) != Some(&self.head);
         self.changes.iter().any(|change| has_moved || change.tip.is_none())
     }
-
-    /// Is every conflict of these in it, or known not to be there?
-    pub fn is_whole(&self) -> bool {
-        self.changes.iter().all(|change| change.more == 0)
-    }
 }
 
 /// What still holds of what was foreseen, by task. `heads` are those that the targets have now.
@@ -415,7 +410,6 @@ mod tests {
             assert_eq!(named + change.more, many - 1, "all are counted");
             assert!((MOST_OTHERS..=2 * MOST_OTHERS).contains(&named), "{named}");
         }
-        assert!(!outlook.is_whole());
         assert!(outlook.clashes.iter().all(|clash| clash.paths.len() == MOST_PATHS && clash.more == 10));
         let words = WillConflict { with: Some(TaskId(7)), paths: paths[..6].to_vec(), more: 3, may: true }.words(None);
         assert_eq!(words, "may conflict with 7 in 0, 1, 2, 3, 4 and 4 more");

@@ -50,6 +50,10 @@ pub fn touched_so_far(repo: &Repository, glance: &Glance<'_>, others: &BTreeSet<
     let tracked = tracked(&objects, tree).unwrap_or_default();
     paths.extend(tracked.into_iter().map(|(path, entry)| (path, Some(entry))));
     paths.retain(|path, entry| glance.is_touched(path, *entry, began));
+    // It may have ended meanwhile: a worktree that is gone has deleted nothing.
+    if !glance.worktree.is_dir() {
+        return BTreeSet::new();
+    }
     paths.into_keys().collect()
 }
 
