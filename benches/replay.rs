@@ -298,9 +298,9 @@ fn looks() {
             .collect();
         let (mut walls, mut cpus) = (Vec::new(), Vec::new());
         for _ in 0..5 {
-            let look = || will_conflict(&repo, base.parse().unwrap(), &changes).unwrap();
+            let look = || will_conflict(&repo, base.parse().unwrap(), &changes, &|_, _| false).unwrap();
             let (cpu, (wall, found)) = processor(|| timed(look));
-            assert_eq!(found, []);
+            assert!(found.iter().all(|one| one.may), "{found:?}");
             walls.push(wall);
             cpus.push(cpu);
         }

@@ -66,7 +66,15 @@ pub fn change(files: u32, insertions: u64, deletions: u64) -> String {
 pub fn note(row: &Row) -> String {
     let doing = row.progress.as_ref().map(progress).unwrap_or_default();
     let rest = if doing.is_empty() { row.line.as_str() } else { &doing };
-    shown(&join(&row.why, ": ", rest))
+    shown(&join(&join(&row.why, "; ", &foreseen(row)), ": ", rest))
+}
+
+/// `will conflict with 7 in src/a.rs, and with 2 more`
+fn foreseen(row: &Row) -> String {
+    let Some(first) = row.will_conflict.first() else { return String::new() };
+    let more = row.will_conflict.len() - 1 + row.will_conflict_more;
+    let more = if more > 0 { format!(", and with {more} more") } else { String::new() };
+    format!("{}{more}", first.words(row.target.as_ref()))
 }
 
 const TITLES: [&str; COLUMNS] = ["ID", "TASK", "STATE", "TIME", "CHANGE", "NOTE"];

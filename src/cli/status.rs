@@ -29,6 +29,7 @@ pub fn draw(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result
     if let Some(Refusal::Conflict(conflict)) = &task.refusal {
         draw_conflict(out, conflict, style)?;
     }
+    foreseen(out, task, style)?;
     hints(out, task, style)
 }
 
@@ -179,6 +180,21 @@ fn draw_conflict(out: &mut dyn Write, conflict: &Conflict, style: &Style) -> io:
         writeln!(out, "  {}{}{}", path.path.shown(), side("there", path.ours), side("here", path.theirs))?;
     }
     Ok(())
+}
+
+fn foreseen(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<()> {
+    let row = &task.row;
+    if row.will_conflict.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{}", style.paint(Paint::Strong, "conflicts to come"))?;
+    for conflict in &row.will_conflict {
+        writeln!(out, "  {}", shown(&conflict.words(row.target.as_ref())))?;
+    }
+    match row.will_conflict_more {
+        0 => Ok(()),
+        more => writeln!(out, "  and with {more} more"),
+    }
 }
 
 fn hints(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<()> {

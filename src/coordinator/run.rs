@@ -9,7 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::collect::words;
 use super::protocol::{Refused, RefusedKind, Request, Response, Until};
-use super::{World, collect, landing, launch, listen, log, observe, recover, remove, requests, start, sweep, verify};
+use super::{
+    World, collect, foresee, landing, launch, listen, log, observe, recover, remove, requests, start, sweep, verify,
+};
 use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::decide::decide;
@@ -51,6 +53,8 @@ pub(super) enum Message {
     Rested(Subject),
     /// The locks that were met have been looked at; are there any of which nothing is sure yet?
     Locks(bool),
+    /// These conflicts are to come.
+    Foreseen(foresee::Memory),
     /// Somebody who waited for an answer, or watched, is gone.
     AskerGone,
     /// A shim is gone.
@@ -91,6 +95,7 @@ struct Coordinator {
     has_locks: bool,
     /// The numbers and pooled worktrees of candidates that are being made.
     numbers: BTreeMap<Subject, (u32, u32)>,
+    foreseer: foresee::Foreseer,
 }
 
 struct Waiter {
@@ -118,6 +123,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
     tokio::task::spawn_local(leave_on_signal(inbox.clone()));
     sweep::sweep(&world, &state);
     let mut this = Coordinator {
+        foreseer: foresee::Foreseer::new(&world),
         world,
         journal,
         state,
@@ -185,6 +191,7 @@ impl Coordinator {
                 break;
             }
         }
+        self.foreseer.look(&self.state, &self.world, &self.inbox);
         if self.journal.is_long() {
             self.journal.compact(&self.state)?;
         }
@@ -203,6 +210,7 @@ impl Coordinator {
             && self.seen.busy.is_empty()
             && self.waiters.is_empty()
             && self.watchers.is_empty()
+            && self.foreseer.is_idle()
             && !self.state.has_work()
     }
 
@@ -236,6 +244,7 @@ impl Coordinator {
                     self.clear_locks(LOCKS_AGAIN);
                 }
             }
+            Message::Foreseen(seen) => self.foreseer.ended(seen),
             Message::AskerGone => {
                 self.waiters.retain(|waiter| !waiter.answer.is_closed());
                 self.watchers.retain(|tick| !tick.is_closed());
@@ -259,6 +268,7 @@ impl Coordinator {
                 self.state = next;
                 continue;
             }
+            self.foreseer.happened(&record.event);
             let written = self.journal.append(std::slice::from_ref(&record));
             if written.is_ok()
                 && let Err(error) = next.apply(&record)
@@ -281,6 +291,7 @@ impl Coordinator {
     fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) -> Result<(), StoreError> {
         let response = match request {
             Request::Poke => {
+                self.foreseer.want();
                 self.observe_all();
                 Response::Yes
             }

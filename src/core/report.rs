@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Flag, Refusal};
+use super::foresight::{Told, WillConflict};
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::policy::Limits;
@@ -109,6 +110,16 @@ pub struct Row {
     /// Does somebody keep it, in its line, from landing?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_hold: bool,
+    /// What its result will conflict with, as far as it was looked at: the target first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub will_conflict: Vec<WillConflict>,
+    /// Results that it will or may conflict with, and that are not among them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub will_conflict_more: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Where a task and its result stand.
@@ -180,6 +191,8 @@ pub struct Seen {
     pub limits: Limits,
     /// Bytes free where worktrees are made, as far as known.
     pub free_disk: Option<u64>,
+    /// Conflicts to come.
+    pub foreseen: BTreeMap<TaskId, Told>,
 }
 
 /// One task, in full.

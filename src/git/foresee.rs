@@ -1,7 +1,8 @@
 //! Which results will conflict, with the target as it will be and with each other, before anybody merges.
 //!
 //! The walk settles most of it in process, and changes that touch nothing in common cost nothing. The rest is asked of
-//! git in batches. All that is written on the way goes to a directory of its own and is gone afterwards.
+//! git in batches, and no more of it than [`MOST_MERGED`] pairs. All that is written on the way goes to a directory of its
+//! own and is gone afterwards.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,12 +19,25 @@ use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
 use crate::process::ToolError;
 
-/// A conflict to come: which change; with which other one, or (`None`) with the head; and in which paths. (None may be
-/// named, for a conflict of another kind.)
-pub type Foreseen = (usize, Option<usize>, Vec<Word>);
+/// How many pairs git is asked about at once. Of others that only git could tell it is said that they may conflict.
+pub const MOST_MERGED: usize = 1000;
+
+/// A conflict to come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    /// Which change.
+    pub change: usize,
+    /// With which one behind it, or (`None`) with the head.
+    pub with: Option<usize>,
+    /// In which paths. None may be named, for a conflict of another kind.
+    pub paths: Vec<Word>,
+    /// Both touch these paths, and no merge was tried.
+    pub may: bool,
+}
 
 /// The conflicts of some changes (each a base and a tip) with a head, and of those that go in there with each other:
-/// what would be said if one landed and then the other. A conflict of two is told for each of them.
+/// what would be said if one landed and then the other. A conflict of two is told once. Pairs that
+/// are known (by their places, the lower first) are not looked at again.
 ///
 /// What git cannot merge here (an object that a partial clone does not have) is not foreseen.
 ///
@@ -33,16 +47,17 @@ pub fn will_conflict(
     repo: &Repository,
     head: CommitId,
     changes: &[(CommitId, CommitId)],
+    is_known: &dyn Fn(usize, usize) -> bool,
 ) -> Result<Vec<Foreseen>, GitError> {
-    if changes.is_empty() {
+    if changes.is_empty() || matches!(changes, [(base, _)] if *base == head) {
         return Ok(Vec::new());
     }
     let aside = Aside::make(repo, head)?;
     let mut found = Vec::new();
     let objects = aside.objects();
     let landed = aside.each_on_head(objects.as_ref(), changes, &mut found)?;
-    aside.pairs(objects.as_ref(), &landed, &mut found)?;
-    found.sort_by_key(|(change, with, _)| (*change, *with));
+    aside.pairs(objects.as_ref(), &landed, is_known, &mut found)?;
+    found.sort_by_key(|one| (one.change, one.with));
     Ok(found)
 }
 
@@ -92,7 +107,9 @@ impl<'a> Aside<'a> {
         for (place, merged) in unsure.into_iter().zip(self.merge_all(&wishes)?) {
             match merged {
                 Some(Merged::Clean(tree)) => landed[place] = Some(tree),
-                Some(Merged::Conflict(paths)) => found.push((place, None, paths)),
+                Some(Merged::Conflict(paths)) => {
+                    found.push(Foreseen { change: place, with: None, paths, may: false });
+                }
                 _ => {}
             }
         }
@@ -114,6 +131,7 @@ impl<'a> Aside<'a> {
         &self,
         objects: Option<&Objects<'_>>,
         landed: &[Option<TreeId>],
+        is_known: &dyn Fn(usize, usize) -> bool,
         found: &mut Vec<Foreseen>,
     ) -> Result<(), GitError> {
         let objects = objects.and_then(|objects| Some((objects, objects.tree_of(self.head)?)));
@@ -123,10 +141,21 @@ impl<'a> Aside<'a> {
             there.iter().map(|(_, tree)| objects.and_then(|(all, head)| walk::touched(all, head, *tree))).collect();
         let mut written: HashMap<TreeId, Oid> = HashMap::new();
         let (mut unsure, mut wishes) = (Vec::new(), Vec::new());
-        for (one, other) in meeting(&touched) {
+        let mut pairs = meeting(&touched);
+        pairs.retain(|(one, other)| !is_known(there[*one].0, there[*other].0));
+        // What lands one after the other is most likely to meet.
+        pairs.sort_by_key(|(one, other)| other - one);
+        for (one, other) in pairs {
             let [(first, ours), (second, theirs)] = [there[one], there[other]];
-            let is_clean = |(all, head): (&Objects<'_>, _)| walk::look(all, head, ours, theirs) == Look::Clean;
-            if objects.is_some_and(is_clean) {
+            let paths = match objects.map(|(all, head)| walk::look(all, head, ours, theirs)) {
+                Some(Look::Clean) => continue,
+                Some(Look::Unsure(paths)) => paths,
+                None => Vec::new(),
+            };
+            if wishes.len() == MOST_MERGED {
+                // Where nothing can be read in process, nothing speaks for a conflict either.
+                let is_seen = !paths.is_empty();
+                found.extend(is_seen.then_some(Foreseen { change: first, with: Some(second), paths, may: true }));
                 continue;
             }
             let mut name = |tree: TreeId| -> Result<String, GitError> {
@@ -142,8 +171,7 @@ impl<'a> Aside<'a> {
         }
         for ((one, other), merged) in unsure.into_iter().zip(self.merge_all(&wishes)?) {
             if let Some(Merged::Conflict(paths)) = merged {
-                found.push((one, Some(other), paths.clone()));
-                found.push((other, Some(one), paths));
+                found.push(Foreseen { change: one, with: Some(other), paths, may: false });
             }
         }
         Ok(())

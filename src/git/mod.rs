@@ -7,6 +7,7 @@
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
+//! - [`glance`]: what a running task has changed so far.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
@@ -22,6 +23,7 @@ mod extras;
 mod filters;
 pub mod fold;
 pub mod foresee;
+pub mod glance;
 mod inspect;
 mod listed;
 mod live;

@@ -137,6 +137,14 @@ pub fn is_up(layout: &Layout) -> bool {
     socket::connect(&layout.socket()).is_ok()
 }
 
+/// Tell the coordinator, if one is there, that something may have happened. Nobody waits for what it does then.
+pub fn poke(layout: &Layout) {
+    let line = serde_json::to_vec(&Request::Poke).expect("a unit variant is JSON");
+    if let Ok(mut stream) = socket::connect(&layout.socket()) {
+        let _ = stream.write_all(&[line, b"\n".to_vec()].concat());
+    }
+}
+
 /// See to it that somebody does the work, without waiting for it.
 pub fn nudge(layout: &Layout, common_dir: &Path) {
     if !is_up(layout) {

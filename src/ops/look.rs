@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{Error, Session, client, diff, find};
 use crate::coordinator::kept_prefix;
+use crate::core::foresight::{self, Outlook, Told};
 use crate::core::id::{AttemptId, TaskHandle, TaskId};
 use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Seen, Show, Standing, TaskReport};
 use crate::core::schedule;
 use crate::core::state::{Attempt, Place, State, Task, TaskState, Waiting};
 use crate::core::word::Word;
+use crate::git::Repository;
 use crate::process::clock;
 use crate::store::{self, Layout, log, record};
 
@@ -49,7 +51,20 @@ pub fn seen(session: &Session, state: &State) -> Seen {
         live: layout.map(|layout| live(layout, state)).unwrap_or_default(),
         limits: session.limits(),
         free_disk: layout.and_then(|layout| store::free_disk(&layout.state)),
+        foreseen: layout.map(|layout| foreseen(session.repository(), layout, state)).unwrap_or_default(),
     }
+}
+
+/// Conflicts to come, as they were seen last. Where a target has moved since or a task runs, a coordinator that is there is
+/// told to look anew, for it cannot notice by itself; none is started for that.
+fn foreseen(repository: &Repository, layout: &Layout, state: &State) -> BTreeMap<TaskId, Told> {
+    let foresight = store::foreseen::load(layout);
+    let head = |outlook: &Outlook| Some((outlook.target.clone(), repository.head_of(&outlook.target).ok()??));
+    let heads = foresight.targets.iter().filter_map(head).collect();
+    if foresight.targets.iter().any(|outlook| outlook.is_to_look_at(&heads)) {
+        client::poke(layout);
+    }
+    foresight::told(state, &foresight, &heads)
 }
 
 /// What a task waits for that does not start at once: as the board says it, and what to do where that is known.

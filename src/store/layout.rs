@@ -12,7 +12,7 @@
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!     attempts/0.3/                the same of run 3 of a check
 //!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
-//!     environments/<hash>.json     trash/     coordinator.log
+//!     environments/<hash>.json     trash/     coordinator.log     foreseen.json (conflicts to come)
 //! ```
 
 use std::fs;
@@ -133,6 +133,11 @@ impl Layout {
     /// What the coordinator had to say.
     pub fn coordinator_log(&self) -> PathBuf {
         self.state.join("coordinator.log")
+    }
+
+    /// The conflicts that were foreseen last.
+    pub fn foreseen(&self) -> PathBuf {
+        self.state.join("foreseen.json")
     }
 
     /// Where removed directories wait for their end.

@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod docs;
 mod fold;
+mod foreseen;
 mod git;
 mod journals;
 mod lost_work;

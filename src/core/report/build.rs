@@ -153,6 +153,7 @@ impl<'a> Queue<'a> {
         let waits_for_room = live.is_some_and(|live| live.no_room);
         let said = ended.filter(|_| !is_under_way).and_then(|ended| ended.facts.summary.as_deref());
         let line = live.and_then(|live| live.last_line.as_deref()).or(said).unwrap_or_default();
+        let foreseen = seen.foreseen.get(&task.id).cloned().unwrap_or_default();
         Row {
             id: task.id,
             name: task.spec.name.clone(),
@@ -176,6 +177,8 @@ impl<'a> Queue<'a> {
             group: task.spec.group.clone(),
             needs: task.spec.needs.clone(),
             on_hold: task.on_hold,
+            will_conflict: foreseen.conflicts,
+            will_conflict_more: foreseen.more,
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pleach::core::id::CommitId;
 use pleach::core::task::Strategy;
-use pleach::git::foresee::will_conflict;
+use pleach::git::foresee::{Foreseen, MOST_MERGED, will_conflict};
 use pleach::git::merge::{Identity, Plan, Wanted, plan};
 
 use crate::support::repo::World;
@@ -28,12 +28,17 @@ fn lines(changed: &[(usize, &str)]) -> String {
     (1..=20).map(|n| line(n) + "\n").collect()
 }
 
-fn told(found: &[(usize, Option<usize>, Vec<pleach::core::word::Word>)]) -> String {
-    let told = found.iter().map(|(change, with, paths)| {
+fn told(found: &[Foreseen]) -> String {
+    let told = found.iter().map(|Foreseen { change, with, paths, may }| {
         let with = with.map_or("head".to_owned(), |with| with.to_string());
-        format!("{change}-{with} {}\n", paths.iter().map(|path| path.shown()).collect::<Vec<_>>().join(" "))
+        let may = if *may { "?" } else { "" };
+        format!("{change}-{with}{may} {}\n", paths.iter().map(|path| path.shown()).collect::<Vec<_>>().join(" "))
     });
     told.collect()
+}
+
+fn foreseen(world: &World, head: CommitId, changes: &[(CommitId, CommitId)]) -> Vec<Foreseen> {
+    will_conflict(&world.repo(), head, changes, &|_, _| false).unwrap()
 }
 
 /// A few results on two bases, and the head that they are to go to.
@@ -73,26 +78,28 @@ fn results(options: &[&str]) -> (World, CommitId, Vec<(CommitId, CommitId)>) {
     (world, head, changes)
 }
 
-const EXPECTED: &str =
-    "0-1 long\n1-0 long\n2-11 src/b\n3-head other\n5-6 y/new\n6-5 y/new\n9-10 o/1\n10-9 o/1\n11-2 src/b\n";
+const EXPECTED: &str = "0-1 long\n2-11 src/b\n3-head other\n5-6 y/new\n9-10 o/1\n";
 
 #[test]
 fn conflicts_with_the_head_and_with_each_other() {
     for options in [&[][..], &["--ref-format=reftable"], &["--object-format=sha256"]] {
         let (world, head, changes) = results(options);
         let objects = world.objects();
-        assert_eq!(told(&will_conflict(&world.repo(), head, &changes).unwrap()), EXPECTED, "{options:?}");
+        assert_eq!(told(&foreseen(&world, head, &changes)), EXPECTED, "{options:?}");
         assert_eq!(world.objects(), objects, "nothing of it stays");
     }
-    let (world, head, _) = results(&[]);
-    assert_eq!(will_conflict(&world.repo(), head, &[]).unwrap(), []);
+    let (world, head, changes) = results(&[]);
+    assert_eq!(foreseen(&world, head, &[]), []);
+    let known = |one: usize, other: usize| (one, other) == (2, 11);
+    let found = will_conflict(&world.repo(), head, &changes, &known).unwrap();
+    assert_eq!(told(&found), EXPECTED.replace("2-11 src/b\n", ""));
 }
 
 /// One lands, then the other: what was foreseen is what comes.
 #[test]
 fn what_is_foreseen_is_what_comes() {
     let (world, head, changes) = results(&[]);
-    let found = will_conflict(&world.repo(), head, &changes).unwrap();
+    let found = foreseen(&world, head, &changes);
     let who = Identity { name: "a".into(), email: "a@b".into(), at: "2026-01-02T03:04:05Z".parse().unwrap() };
     let land = |head: CommitId, (base, tip): (CommitId, CommitId)| {
         let wanted = Wanted { head, base, tip, strategy: Strategy::Merge, message: "m", replay: false };
@@ -103,7 +110,8 @@ fn what_is_foreseen_is_what_comes() {
         }
     };
     for (first, change) in changes.iter().enumerate() {
-        let has = |change, with| found.iter().any(|(one, other, _)| (*one, *other) == (change, with));
+        let is = |one: usize, other: Option<usize>| found.iter().any(|it| (it.change, it.with) == (one, other));
+        let has = |one: usize, with: Option<usize>| is(one, with) || with.is_some_and(|with| is(with, Some(one)));
         let landed = land(head, *change);
         assert_eq!(landed.is_none(), has(first, None), "{first}");
         let Some(landed) = landed else { continue };
@@ -123,8 +131,8 @@ fn what_cannot_be_merged_is_left_out() {
     let file: PathBuf = world.top.join(".git/objects").join(dir).join(name);
     std::fs::remove_file(file).unwrap();
     changes.push((head, "0123456789abcdef0123456789abcdef01234567".parse().unwrap()));
-    let found = told(&will_conflict(&world.repo(), head, &changes).unwrap());
-    assert_eq!(found, EXPECTED.replace("0-1 long\n1-0 long\n", ""));
+    let found = told(&foreseen(&world, head, &changes));
+    assert_eq!(found, EXPECTED.replace("0-1 long\n", ""));
 }
 
 /// Many results that have nothing in common, and many that all change one file.
@@ -137,7 +145,22 @@ fn many_at_once() {
         changes
             .push((base, change(&world, base, &[(&format!("new/{n}"), "n\n"), ("long", &lines(&[(n * 3 + 1, "n")]))])));
     }
-    assert_eq!(will_conflict(&world.repo(), base, &changes).unwrap(), []);
+    assert_eq!(foreseen(&world, base, &changes), []);
     let again: Vec<_> = changes.iter().chain(&changes).copied().collect();
-    assert_eq!(will_conflict(&world.repo(), base, &again).unwrap(), []);
+    assert_eq!(foreseen(&world, base, &again), []);
+}
+
+/// There is an end to how much git is asked: what lands far apart only may conflict.
+#[test]
+fn what_is_too_much_to_ask_may_conflict() {
+    let world = World::new(&[]);
+    let base = world.head();
+    let changes: Vec<_> = (0..50).map(|n| (base, change(&world, base, &[("src/a", &format!("{n}\n"))]))).collect();
+    let found = foreseen(&world, base, &changes);
+    assert_eq!(found.len(), 50 * 49 / 2);
+    assert_eq!(found.iter().filter(|one| !one.may).count(), MOST_MERGED);
+    let distance = |one: &Foreseen| one.with.unwrap() - one.change;
+    let farthest = found.iter().filter(|one| !one.may).map(distance).max();
+    assert!(found.iter().filter(|one| one.may).all(|one| Some(distance(one)) >= farthest));
+    assert!(found.iter().all(|one| one.paths.len() == 1));
 }
