@@ -93,6 +93,8 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     if attempt.base.is_some_and(|base| base != task.base) {
         field(out, "base", &attempt.base.map(|base| format!("{base:.12}")).unwrap_or_default())?;
     }
+    let handed = attempt.hand_back.as_ref().map(|hand_back| shown(&hand_back.to_string()));
+    field(out, "given", &handed.unwrap_or_default())?;
     field(out, "used", &used(attempt))?;
     field(out, "log", &log(attempt))?;
     field(out, "worktree", &attempt.places.worktree.as_ref().map(Word::shown).unwrap_or_default())?;

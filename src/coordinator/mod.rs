@@ -8,6 +8,7 @@
 //! on one subject. Whatever it forgets by dying is either in the journal, or can be seen in the world.
 
 mod collect;
+mod handback;
 mod landing;
 mod launch;
 mod listen;

@@ -5,6 +5,7 @@
 //! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
 //! - [`inventory`]: what the coordinator sees of the world now.
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
+//! - [`handback`]: what a new attempt is told of a result that did not go in.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -15,6 +16,7 @@ pub mod change;
 pub mod decide;
 pub mod error_kind;
 pub mod event;
+pub mod handback;
 pub mod id;
 pub mod inventory;
 pub mod lines;

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Flag, Refusal};
+use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::policy::Limits;
@@ -288,6 +289,9 @@ pub struct AttemptReport {
     /// Was what was kept of it freed?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freed: bool,
+    /// What it was given back, where it started on the head of its target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_back: Option<HandBack>,
 }
 
 /// Where the parts of an attempt are. Filled in by who knows the layout.

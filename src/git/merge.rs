@@ -267,7 +267,7 @@ fn conflict(
     Ok(Plan::Refused(Refusal::Conflict(Conflict { onto, paths: told })))
 }
 
-fn last_touch(
+pub(super) fn last_touch(
     repo: &Repository,
     side: CommitId,
     bases: &[CommitId],

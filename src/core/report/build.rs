@@ -280,6 +280,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         },
         places: super::Places::default(),
         freed: attempt.freed,
+        hand_back: attempt.hand_back.clone(),
     }
 }
 
@@ -355,10 +356,11 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
             hints
         }
         Standing::Ready => ready_hints(task),
-        // Not `retry`: another attempt starts where this one did, and would conflict again.
+        // Not a bare `retry`: that starts where this one did, and would conflict again.
         Standing::Conflict => {
             let by_hand = row.branch.iter().map(|branch| hint("merge it by hand", format!("git merge {branch}")));
-            [hint("see its change", format!("pleach diff {id}"))].into_iter().chain(by_hand).collect()
+            let onto = hint("run it again on what its target is now", format!("pleach retry {id} --onto-target"));
+            [hint("see its change", format!("pleach diff {id}")), onto].into_iter().chain(by_hand).collect()
         }
         Standing::Rejected => rejected_hints(task),
         Standing::Held => held_hints(task),
@@ -394,6 +396,7 @@ fn rejected_hints(task: &Task) -> Vec<Hint> {
     let more = [
         Hint { to: "see its change".to_owned(), command: format!("pleach diff {id}") },
         Hint { to: "ask once more".to_owned(), command: format!("pleach merge {id}") },
+        Hint { to: "run it again, told of that".to_owned(), command: format!("pleach retry {id} --onto-target") },
     ];
     log.into_iter().chain(more).collect()
 }
