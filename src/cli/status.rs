@@ -28,6 +28,9 @@ pub fn draw(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result
     result(out, task, style)?;
     if let Some(Refusal::Conflict(conflict)) = &task.refusal {
         draw_conflict(out, conflict, style)?;
+        for path in &task.rerere {
+            writeln!(out, "  git rerere knows a resolution for {}", path.shown())?;
+        }
     }
     hints(out, task, style)
 }

@@ -4,10 +4,11 @@
 //! `handback.json` has all of it, `handback.md` the same for a prompt. What is too large, or no text, is beside them by
 //! numbers: names that a task chose are not ours to use.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::World;
 use super::launch::LaunchError;
+use crate::config::env;
 use crate::core::change::{Refusal, Rejection};
 use crate::core::handback::{CheckSaid, Earlier, HandBack, InConflict, Material};
 use crate::core::id::{AttemptId, CommitId};
@@ -15,7 +16,7 @@ use crate::core::state::Task;
 use crate::core::verify::attempt_of;
 use crate::core::word::Word;
 use crate::git::conflict::{self, Left, Path3, Scratch, Sides};
-use crate::git::diff;
+use crate::git::{diff, rerere};
 use crate::store::record::{self, Spec};
 use crate::store::{Durable, StoreError, log, make_dir, replace_with};
 
@@ -41,9 +42,9 @@ const MOST_OF_LOG: usize = 32 << 10;
 /// The variables that tell an attempt what it was given back: the directory, why, and the earlier result.
 pub(super) fn variables(world: &World, task: &Task, attempt: AttemptId) -> Vec<(&'static str, Word)> {
     let Some(hand_back) = hand_back(task, attempt) else { return Vec::new() };
-    let tip = task.change(hand_back.attempt).map(|change| ("PLEACH_HANDBACK_TIP", Word::from(change.tip.to_string())));
-    let dir = ("PLEACH_HANDBACK", world.layout.attempt(attempt).handback().into());
-    let kind = ("PLEACH_HANDBACK_KIND", hand_back.kind().as_str().into());
+    let tip = task.change(hand_back.attempt).map(|change| (env::HANDBACK_TIP, Word::from(change.tip.to_string())));
+    let dir = (env::HANDBACK, world.layout.attempt(attempt).handback().into());
+    let kind = (env::HANDBACK_KIND, hand_back.kind().as_str().into());
     [dir, kind].into_iter().chain(tip).collect()
 }
 
@@ -68,6 +69,12 @@ pub(super) fn bring(world: &World, task: &Task, attempt: AttemptId, onto: Commit
             material.conflicts = true;
             material.more_paths = left.paths.len().saturating_sub(MOST_PATHS);
             material.paths = paths(&scratch, &sides, &left, &dir)?;
+            // An offer: where it cannot be had, there is none.
+            for known in rerere::known(&scratch, &sides, &left).unwrap_or_default() {
+                if let Some(path) = material.paths.get_mut(known.place) {
+                    path.resolved = Some(put(&dir, &format!("resolved-{}", known.place + 1), &known.text)?);
+                }
+            }
         }
     }
     if let Some(Refusal::Rejected(rejection)) = &hand_back.refusal {
@@ -111,7 +118,7 @@ fn in_conflict(
     sides: &Sides,
     left: &Left,
     path: &Path3,
-    merged: &PathBuf,
+    merged: &Path,
     room: &mut usize,
 ) -> Result<InConflict, LaunchError> {
     let [ours, theirs] = scratch.last_touches(sides, &path.path)?;

@@ -223,6 +223,9 @@ pub struct TaskReport {
     /// Why its result does not go in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// The paths of its conflict that `git rerere` knows how to resolve. (It is never done by itself.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rerere: Vec<Word>,
     /// Where its result went in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landed: Option<LandedReport>,
@@ -408,6 +411,8 @@ pub struct Known {
     pub files: Vec<FileLine>,
     /// The commits of its result, newest first.
     pub commits: Vec<CommitLine>,
+    /// The paths of its conflict that `git rerere` knows how to resolve.
+    pub rerere: Vec<Word>,
 }
 
 impl Standing {

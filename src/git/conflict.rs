@@ -2,7 +2,7 @@
 //!
 //! Whatever git writes while it looks goes into a directory of our own, which is gone when the [`Scratch`] is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::live::always_quoted;
 use super::merge::last_touch;
@@ -73,16 +73,16 @@ impl<'a> Scratch<'a> {
         self.repo
     }
 
-    /// Where objects are written.
-    pub(super) fn objects(&self) -> PathBuf {
-        self.dir.path().join("objects")
-    }
-
     /// `git` on the repository, that writes objects here.
     pub(super) fn git(&self) -> Tool {
+        self.lend(self.repo.git())
+    }
+
+    /// Let a command read the objects of the repository, and write its own here.
+    pub(super) fn lend(&self, tool: Tool) -> Tool {
         let theirs = always_quoted(&self.repo.common_dir().join("objects"));
-        let tool = self.repo.git().env("GIT_OBJECT_DIRECTORY", self.objects());
-        tool.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", Word::from(theirs).as_os_str())
+        let tool = tool.env("GIT_OBJECT_DIRECTORY", self.dir.path().join("objects"));
+        tool.env("GIT_ALTERNATE_OBJECT_DIRECTORIES", theirs)
     }
 
     /// Merge as a landing would, and say what conflicts. `None` where nothing does, or the two have no commit in common.
@@ -90,32 +90,18 @@ impl<'a> Scratch<'a> {
     /// # Errors
     /// Where git fails.
     pub fn merge(&self, sides: &Sides) -> Result<Option<Left>, GitError> {
+        self.merge_as(sides, "diff3")
+    }
+
+    /// The same, with conflicts in one of git's styles.
+    pub(super) fn merge_as(&self, sides: &Sides, style: &str) -> Result<Option<Left>, GitError> {
         let base = (!self.is_natural(sides)?).then_some(sides.base);
-        self.merge_from(base, sides.ours, sides.theirs)
+        merge_by(self.git().arg("-c").arg(format!("merge.conflictStyle={style}")), base, [sides.ours, sides.theirs])
     }
 
     fn is_natural(&self, sides: &Sides) -> Result<bool, GitError> {
         let Sides { base, ours, theirs, replay } = *sides;
         Ok(!replay && self.repo.is_ancestor(base, ours)? && self.repo.is_ancestor(base, theirs)?)
-    }
-
-    /// As [`Scratch::merge`]; without a base, git finds it.
-    pub(super) fn merge_from(
-        &self,
-        base: Option<CommitId>,
-        ours: CommitId,
-        theirs: CommitId,
-    ) -> Result<Option<Left>, GitError> {
-        let tool = self.git().args(["-c", "merge.conflictStyle=diff3"]).arg(format!("--attr-source={ours}"));
-        let mut tool = tool.args(["merge-tree", "--write-tree", "-z", "--messages"]);
-        if let Some(base) = base {
-            tool = tool.arg(format!("--merge-base={base}"));
-        }
-        let output = tool.args([ours, theirs].map(|id| id.to_string())).output()?;
-        if output.code != Some(1) {
-            return Ok(None);
-        }
-        parse(&output.stdout).map(Some)
     }
 
     /// Who touched a path last, on either side, since the two parted.
@@ -141,6 +127,21 @@ impl<'a> Scratch<'a> {
         let output = self.git().args(["cat-file", "blob"]).arg(name).output()?;
         Ok((output.code == Some(0)).then_some(output.stdout))
     }
+}
+
+/// What a merge by this git leaves; `None` where nothing conflicts. Without a base, git finds it.
+pub(super) fn merge_by(
+    git: Tool,
+    base: Option<CommitId>,
+    [ours, theirs]: [CommitId; 2],
+) -> Result<Option<Left>, GitError> {
+    let tool = git.arg(format!("--attr-source={ours}"));
+    let mut tool = tool.args(["merge-tree", "--write-tree", "-z", "--messages"]);
+    if let Some(base) = base {
+        tool = tool.arg(format!("--merge-base={base}"));
+    }
+    let output = tool.args([ours, theirs].map(|id| id.to_string())).output()?;
+    if output.code == Some(1) { parse(&output.stdout).map(Some) } else { Ok(None) }
 }
 
 /// `tree NUL (mode SP object SP stage TAB path NUL)* NUL (count NUL path NUL … kind NUL words NUL)*`

@@ -6,7 +6,7 @@
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
-//! - [`conflict`]: what does not merge, in full.
+//! - [`conflict`]: what does not merge, in full. [`rerere`]: how it was resolved before.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
@@ -40,6 +40,7 @@ pub mod private;
 mod private_config;
 pub mod refs;
 pub mod repository;
+pub mod rerere;
 mod resume;
 pub mod snapshot;
 mod trash;

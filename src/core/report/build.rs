@@ -83,6 +83,7 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         file_list: known.files,
         commit_list: known.commits,
         refusal: refusal(task).cloned(),
+        rerere: known.rerere,
         landed: landed(task),
         undone: task.undone,
         hints: hints(state, &row, task),

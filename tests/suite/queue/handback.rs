@@ -198,3 +198,45 @@ fn only_where_there_is_a_target_and_a_result() {
         (&scene.git(&["rev-parse", "side"]).into(), &attempts[0]["base"])
     );
 }
+
+#[test]
+fn what_rerere_knows_is_offered_and_not_taken() {
+    let scene = Scene::with_concurrency(4);
+    commit(&scene, "a dir/list", "one\ntwo\nthree\nfour\n");
+    let id = task(&scene, "printf 'one\\nmine\\nthree\\n4\\n' > 'a dir/list'");
+    commit(&scene, "a dir/list", "one\ntheirs\nthree\nfour\n");
+    // Somebody resolves it by hand, once, and takes that back.
+    scene.git(&["config", "rerere.enabled", "true"]);
+    scene.git(&["config", "merge.conflictStyle", "zdiff3"]);
+    let branch = scene.status(id.parse().unwrap())["branch"].as_str().unwrap().to_owned();
+    scene.git(&["-c", &format!("alias.try=!git merge -q {branch} || true"), "try"]);
+    assert!(scene.read("a dir/list").contains("<<<<<<<"));
+    commit(&scene, "a dir/list", "one\nboth\nthree\n4\n");
+    scene.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    let cache = || fingerprint(&scene.top.join(".git/rr-cache"));
+    let before = cache();
+    assert!(!before.is_empty());
+
+    assert_eq!(merge(&scene, std::slice::from_ref(&id)).code, Some(5));
+    assert_eq!(scene.status(id.parse().unwrap())["rerere"][0], "a dir/list");
+    assert!(scene.ok(&["status", &id]).contains("git rerere knows a resolution for a dir/list"));
+    again(&scene, &id);
+    let path = &material(&scene)["paths"][0];
+    assert_eq!(given(&scene, path["resolved"].as_str().unwrap()), "one\nboth\nthree\n4\n");
+    assert!(given(&scene, "handback.md").contains("`$PLEACH_HANDBACK/resolved-1`"));
+    assert_eq!(cache(), before);
+    assert!(!scene.top.join(".git/MERGE_RR").exists() && scene.git(&["status", "--porcelain"]).is_empty());
+    // Somebody who wants nothing of that is told nothing.
+    scene.git(&["config", "rerere.enabled", "false"]);
+    again(&scene, &id);
+    assert_eq!(material(&scene)["paths"][0]["resolved"], Value::Null);
+}
+
+/// Names, contents and times.
+fn fingerprint(dir: &std::path::Path) -> Vec<(PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let files = walkdir::WalkDir::new(dir).sort_by_file_name().into_iter().map(Result::unwrap);
+    let files = files.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
+    files
+        .map(|path| (path.clone(), std::fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap()))
+        .collect()
+}
