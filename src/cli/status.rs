@@ -163,6 +163,9 @@ fn result(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<(
     if let Some(landed) = &task.landed {
         let title = style.paint(Paint::Strong, format!("folded into {}", shown(&landed.target.0)));
         writeln!(out, "\n{title}: {:.12} to {:.12}", landed.from, landed.to)?;
+        if let Some(merged_by) = &landed.merged_by {
+            writeln!(out, "  merged by driver {}", shown(merged_by))?;
+        }
     }
     if task.commit_list.is_empty() && task.file_list.is_empty() {
         return Ok(());

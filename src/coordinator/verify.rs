@@ -61,16 +61,19 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     }
     let mut steps: Vec<Step> = Vec::new();
     let mut predicted = head;
+    let mut driven = Vec::new();
     for entry in &wanted.entries {
         let before: Vec<TaskId> = steps.iter().map(|step| step.task).collect();
-        match landing::plan_on(world, entry, predicted, &before).map_err(words)? {
+        let (plan, merged) = landing::plan_on(world, entry, predicted, &before).map_err(words)?;
+        driven.extend(merged);
+        match plan {
             Plan::Land(commit) => predicted = commit,
             Plan::Already => {}
             Plan::Refused(refusal) => return Ok(refused(entry.task(), refusal)),
         }
         steps.push(Step { task: entry.task(), commit: predicted });
     }
-    let run = run_of(world, wanted, head, steps, predicted)?;
+    let run = Run { driven, ..run_of(world, wanted, head, steps, predicted)? };
     let known = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept));
     // Nothing is left to check, or all of it was checked before.
     if predicted == head || run.command.is_empty() {
@@ -146,6 +149,7 @@ fn run_of(world: &World, wanted: &Wanted, head: CommitId, steps: Vec<Step>, comm
         command: commands.join(" &&\n"),
         slot: wanted.slot,
         purpose: Purpose::Land,
+        driven: Vec::new(),
     })
 }
 
@@ -184,7 +188,7 @@ fn fingerprint(world: &World, check: &Check, wanted: &Wanted) -> Result<String, 
     Ok(text)
 }
 
-fn environment_of(world: &World, check: &Check) -> Result<BTreeMap<String, Word>, String> {
+pub(super) fn environment_of(world: &World, check: &Check) -> Result<BTreeMap<String, Word>, String> {
     let stored = check.environment.as_deref().map(|name| environment::find(&world.layout, name)).transpose();
     stored.map(Option::unwrap_or_default).map_err(|error| error.to_string())
 }

@@ -14,6 +14,7 @@
 pub mod action;
 pub mod change;
 pub mod decide;
+pub mod driver;
 pub mod error_kind;
 pub mod event;
 pub mod handback;

@@ -391,6 +391,9 @@ pub struct LandedReport {
     pub from: CommitId,
     /// The head that was there after.
     pub to: CommitId,
+    /// The merge driver that had to help, and where: `mergiraf in src/a.rs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_by: Option<String>,
 }
 
 /// Something that one could do next.
@@ -413,6 +416,8 @@ pub struct Known {
     pub commits: Vec<CommitLine>,
     /// The paths of its conflict that `git rerere` knows how to resolve.
     pub rerere: Vec<Word>,
+    /// What the commit that folded it says of a merge driver.
+    pub merged_by: Option<String>,
 }
 
 impl Standing {

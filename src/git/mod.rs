@@ -7,6 +7,7 @@
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
 //! - [`conflict`]: what does not merge, in full. [`rerere`]: how it was resolved before.
+//! - [`driver`]: merging by structure what git cannot merge by lines.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
@@ -20,6 +21,7 @@ mod connected;
 mod conserve;
 mod crosscheck;
 pub mod diff;
+pub mod driver;
 mod extras;
 mod filters;
 pub mod fold;

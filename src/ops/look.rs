@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Error, Session, client, diff, find};
-use crate::coordinator::kept_prefix;
+use crate::coordinator::{MERGED_BY, kept_prefix};
 use crate::core::change::Refusal;
 use crate::core::id::{AttemptId, TaskHandle, TaskId};
 use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Seen, Show, Standing, TaskReport};
@@ -107,7 +107,12 @@ fn known(session: &Session, task: &Task) -> Known {
     let files = change.and_then(|(base, tip)| diff::files(session.repository(), base, tip).ok());
     let commits = change.and_then(|(base, tip)| session.repository().subjects(base, tip, 100).ok());
     let commits = commits.unwrap_or_default().into_iter().map(|(id, subject)| CommitLine { id, subject }).collect();
-    Known { places, files: files.unwrap_or_default(), commits, rerere: rerere(session, task).unwrap_or_default() }
+    let rerere = rerere(session, task).unwrap_or_default();
+    let merged_by = match &task.state {
+        TaskState::Folded(folded) => session.repository().trailer(folded.landing.to, MERGED_BY).ok().flatten(),
+        _ => None,
+    };
+    Known { places, files: files.unwrap_or_default(), commits, rerere, merged_by }
 }
 
 /// The paths of its conflict that `git rerere` knows how to resolve; none where that cannot be looked up.

@@ -145,6 +145,10 @@ fn say_conflict(out: &mut dyn Write, told: &Told, conflict: &Conflict, target: &
         out,
         "  see it with `pleach diff {task}`; run it again on what {target} is now: `pleach retry {task} --onto-target`"
     )?;
+    if let Some(driver) = &told.untried {
+        let why = "what it merges lands only after a check: set [verify], or say `--verify COMMAND`";
+        writeln!(out, "  {driver} was not tried, for {why}")?;
+    }
     match &told.branch {
         Some(branch) => writeln!(out, "  or merge its branch by hand: `git merge {branch}`"),
         None => Ok(()),

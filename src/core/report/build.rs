@@ -84,7 +84,7 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         commit_list: known.commits,
         refusal: refusal(task).cloned(),
         rerere: known.rerere,
-        landed: landed(task),
+        landed: landed(task).map(|landed| LandedReport { merged_by: known.merged_by, ..landed }),
         undone: task.undone,
         hints: hints(state, &row, task),
         row,
@@ -315,6 +315,7 @@ fn landed(task: &Task) -> Option<LandedReport> {
         target: folded.target.clone(),
         from: folded.landing.from,
         to: folded.landing.to,
+        merged_by: None,
     })
 }
 
