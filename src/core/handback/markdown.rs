@@ -20,7 +20,7 @@ impl Material {
         writeln!(out, "The task is:\n\n{}", fenced("", &self.command))?;
         self.write_reason(out, &target)?;
         writeln!(out, "\n## What you start from\n")?;
-        writeln!(out, "The files here are those of commit {}, the head of {target}.", self.onto)?;
+        writeln!(out, "The files here are those of commit {}: {target} as it is now.", self.onto)?;
         writeln!(
             out,
             "The earlier result is **not** in them. Make the change anew, so that it fits what is there now."

@@ -162,6 +162,30 @@ fn odd_names_and_what_is_no_text() {
 }
 
 #[test]
+fn killed_on_the_way_it_is_handed_back_all_the_same() {
+    let scene = Scene::with_concurrency(4);
+    let id = task(&scene, "echo $PLEACH_ATTEMPT > list");
+    commit(&scene, "list", "theirs\n");
+    for (number, point) in ["start.planned", "launch.checked_out", "launch.spec_written"].into_iter().enumerate() {
+        let _ = std::fs::remove_dir_all(scene.path("given"));
+        scene.arm(point);
+        again(&scene, &id);
+        assert!(!scene.is_armed(point), "{point}");
+        let (told, attempts) = (material(&scene), scene.status(id.parse().unwrap())["attempts"].clone());
+        let last = &attempts[number + 1];
+        assert_eq!((&told["attempt"], &told["earlier"]["attempt"]), (&last["id"], &attempts[number]["id"]), "{point}");
+        assert_eq!(
+            (&told["onto"], &told["onto"]),
+            (&last["base"], &scene.git(&["rev-parse", "main"]).into()),
+            "{point}"
+        );
+        assert_eq!((&told["kind"], &told["conflicts"]), (&"ready".into(), &(number == 0).into()), "{point}");
+    }
+    assert_eq!(merge(&scene, &[id]).code, Some(0));
+    scene.assert_tidy();
+}
+
+#[test]
 fn only_where_there_is_a_target_and_a_result() {
     let scene = Scene::with_concurrency(4);
     let failed = scene.add(&[], "exit 3").to_string();
