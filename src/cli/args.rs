@@ -93,8 +93,8 @@ pub enum Verb {
     #[command(visible_alias = "kill", after_help = example!("pleach cancel 7", "pleach cancel --now 7 8"))]
     Cancel(CancelArgs),
     /// Run tasks again; what earlier attempts left is kept
-    #[command(visible_alias = "restart", after_help = example!("pleach retry 7", "pleach retry lint test"))]
-    Retry(TasksArgs),
+    #[command(visible_alias = "restart", after_help = example!("pleach retry 7", "pleach retry lint test", "pleach retry 8 --onto-target     # a conflict: once more, on what the target is now"))]
+    Retry(RetryArgs),
     /// Start no more tasks until `resume`; what runs goes on
     #[command(after_help = example!("pleach pause"))]
     Pause(Answer),
@@ -314,6 +314,17 @@ pub struct TasksArgs {
     /// Which: ids or names
     #[arg(value_name = "TASK", required = true)]
     pub tasks: Vec<TaskHandle>,
+}
+
+/// `retry`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct RetryArgs {
+    /// Start on the head of the target, with the earlier result and what stood in its way handed back in $PLEACH_HANDBACK
+    #[arg(long)]
+    pub onto_target: bool,
+    /// Which, and how to answer.
+    #[command(flatten)]
+    pub tasks: TasksArgs,
 }
 
 /// A verb without anything more to say.

@@ -28,6 +28,9 @@ pub fn draw(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result
     result(out, task, style)?;
     if let Some(Refusal::Conflict(conflict)) = &task.refusal {
         draw_conflict(out, conflict, style)?;
+        for path in &task.rerere {
+            writeln!(out, "  git rerere knows a resolution for {}", path.shown())?;
+        }
     }
     foreseen(out, task, style)?;
     hints(out, task, style)
@@ -94,6 +97,8 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     if attempt.base.is_some_and(|base| base != task.base) {
         field(out, "base", &attempt.base.map(|base| format!("{base:.12}")).unwrap_or_default())?;
     }
+    let handed = attempt.hand_back.as_ref().map(|hand_back| shown(&hand_back.to_string()));
+    field(out, "given", &handed.unwrap_or_default())?;
     field(out, "used", &used(attempt))?;
     field(out, "log", &log(attempt))?;
     field(out, "worktree", &attempt.places.worktree.as_ref().map(Word::shown).unwrap_or_default())?;
@@ -159,6 +164,9 @@ fn result(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<(
     if let Some(landed) = &task.landed {
         let title = style.paint(Paint::Strong, format!("folded into {}", shown(&landed.target.0)));
         writeln!(out, "\n{title}: {:.12} to {:.12}", landed.from, landed.to)?;
+        if let Some(merged_by) = &landed.merged_by {
+            writeln!(out, "  merged by driver {}", shown(merged_by))?;
+        }
     }
     if task.commit_list.is_empty() && task.file_list.is_empty() {
         return Ok(());

@@ -28,8 +28,14 @@ pub const ATTEMPT: &str = "PLEACH_ATTEMPT";
 pub const SOCKET: &str = "PLEACH_SOCKET";
 /// Inside a task: how many tasks it is inside of.
 pub const DEPTH: &str = "PLEACH_DEPTH";
+/// Inside a task that was given an earlier result back: the directory that tells of it.
+pub const HANDBACK: &str = "PLEACH_HANDBACK";
+/// The same: why it was given back.
+pub const HANDBACK_KIND: &str = "PLEACH_HANDBACK_KIND";
+/// The same: the last commit of that result.
+pub const HANDBACK_TIP: &str = "PLEACH_HANDBACK_TIP";
 
-/// Every variable that we read, and what it means.
+/// Every variable that we read or set, and what it means.
 pub const NAMES: &[(&str, &str)] = &[
     (STATE_DIR, "where worktrees and logs are kept (default: $XDG_STATE_HOME/pleach)"),
     (CONCURRENCY, "how many tasks run at once (default: the number of cores)"),
@@ -39,6 +45,9 @@ pub const NAMES: &[(&str, &str)] = &[
     (ATTEMPT, "set inside a task: its attempt, such as 7.2"),
     (SOCKET, "set inside a task: the socket over which it reports"),
     (DEPTH, "set inside a task: how many tasks it is inside of"),
+    (HANDBACK, "set inside a task after `retry --onto-target`: the directory that tells of the earlier result"),
+    (HANDBACK_KIND, "the same: why it was handed back (conflict, rejected, held or ready)"),
+    (HANDBACK_TIP, "the same: the last commit of the earlier result"),
     ("NO_COLOR", "no colour, where it is not empty"),
     ("CLICOLOR_FORCE", "colour also in a pipe, where it is neither empty nor 0"),
     ("COLUMNS", "the width of the output, where there is no terminal to ask"),

@@ -25,6 +25,8 @@ pub struct File {
     pub fold: Fold,
     /// `[verify]`
     pub verify: Verify,
+    /// `[merge]`
+    pub merge: Merge,
     /// `[branch]`
     pub branch: Branch,
     /// `[limits]`
@@ -117,6 +119,18 @@ pub struct Scope {
     pub paths: Vec<String>,
     /// A line for `sh -c`.
     pub command: String,
+}
+
+/// `[merge]`: what is tried where git finds a conflict.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Merge {
+    /// A merge driver: a line for `sh -c` with git's placeholders.
+    pub driver: Option<String>,
+    /// The files that it is for.
+    pub patterns: Option<Vec<String>>,
+    /// How long it may take for a file.
+    pub timeout: Option<Duration>,
 }
 
 /// `[branch]`: names of branches.

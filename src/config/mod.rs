@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use file::{File, FileError};
 
+use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
 use crate::core::policy::Limits;
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
@@ -62,6 +63,8 @@ pub struct Config {
     pub strategy: Strategy,
     /// What a target has to pass before it moves, where something is set up; whose environment it inherits is not said here.
     pub verify: Sourced<Option<Check>>,
+    /// What is tried where git finds a conflict, where a check follows.
+    pub driver: Sourced<Option<Driver>>,
     /// What branches of results start with.
     pub branch_prefix: String,
     /// Bytes that must stay free on the disk of the worktrees.
@@ -138,6 +141,7 @@ impl Default for Config {
             fold: FoldPolicy::default(),
             strategy: Strategy::default(),
             verify: Sourced { value: None, from: Origin::Default },
+            driver: Sourced { value: None, from: Origin::Default },
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
             disk_floor: DEFAULT_DISK_FLOOR,
         }
@@ -176,6 +180,9 @@ impl Config {
         if let (Some(check), Origin::Repository(file)) = (&self.verify.value, &self.verify.from) {
             found.push(Untrusted::new("verify", commands(check), file));
         }
+        if let (Some(driver), Origin::Repository(file)) = (&self.driver.value, &self.driver.from) {
+            found.push(Untrusted::new("merge.driver", driver.command.clone(), file));
+        }
         if let (names, Origin::Repository(file)) = (&self.env_pass.value, &self.env_pass.from)
             && !names.is_empty()
         {
@@ -197,7 +204,7 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, branch, limits } = file;
+        let File { run, groups, worktree, fold, verify, merge, branch, limits } = file;
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
             return Err(from.refuse("run.timeout must be above 0; leave it out for no limit".to_owned()));
@@ -223,6 +230,9 @@ impl Config {
         set(&mut self.strategy, fold.strategy.map(|strategy| strategy.0));
         if let Some(check) = check(verify, self.verify.value.as_ref(), from)? {
             self.verify = check;
+        }
+        if let Some(driver) = driver(merge, self.driver.value.as_ref(), from)? {
+            self.driver = driver;
         }
         if let Some(prefix) = branch.prefix {
             self.branch_prefix = branch_prefix(prefix, from)?;
@@ -282,6 +292,33 @@ fn check(
         return Err(from.refuse("a [[verify.scope]] needs both `paths` and `command`".to_owned()));
     }
     Ok(Some(Sourced { value: Some(check), from: from.clone() }))
+}
+
+/// What a file says of a merge driver, over what was said before; none where it says nothing.
+fn driver(
+    said: file::Merge,
+    before: Option<&Driver>,
+    from: &Origin,
+) -> Result<Option<Sourced<Option<Driver>>>, ConfigError> {
+    if said == file::Merge::default() {
+        return Ok(None);
+    }
+    let none = Driver { command: String::new(), patterns: Vec::new(), timeout: DEFAULT_DRIVER_TIMEOUT };
+    let mut driver = before.cloned().unwrap_or(none);
+    set(&mut driver.command, said.driver.map(|command| command.trim().to_owned()));
+    set(&mut driver.patterns, said.patterns);
+    set(&mut driver.timeout, said.timeout.map(|timeout| timeout.0));
+    if driver.timeout == 0 {
+        return Err(from.refuse("merge.timeout must be above 0".to_owned()));
+    }
+    if !driver.command.is_empty() && !driver.command.contains("%A") {
+        return Err(
+            from.refuse("merge.driver does not name the file that it writes: %A, as in git's own drivers".to_owned())
+        );
+    }
+    // An empty command takes back what a farther file said.
+    let value = Some(driver).filter(|driver| !driver.command.is_empty());
+    Ok(Some(Sourced { value, from: from.clone() }))
 }
 
 /// All that a check would run.

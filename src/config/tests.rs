@@ -58,6 +58,7 @@ fn everything_can_be_set() {
     let config = laid(&[(EVERYTHING, user())]).unwrap();
     let expected = Config {
         verify: Sourced { value: None, from: Origin::Default },
+        driver: Sourced { value: None, from: Origin::Default },
         concurrency: 8,
         timeout: Some(5400),
         grace: 5,
@@ -104,6 +105,21 @@ fn what_a_repository_would_run_needs_approval_by_its_content() {
 }
 
 #[test]
+fn a_merge_driver_names_the_file_that_it_writes() {
+    let near = |text: &str| laid(&[("[merge]\ndriver = 'mine %A'\npatterns = ['*.rs']", user()), (text, repository())]);
+    assert_eq!(near("").unwrap().needs_approval(), []);
+    let config = near("[merge]\ndriver = ' theirs %O %A %B '\ntimeout = '5s'").unwrap();
+    let driver = config.driver.value.as_ref().unwrap();
+    assert_eq!((driver.command.as_str(), driver.timeout, driver.patterns.len()), ("theirs %O %A %B", 5, 1));
+    assert_eq!(config.needs_approval()[0].what, "merge.driver");
+    assert_eq!(near("[merge]\ndriver = ''").unwrap().driver.value, None);
+    let refused = |text: &str| near(text).unwrap_err().to_string();
+    expect!["/r/.pleach.toml: merge.driver does not name the file that it writes: %A, as in git's own drivers"]
+        .assert_eq(&refused("[merge]\ndriver = 'theirs'"));
+    expect!["/r/.pleach.toml: merge.timeout must be above 0"].assert_eq(&refused("[merge]\ntimeout = 0"));
+}
+
+#[test]
 fn a_repository_cannot_choose_where_worktrees_go_and_prefixes_are_fit_for_branches() {
     let refused = |text: &str, from| laid(&[(text, from)]).unwrap_err().to_string();
     expect!["/r/.pleach.toml: worktree.dir can only be set in your own file (pleach/config.toml), not by a repository"]
@@ -129,7 +145,7 @@ fn errors_name_the_place_and_what_is_allowed() {
     check_refused(
         "[ruin]\n",
         expect![
-            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `branch`, `limits`"
+            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`"
         ],
     );
     check_refused(

@@ -1,7 +1,8 @@
 //! Landing results: make the commit, move the target, let its checkout follow.
 
-use super::{World, kept_prefix, landed_mark, sweep};
+use super::{World, driven, kept_prefix, landed_mark, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
+use crate::core::driver::Driven;
 use crate::core::event::Event;
 use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::merge_queue;
@@ -74,7 +75,7 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
             let who = Identity::of(&world.repository, clock::now())?;
             merge::plan_undo(&world.repository, head, &folded.landing, &undo_message(entry, folded), &who)?
         }
-        _ => plan_on(world, entry, head, &[])?,
+        _ => plan_on(world, entry, head, &[])?.0,
     };
     crash::point("plan.committed");
     let landing = |to| Landing { from: head, to };
@@ -94,13 +95,19 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     })
 }
 
-/// The fold of a result onto a head, which may be one that is only predicted: with the results of `before` in it.
+/// The fold of a result onto a head, which may be one that is only predicted: with the results of `before` in it. And what
+/// a merge driver did for it, which it only does where a check follows.
 ///
 /// # Errors
 /// Where git fails.
-pub(super) fn plan_on(world: &World, entry: &Entry, head: CommitId, before: &[TaskId]) -> Result<Plan, GitError> {
+pub(super) fn plan_on(
+    world: &World,
+    entry: &Entry,
+    head: CommitId,
+    before: &[TaskId],
+) -> Result<(Plan, Option<Driven>), GitError> {
     match gate(world, entry, head, before)? {
-        Some(hold) => Ok(Plan::Refused(Refusal::Held(hold))),
+        Some(hold) => Ok((Plan::Refused(Refusal::Held(hold)), None)),
         None => plan_fold(world, entry, head),
     }
 }
@@ -119,19 +126,22 @@ fn gate(world: &World, entry: &Entry, head: CommitId, before: &[TaskId]) -> Resu
     Ok((!needs.is_empty()).then_some(Hold::Needs { needs }))
 }
 
-fn plan_fold(world: &World, entry: &Entry, head: CommitId) -> Result<Plan, GitError> {
+fn plan_fold(world: &World, entry: &Entry, head: CommitId) -> Result<(Plan, Option<Driven>), GitError> {
     let attempt = entry.task.result_attempt();
     // The same question gives the same commit, whenever it is asked.
     let at = attempt.and_then(|attempt| attempt.ended.as_ref()).map_or_else(clock::now, |ended| ended.at);
     let who = &Identity::of(&world.repository, at)?;
     let change = attempt.and_then(|attempt| attempt.ended.as_ref()?.result.change());
     let (Some(change), Some(base)) = (change, attempt.and_then(|attempt| attempt.base)) else {
-        return Ok(Plan::Already);
+        return Ok((Plan::Already, None));
     };
     let message = fold_message(entry, base);
     let strategy = entry.request.strategy;
     let wanted = Wanted { head, base, tip: change.tip, strategy, message: &message, replay: entry.task.undone };
-    merge::plan(&world.repository, &wanted, who)
+    match merge::plan(&world.repository, &wanted, who)? {
+        conflict @ Plan::Refused(Refusal::Conflict(_)) => driven::plan(world, entry, &wanted, who, conflict),
+        plan => Ok((plan, None)),
+    }
 }
 
 /// Says where the commit comes from: for people in its first line, for programs in its trailers.

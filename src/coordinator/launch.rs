@@ -101,6 +101,7 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Re
     worktree::lead_inside(&place)?;
     private::checkout(&place.private, &place.worktree)?;
     super::provision::bring(task, &place.worktree)?;
+    super::handback::bring(world, task, attempt, base)?;
     crash::point("launch.checked_out");
     record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No)?;
     crash::point("launch.spec_written");
@@ -152,7 +153,8 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         ("PAGER", "cat".into()),
     ];
     let explicit = &task.spec.env;
-    variables.extend(own.into_iter().filter(|(name, _)| !explicit.contains_key(*name)).map(|(n, v)| (n.to_owned(), v)));
+    let own = own.into_iter().chain(super::handback::variables(world, task, attempt));
+    variables.extend(own.filter(|(name, _)| !explicit.contains_key(*name)).map(|(n, v)| (n.to_owned(), v)));
     let message = task.spec.message.clone().unwrap_or_else(|| landing::subject(task));
     Ok(Spec {
         attempt,

@@ -10,7 +10,9 @@
 //! on one subject. Whatever it forgets by dying is either in the journal, or can be seen in the world.
 
 mod collect;
+mod driven;
 mod foresee;
+mod handback;
 mod landing;
 mod launch;
 mod line;
@@ -88,6 +90,9 @@ pub fn kept_prefix(attempt: AttemptId) -> String {
 pub(crate) fn landed_mark(attempt: AttemptId) -> String {
     format!("refs/pleach/landed/{attempt}")
 }
+
+/// The trailer of a fold in which a merge driver had to help: `mergiraf in src/a.rs`.
+pub const MERGED_BY: &str = "Pleach-Merged-By";
 
 /// Run as the coordinator of the repository whose common directory is the first argument.
 pub fn main(args: &[OsString]) -> ExitCode {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::change::FoldRequest;
-use crate::core::id::{AttemptId, TaskId};
+use crate::core::id::{AttemptId, BranchName, TaskId};
 use crate::core::policy::Limits;
 use crate::core::task::TaskSpec;
 
@@ -33,6 +33,9 @@ pub enum Request {
     Retry {
         /// Which, and how many attempts of it the asker has seen: asked again, it is not tried again.
         tasks: Vec<(TaskId, usize)>,
+        /// The branches on whose heads they start, with their results handed back; the others start where they did before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        onto: Vec<(TaskId, BranchName)>,
     },
     /// Put these into the line of their target, in this order.
     Fold {

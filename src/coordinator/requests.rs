@@ -4,7 +4,7 @@ use super::line;
 use super::protocol::{Refused, RefusedKind, Request, Until};
 use crate::core::change::Direction;
 use crate::core::event::Event;
-use crate::core::id::{AttemptId, TaskId};
+use crate::core::id::{AttemptId, BranchName, TaskId};
 use crate::core::state::{Attempt, State, Task, TaskState};
 
 /// The events that a request makes, all or none.
@@ -18,8 +18,9 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
     };
     match request {
         Request::Cancel { tasks, now } => each(tasks, &|task| cancel(task, *now)),
-        Request::Retry { tasks } => {
-            let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen));
+        Request::Retry { tasks, onto } => {
+            let onto = |id: &TaskId| onto.iter().find(|(task, _)| task == id).map(|(_, target)| target);
+            let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen, onto(id)));
             Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         }
         Request::Move { tasks, to } => line::reorder(state, tasks, *to).map(|event| event.into_iter().collect()),
@@ -115,9 +116,12 @@ fn last_was_cancelled(task: &Task) -> bool {
     ended.is_some_and(|ended| ended.outcome == Outcome::Cancelled)
 }
 
-fn retry(task: &Task, seen: usize) -> Result<Option<Event>, Refused> {
+fn retry(task: &Task, seen: usize, onto: Option<&BranchName>) -> Result<Option<Event>, Refused> {
     let id = task.id;
     match task.state {
+        TaskState::Pending if onto.is_some() && task.hand_back.as_ref().map(|back| &back.target) != onto => {
+            Err(wrong(format!("task {id} is waiting"), "call that off first with `pleach cancel`"))
+        }
         TaskState::Pending => Ok(None),
         // The question was asked before, and only its answer got lost.
         _ if task.attempts.len() > seen => Ok(None),
@@ -130,7 +134,11 @@ fn retry(task: &Task, seen: usize) -> Result<Option<Event>, Refused> {
         TaskState::Folded(_) => {
             Err(wrong(format!("task {id} is folded"), "take the fold back first with `pleach undo`"))
         }
-        _ => Ok(Some(Event::Retried { task: id })),
+        _ if onto.is_some_and(|target| task.handed_back(target).is_none()) => Err(wrong(
+            format!("task {id} is {}, so there is no result of it to hand back", stands(task)),
+            "run it again from where it started with `pleach retry`, or take up what it left with `pleach restore`",
+        )),
+        _ => Ok(Some(Event::Retried { task: id, onto: onto.cloned() })),
     }
 }
 

@@ -63,17 +63,20 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     }
     let mut steps: Vec<Step> = Vec::new();
     let mut predicted = head;
+    let mut driven = Vec::new();
     let entries = wanted.entries.iter().filter(|_| wanted.purpose == Purpose::Land);
     for entry in entries {
         let before: Vec<TaskId> = steps.iter().map(|step| step.task).collect();
-        match landing::plan_on(world, entry, predicted, &before).map_err(words)? {
+        let (plan, merged) = landing::plan_on(world, entry, predicted, &before).map_err(words)?;
+        driven.extend(merged);
+        match plan {
             Plan::Land(commit) => predicted = commit,
             Plan::Already => {}
             Plan::Refused(refusal) => return Ok(refused(entry.task(), refusal)),
         }
         steps.push(Step { task: entry.task(), commit: predicted });
     }
-    let run = run_of(world, wanted, head, steps, predicted)?;
+    let run = Run { driven, ..run_of(world, wanted, head, steps, predicted)? };
     let known = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept));
     // Nothing is left to check, or all of it was checked before.
     if predicted == head && run.purpose == Purpose::Land || run.command.is_empty() {
@@ -148,6 +151,7 @@ fn run_of(world: &World, wanted: &Wanted, head: CommitId, steps: Vec<Step>, comm
         command: commands.join(" &&\n"),
         slot: wanted.slot,
         purpose: wanted.purpose,
+        driven: Vec::new(),
     })
 }
 
@@ -186,7 +190,7 @@ fn fingerprint(world: &World, check: &Check, wanted: &Wanted) -> Result<String, 
     Ok(text)
 }
 
-fn environment_of(world: &World, check: &Check) -> Result<BTreeMap<String, Word>, String> {
+pub(super) fn environment_of(world: &World, check: &Check) -> Result<BTreeMap<String, Word>, String> {
     let stored = check.environment.as_deref().map(|name| environment::find(&world.layout, name)).transpose();
     stored.map(Option::unwrap_or_default).map_err(|error| error.to_string())
 }

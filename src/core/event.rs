@@ -79,6 +79,10 @@ pub enum Event {
     Retried {
         /// Of which task.
         task: TaskId,
+        /// The branch on whose head it starts, with the result that is there handed back to it; none where it starts from
+        /// where the task was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        onto: Option<BranchName>,
     },
     /// Somebody, or a fold policy, asked for a landing.
     FoldRequested {
@@ -255,7 +259,7 @@ impl Event {
             Self::Submitted { task, .. }
             | Self::CancelRequested { task, .. }
             | Self::Withdrawn { task }
-            | Self::Retried { task }
+            | Self::Retried { task, .. }
             | Self::FoldRequested { task, .. }
             | Self::LandingPlanned { task, .. }
             | Self::LandingMissed { task }

@@ -6,6 +6,7 @@
 //! - [`inventory`]: what the coordinator sees of the world now.
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
+//! - [`handback`]: what a new attempt is told of a result that did not go in.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -14,9 +15,11 @@
 pub mod action;
 pub mod change;
 pub mod decide;
+pub mod driver;
 pub mod error_kind;
 pub mod event;
 pub mod foresight;
+pub mod handback;
 pub mod id;
 pub mod inventory;
 pub mod lines;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Flag, Refusal};
 use super::foresight::{Told, WillConflict};
+use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::policy::Limits;
@@ -238,6 +239,9 @@ pub struct TaskReport {
     /// Why its result does not go in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// The paths of its conflict that `git rerere` knows how to resolve. (It is never done by itself.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rerere: Vec<Word>,
     /// Where its result went in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landed: Option<LandedReport>,
@@ -304,6 +308,9 @@ pub struct AttemptReport {
     /// Was what was kept of it freed?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freed: bool,
+    /// What it was given back, where it started on the head of its target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_back: Option<HandBack>,
 }
 
 /// Where the parts of an attempt are. Filled in by who knows the layout.
@@ -400,6 +407,9 @@ pub struct LandedReport {
     pub from: CommitId,
     /// The head that was there after.
     pub to: CommitId,
+    /// The merge driver that had to help, and where: `mergiraf in src/a.rs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_by: Option<String>,
 }
 
 /// Something that one could do next.
@@ -420,6 +430,10 @@ pub struct Known {
     pub files: Vec<FileLine>,
     /// The commits of its result, newest first.
     pub commits: Vec<CommitLine>,
+    /// The paths of its conflict that `git rerere` knows how to resolve.
+    pub rerere: Vec<Word>,
+    /// What the commit that folded it says of a merge driver.
+    pub merged_by: Option<String>,
 }
 
 impl Standing {

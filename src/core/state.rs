@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal, Rejection};
 use super::event::{Event, Facts, Record};
+use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
 use super::lines::Lines;
 use super::outcome::Outcome;
@@ -65,6 +66,9 @@ pub struct Task {
     /// Does somebody keep it, in its line, from landing?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_hold: bool,
+    /// What the next attempt is given back, where somebody asked for one on the head of its target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_back: Option<HandBack>,
 }
 
 /// One run of a task.
@@ -86,6 +90,9 @@ pub struct Attempt {
     /// Was what was kept of it freed? Of a fold that can still be undone, only its log and worktree were.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub freed: bool,
+    /// What it was given back, where it started on the head of its target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_back: Option<HandBack>,
 }
 
 /// The end of an attempt.
@@ -503,6 +510,7 @@ impl Task {
             attempts: Vec::new(),
             undone: false,
             on_hold: false,
+            hand_back: None,
         }
     }
 
@@ -512,7 +520,8 @@ impl Task {
         let mut next = Self { updated: record.at, ..self.clone() };
         next.state = match (&self.state, &record.event) {
             (S::Pending, Event::Started { attempt, base }) if *attempt == self.next_attempt() => {
-                next.attempts.push(Attempt::started(attempt.number, *base, record.at));
+                let started = Attempt::started(attempt.number, *base, record.at);
+                next.attempts.push(Attempt { hand_back: self.hand_back.clone(), ..started });
                 S::Running { cancel: None }
             }
             (S::Pending, Event::NotStarted { attempt, reason }) if *attempt == self.next_attempt() => {
@@ -546,8 +555,14 @@ impl Task {
             }
             (
                 S::Withdrawn | S::Failed | S::Empty | S::Ready { .. } | S::Refused { .. } | S::Discarded,
-                Event::Retried { .. },
-            ) => S::Pending,
+                Event::Retried { onto, .. },
+            ) => {
+                next.hand_back = match onto {
+                    Some(target) => Some(self.handed_back(target)?),
+                    None => None,
+                };
+                S::Pending
+            }
             (S::Ready { attempt } | S::Refused { attempt, .. }, Event::FoldRequested { request, .. })
                 if request.direction == Direction::Fold =>
             {
@@ -694,6 +709,17 @@ impl Task {
         })
     }
 
+    /// What a new attempt on the head of a branch would be given back: the result that is there, and why it does not go in.
+    /// Where an attempt that was given something back left no result, the same again. `None` where there is nothing.
+    pub fn handed_back(&self, target: &BranchName) -> Option<HandBack> {
+        let of = |attempt: u32, refusal| HandBack { attempt, target: target.clone(), refusal };
+        match &self.state {
+            TaskState::Ready { attempt } => Some(of(*attempt, None)),
+            TaskState::Refused { attempt, refusal, .. } => Some(of(*attempt, Some(refusal.clone()))),
+            _ => self.hand_back.clone().map(|before| HandBack { target: target.clone(), ..before }),
+        }
+    }
+
     /// The attempt that would come next.
     pub fn next_attempt(&self) -> AttemptId {
         AttemptId { task: self.id, number: self.attempts.last().map_or(1, |last| last.number + 1) }
@@ -798,7 +824,15 @@ impl Task {
 
 impl Attempt {
     fn started(number: u32, base: CommitId, at: Timestamp) -> Self {
-        Self { number, base: Some(base), started: at, ended: None, place: Place::Present, freed: false }
+        Self {
+            number,
+            base: Some(base),
+            started: at,
+            ended: None,
+            place: Place::Present,
+            freed: false,
+            hand_back: None,
+        }
     }
 
     fn not_started(number: u32, reason: String, at: Timestamp) -> Self {
@@ -808,7 +842,7 @@ impl Attempt {
             result: Collected::Nothing,
             facts: Facts::default(),
         };
-        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, freed: false }
+        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, freed: false, hand_back: None }
     }
 
     /// Has its worktree nothing left that the repository does not hold? Then it may go.
@@ -888,7 +922,7 @@ mod tests {
             ("withdraw", E::Withdrawn { task }),
             ("end", E::Ended { attempt: first, outcome, result, facts }),
             ("remove", E::Removed { attempt: first }),
-            ("retry", E::Retried { task }),
+            ("retry", E::Retried { task, onto: None }),
             ("fold", E::FoldRequested { task, request: request(Direction::Fold) }),
             ("undo", E::FoldRequested { task, request: request(Direction::Undo) }),
             ("plan", E::LandingPlanned { task, landing: landing.clone(), whole: None }),

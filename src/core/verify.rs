@@ -10,6 +10,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::driver::{Driven, Driver};
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TreeId};
 use super::task::Guarantee;
 use super::word::Word;
@@ -43,6 +44,9 @@ pub struct Check {
     /// Which stored environment a run inherits (a content hash).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// What is tried on files that git cannot merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<Driver>,
     /// Is every candidate verified anew, whatever is known?
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_cache: bool,
@@ -96,6 +100,21 @@ pub struct Run {
     /// Why.
     #[serde(default, skip_serializing_if = "is_default")]
     pub purpose: Purpose,
+    /// What a driver merged in it, where git found conflicts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub driven: Vec<Driven>,
+}
+
+impl Check {
+    /// Is there a check that looks at this file?
+    pub fn covers(&self, path: &Word) -> bool {
+        let is_below = |dir: &Word| {
+            let (path, dir) = (path.as_bytes(), dir.as_bytes());
+            let rest = path.strip_prefix(dir.strip_suffix(b"/").unwrap_or(dir));
+            dir.is_empty() || dir == b"." || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        self.scopes.is_empty() || self.scopes.iter().any(|scope| scope.paths.iter().any(is_below))
+    }
 }
 
 impl Run {

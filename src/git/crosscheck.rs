@@ -8,13 +8,14 @@ use super::walk::{self, Walked};
 use crate::core::id::{CommitId, TreeId};
 
 /// A merge of commits, by some engine. Without a base, it finds it in the graph.
-pub(super) type Engine = fn(&super::Repository, Option<CommitId>, CommitId, CommitId) -> Result<Merged, GitError>;
+pub(super) type Engine<'a> =
+    &'a dyn Fn(&super::Repository, Option<CommitId>, CommitId, CommitId) -> Result<Merged, GitError>;
 
 /// The answer of an engine, checked. `bases` are asked for only where git looked for them itself and they can be had in
 /// process.
 pub(super) fn merge(
     opened: &Opened<'_>,
-    engine: Engine,
+    engine: Engine<'_>,
     base: Option<CommitId>,
     [ours, theirs]: [CommitId; 2],
     bases: &dyn Fn() -> Result<Vec<CommitId>, GitError>,
@@ -128,9 +129,9 @@ mod tests {
             (Strategy::Rebase, false),
         ] {
             let wanted = Wanted { head, base, tip, strategy, message: "m", replay };
-            let landed = merge::plan_by(merge::by_git, &bench.repo, &wanted, &who()).unwrap();
+            let landed = merge::plan_by(&merge::by_git, &bench.repo, &wanted, &who()).unwrap();
             assert!(matches!(landed, Plan::Land(_)), "{strategy:?} {replay}: {landed:?}");
-            let held = merge::plan_by(liar, &bench.repo, &wanted, &who()).unwrap();
+            let held = merge::plan_by(&liar, &bench.repo, &wanted, &who()).unwrap();
             let paths = vec![Word::from("a")];
             assert_eq!(held, Plan::Refused(Refusal::Held(Hold::Disputed { paths })), "{strategy:?} {replay}");
         }
@@ -143,7 +144,7 @@ mod tests {
         let opened = bench.repo.open();
         let disputed = |bases: &[CommitId]| {
             let bases = bases.to_vec();
-            merge(&opened, liar, None, [ours, theirs], &|| Ok(bases.clone())).unwrap()
+            merge(&opened, &liar, None, [ours, theirs], &|| Ok(bases.clone())).unwrap()
         };
         assert_eq!(disputed(&[base]), Merged::Disputed(vec![Word::from("a")]));
         let by_liar = Merged::Clean(bench.repo.tree_of(theirs).unwrap());
@@ -153,7 +154,7 @@ mod tests {
         // Objects that git takes for others.
         bench.repo.git().args(["replace", &base.to_string(), &ours.to_string()]).run().unwrap();
         let opened = bench.repo.open();
-        assert_eq!(merge(&opened, liar, Some(base), [ours, theirs], &|| Ok(Vec::new())).unwrap(), by_liar);
+        assert_eq!(merge(&opened, &liar, Some(base), [ours, theirs], &|| Ok(Vec::new())).unwrap(), by_liar);
     }
 
     #[test]
@@ -176,7 +177,7 @@ mod tests {
             let [base, ours, theirs] = bench.sides();
             let opened = bench.repo.open();
             assert!(opened.library().is_none());
-            let merge = |base| merge(&opened, liar, base, [ours, theirs], &|| panic!("not asked")).unwrap();
+            let merge = |base| merge(&opened, &liar, base, [ours, theirs], &|| panic!("not asked")).unwrap();
             assert!(matches!(merge(None), Merged::Clean(_)));
             assert_eq!(matches!(merge(Some(base)), Merged::Disputed(_)), is_checked, "{options:?}");
         }

@@ -149,7 +149,7 @@ fn options(repo: &Repository) -> Result<Vec<OsString>, GitError> {
     Ok(options)
 }
 
-fn put(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
     let dir = path.parent().unwrap_or(path);
     fs::create_dir_all(dir).map_err(GitError::file("make", dir))?;
     fs::File::create(path).and_then(|mut file| file.write_all(bytes)).map_err(GitError::file("write", path))

@@ -80,7 +80,7 @@ pub fn merge_trees(
 }
 
 fn merge_in(opened: &Opened<'_>, base: Option<CommitId>, ours: CommitId, theirs: CommitId) -> Result<Merged, GitError> {
-    crosscheck::merge(opened, by_git, base, [ours, theirs], &|| opened.merge_bases(ours, theirs))
+    crosscheck::merge(opened, &by_git, base, [ours, theirs], &|| opened.merge_bases(ours, theirs))
 }
 
 /// As git says, unchecked.
@@ -121,11 +121,11 @@ pub(super) fn by_git(
 /// # Errors
 /// Where an object is missing or git cannot be run. A conflict, or a commit that cannot be signed, is a [`Plan`].
 pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Plan, GitError> {
-    plan_by(by_git, repo, wanted, who)
+    plan_by(&by_git, repo, wanted, who)
 }
 
 pub(super) fn plan_by(
-    engine: Engine,
+    engine: Engine<'_>,
     repo: &Repository,
     wanted: &Wanted<'_>,
     who: &Identity,
@@ -267,7 +267,7 @@ fn conflict(
     Ok(Plan::Refused(Refusal::Conflict(Conflict { onto, paths: told })))
 }
 
-fn last_touch(
+pub(super) fn last_touch(
     repo: &Repository,
     side: CommitId,
     bases: &[CommitId],
@@ -286,7 +286,7 @@ struct Planner<'a> {
     wanted: &'a Wanted<'a>,
     who: &'a Identity,
     natural: bool,
-    engine: Engine,
+    engine: Engine<'a>,
     bases: OnceCell<Vec<CommitId>>,
 }
 

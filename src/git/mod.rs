@@ -6,6 +6,8 @@
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
+//! - [`conflict`]: what does not merge, in full. [`rerere`]: how it was resolved before.
+//! - [`driver`]: merging by structure what git cannot merge by lines.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`glance`]: what a running task has changed so far.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
@@ -15,10 +17,12 @@
 
 pub mod checkout;
 mod commit;
+pub mod conflict;
 mod connected;
 mod conserve;
 mod crosscheck;
 pub mod diff;
+pub mod driver;
 mod extras;
 mod filters;
 pub mod fold;
@@ -40,6 +44,7 @@ pub mod private;
 mod private_config;
 pub mod refs;
 pub mod repository;
+pub mod rerere;
 mod resume;
 pub mod snapshot;
 mod trash;

@@ -176,6 +176,17 @@ impl Repository {
         Ok(commits.iter().copied().filter(|commit| outside.contains(commit)).collect())
     }
 
+    /// The last value of a trailer of a commit.
+    ///
+    /// # Errors
+    /// Where git cannot be asked.
+    pub fn trailer(&self, commit: CommitId, name: &str) -> Result<Option<String>, GitError> {
+        let format = format!("--format=%(trailers:key={name},valueonly,unfold)");
+        let answer =
+            self.git().args(["log", "-1", "--no-show-signature", &format, &commit.to_string()]).arg("--").line()?;
+        Ok(answer.lines().rfind(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned()))
+    }
+
     /// The commits of `base..tip` with the first line of their messages, newest first, at most `most`.
     ///
     /// # Errors

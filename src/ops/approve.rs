@@ -11,6 +11,8 @@ use crate::store::{self, StoreError};
 pub(super) const SETUP: &str = "worktree.setup";
 /// The key of variables that are passed on.
 pub(super) const ENV_PASS: &str = "run.env_pass";
+/// The key of what is tried where git finds a conflict.
+pub(super) const DRIVER: &str = "merge.driver";
 /// The key of the check of a target.
 pub(super) const VERIFY: &str = "verify";
 

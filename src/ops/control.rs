@@ -1,9 +1,9 @@
 //! Cancelling, retrying, pausing.
 
-use super::{Error, Session, find};
+use super::{Error, ErrorKind, Session, find};
 use crate::coordinator::protocol::{Place, Request};
-use crate::core::id::{TaskHandle, TaskId};
-use crate::core::state::{State, Task};
+use crate::core::id::{BranchName, TaskHandle, TaskId};
+use crate::core::state::{State, Task, TaskState};
 
 /// End these tasks; those that wait are withdrawn. It is asked when this returns, and true when they have ended
 /// ([`wait`](super::wait)).
@@ -14,16 +14,52 @@ pub fn cancel(session: &mut Session, tasks: &[TaskHandle], now: bool) -> Result<
     send(session, tasks, |tasks| Request::Cancel { tasks, now })
 }
 
+/// Where another attempt starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum From {
+    /// Where the first one did.
+    #[default]
+    Base,
+    /// On the head of the target, as it is when the attempt starts; what did not go in is handed back to it.
+    Target,
+}
+
 /// Another attempt of these.
 ///
 /// # Errors
-/// Where a task is unknown, runs, or is folded.
-pub fn retry(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
+/// Where a task is unknown, runs, or is folded; and for one that is to start on its target, where there is no such branch or
+/// no result to hand back.
+pub fn retry(session: &mut Session, tasks: &[TaskHandle], from: From) -> Result<Vec<TaskId>, Error> {
     let state = session.state()?;
     let tasks = find(&state, tasks)?;
     let seen: Vec<(TaskId, usize)> = tasks.iter().map(|task| (task.id, task.attempts.len())).collect();
-    session.coordinator()?.ask(&Request::Retry { tasks: seen.clone() })?;
+    let mut onto = Vec::new();
+    if from == From::Target {
+        for task in tasks {
+            onto.push((task.id, target(session, task)?));
+        }
+    }
+    session.coordinator()?.ask(&Request::Retry { tasks: seen.clone(), onto })?;
     Ok(seen.into_iter().map(|(id, _)| id).collect())
+}
+
+/// The branch that the result of a task was to go into, which must be there.
+fn target(session: &Session, task: &Task) -> Result<BranchName, Error> {
+    let id = task.id;
+    let named = match &task.state {
+        TaskState::Refused { request, .. } => Some(&request.target),
+        TaskState::Ready { .. } => task.spec.target.as_ref(),
+        _ => task.hand_back.as_ref().map(|before| &before.target).or(task.spec.target.as_ref()),
+    };
+    let target = named.or(session.found.branch.as_ref()).ok_or_else(|| {
+        let message = format!("task {id} was started from a detached HEAD, so it has no target to start on");
+        Error::new(ErrorKind::Usage, message, "try it on a branch first: `pleach merge --into BRANCH`")
+    })?;
+    if session.repository().head_of(target)?.is_none() {
+        let message = format!("there is no branch {target} for task {id} to start on");
+        return Err(Error::new(ErrorKind::Usage, message, format!("make it first: git branch {target}")));
+    }
+    Ok(target.clone())
 }
 
 /// Start nothing more.

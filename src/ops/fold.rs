@@ -5,6 +5,7 @@ use super::wait::{Patience, until};
 use super::{Error, ErrorKind, Session, control, find, find_attempt};
 use crate::coordinator::protocol::{Request, Until};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
+use crate::core::driver::Driver;
 use crate::core::id::{AttemptId, BranchName, TaskHandle, TaskId};
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
@@ -37,6 +38,8 @@ pub struct Told {
     pub branch: Option<BranchName>,
     /// What.
     pub fate: Fate,
+    /// The merge driver that is set up, and was not tried because nothing would have verified what it merges.
+    pub untried: Option<String>,
 }
 
 /// What became of a fold.
@@ -84,12 +87,15 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
     until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
     let state = session.state()?;
+    let driver = session.config().ok().and_then(|config| config.driver.value.as_ref()).map(Driver::name);
+    let untried = driver.filter(|_| frozen.check.is_none());
     let all = ids.into_iter().zip(before).map(|(id, before)| {
         let fate = match fate(&state, id) {
             Fate::Folded(folded) if before == TaskState::Folded(folded.clone()) => Fate::Already(folded),
             fate => fate,
         };
-        told(&state, id, fate)
+        let is_conflict = matches!(fate, Fate::Refused(_, Refusal::Conflict(_)));
+        Told { untried: untried.clone().filter(|_| is_conflict), ..told(&state, id, fate) }
     });
     Ok(all.collect())
 }
@@ -129,7 +135,7 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
 fn told(state: &State, id: TaskId, fate: Fate) -> Told {
     let task = state.task(id).filter(|task| task.shows_branch());
     let change = task.and_then(|task| task.change(task.result_attempt()?.number));
-    Told { task: id, branch: change.and_then(|change| change.branch.clone()), fate }
+    Told { task: id, branch: change.and_then(|change| change.branch.clone()), fate, untried: None }
 }
 
 fn fate(state: &State, id: TaskId) -> Fate {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Error, Session, client, diff, find};
-use crate::coordinator::kept_prefix;
+use crate::coordinator::{MERGED_BY, kept_prefix};
+use crate::core::change::Refusal;
 use crate::core::foresight::{self, Outlook, Told};
 use crate::core::id::{AttemptId, TaskHandle, TaskId};
 use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Seen, Show, Standing, TaskReport};
@@ -11,6 +12,8 @@ use crate::core::schedule;
 use crate::core::state::{Attempt, Place, State, Task, TaskState, Waiting};
 use crate::core::word::Word;
 use crate::git::Repository;
+use crate::git::conflict::{Scratch, Sides};
+use crate::git::rerere;
 use crate::process::clock;
 use crate::store::{self, Layout, log, record};
 
@@ -119,7 +122,28 @@ fn known(session: &Session, task: &Task) -> Known {
     let files = change.and_then(|(base, tip)| diff::files(session.repository(), base, tip).ok());
     let commits = change.and_then(|(base, tip)| session.repository().subjects(base, tip, 100).ok());
     let commits = commits.unwrap_or_default().into_iter().map(|(id, subject)| CommitLine { id, subject }).collect();
-    Known { places, files: files.unwrap_or_default(), commits }
+    let rerere = rerere(session, task).unwrap_or_default();
+    let merged_by = match &task.state {
+        TaskState::Folded(folded) => session.repository().trailer(folded.landing.to, MERGED_BY).ok().flatten(),
+        _ => None,
+    };
+    Known { places, files: files.unwrap_or_default(), commits, rerere, merged_by }
+}
+
+/// The paths of its conflict that `git rerere` knows how to resolve; none where that cannot be looked up.
+fn rerere(session: &Session, task: &Task) -> Option<Vec<Word>> {
+    let TaskState::Refused { refusal: Refusal::Conflict(conflict), .. } = &task.state else { return None };
+    let repository = session.repository();
+    if !rerere::is_in_use(repository) {
+        return None;
+    }
+    let attempt = task.result_attempt()?;
+    let tip = task.change(attempt.number)?.tip;
+    let sides = Sides { base: attempt.base?, ours: conflict.onto, theirs: tip, replay: task.undone };
+    let scratch = Scratch::new(repository, &session.layout()?.state).ok()?;
+    let left = scratch.merge(&sides).ok()??;
+    let known = rerere::known(&scratch, &sides, &left).ok()?;
+    Some(known.iter().map(|known| left.paths[known.place].path.clone()).collect())
 }
 
 fn places(session: &Session, task: &Task, attempt: &Attempt) -> Places {

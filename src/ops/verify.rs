@@ -56,9 +56,13 @@ pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, 
     if said.how == How::Configured || !check.fingerprint.commands.is_empty() {
         approve::require(session, &[approve::VERIFY, approve::ENV_PASS])?;
     }
+    let driver = session.config()?.driver.value.clone();
+    if driver.is_some() {
+        approve::require(session, &[approve::DRIVER, approve::ENV_PASS])?;
+    }
     let layout = session.make_layout()?.clone();
     let inherited = config::env::inherited(&session.config()?.env_pass.value);
     let environment = Some(environment::keep(&layout, &inherited)?);
-    let check = Check { environment, no_cache: said.no_cache, ..check };
+    let check = Check { environment, driver, no_cache: said.no_cache, ..check };
     Ok(Frozen { check: Some(Box::new(check)), unverified: false })
 }

@@ -10,6 +10,7 @@
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
+//!                                  handback/ (what it is told of an earlier result)
 //!     attempts/0.3/                the same of run 3 of a check
 //!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
 //!     environments/<hash>.json     trash/     coordinator.log     foreseen.json (conflicts to come)
@@ -246,6 +247,11 @@ impl AttemptDir {
     /// The output.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
+    }
+
+    /// What it was given back of an earlier result.
+    pub fn handback(&self) -> PathBuf {
+        self.0.join("handback")
     }
 
     /// The temporary directory of the task.

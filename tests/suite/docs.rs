@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pleach::config::env::NAMES;
-use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Run, Verify, Worktree};
+use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, Verify, Worktree};
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
+use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Strategy};
 use pleach::core::verify::Check;
 use serde_json::Value;
@@ -85,7 +86,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, branch, limits } =
+    let File { run, groups, worktree, fold, verify, merge, branch, limits } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
@@ -96,6 +97,8 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     assert!(command.is_some() && limit.is_some() && cores.is_some() && expire.is_some() && scope.len() == 1);
     let Fingerprint { commands, variables, files } = fingerprint;
     assert!([commands, variables, files].iter().all(|said| !said.is_empty()));
+    let Merge { driver, patterns, timeout: driver_timeout } = merge;
+    assert!(driver.is_some_and(|line| line.contains("%A")) && patterns.is_some());
     // Of these the page says that they are the defaults.
     let default = Check::default();
     assert_eq!(deterministic, Some(default.deterministic));
@@ -113,6 +116,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
             policy: Some(file::Spelled(FoldPolicy::default())),
             strategy: Some(file::Spelled(Strategy::default())),
         },
+        merge: Merge { timeout: Some(file::Duration(DEFAULT_DRIVER_TIMEOUT)), ..Merge::default() },
         branch: Branch { prefix: Some(config::DEFAULT_BRANCH_PREFIX.to_owned()) },
         limits: Limits { disk_floor: Some(file::Size(DEFAULT_DISK_FLOOR)) },
         ..File::default()
@@ -121,6 +125,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         run: Run { grace, retries, log_cap, priority, ..Run::default() },
         worktree: Worktree { setup_timeout, ..Worktree::default() },
         fold: Fold { policy, strategy },
+        merge: Merge { timeout: driver_timeout, ..Merge::default() },
         branch: Branch { prefix },
         limits: Limits { disk_floor },
         ..File::default()

@@ -150,7 +150,14 @@ fn say_conflict(out: &mut dyn Write, told: &Told, conflict: &Conflict, target: &
         let side = |commit: Option<CommitId>| commit.map_or("-".to_owned(), |commit| format!("{commit:.8}"));
         writeln!(out, "  {}  {target} {}  task {}", path.path.shown(), side(path.ours), side(path.theirs))?;
     }
-    writeln!(out, "  see it with `pleach diff {task}`; run it again on the new {target} with a new `pleach add`")?;
+    writeln!(
+        out,
+        "  see it with `pleach diff {task}`; run it again on what {target} is now: `pleach retry {task} --onto-target`"
+    )?;
+    if let Some(driver) = &told.untried {
+        let why = "what it merges lands only after a check: set [verify], or say `--verify COMMAND`";
+        writeln!(out, "  {driver} was not tried, for {why}")?;
+    }
     match &told.branch {
         Some(branch) => writeln!(out, "  or merge its branch by hand: `git merge {branch}`"),
         None => Ok(()),

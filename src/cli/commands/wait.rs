@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Context, answer, print_json};
-use crate::cli::args::{Answer, CancelArgs, TasksArgs, WaitArgs};
+use crate::cli::args::{Answer, CancelArgs, RetryArgs, WaitArgs};
 use crate::cli::{board, exit, style};
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::outcome::Outcome;
@@ -58,10 +58,14 @@ pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Error> 
     show(context, &state, &ids, args.json)
 }
 
-pub(super) fn retry(context: &Context, args: &TasksArgs) -> Result<u8, Error> {
+pub(super) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
-    let ids = control::retry(&mut session, &args.tasks)?;
-    said(&mut session, &ids, args.json, "runs again")
+    let (from, what) = match args.onto_target {
+        false => (control::From::Base, "runs again"),
+        true => (control::From::Target, "runs again, on what its target is now"),
+    };
+    let ids = control::retry(&mut session, &args.tasks.tasks, from)?;
+    said(&mut session, &ids, args.tasks.json, what)
 }
 
 fn said(session: &mut Session, ids: &[TaskId], json: bool, what: &str) -> Result<u8, Error> {

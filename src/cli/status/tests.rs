@@ -123,8 +123,9 @@ fn a_conflict_a_hold_a_block_and_a_running_task() {
                   src/a b.rs  there dddddddd  here cccccccc
 
                 next
-                  pleach diff 6        see its change
-                  git merge pleach/x   merge it by hand
+                  pleach diff 6                  see its change
+                  pleach retry 6 --onto-target   run it again on what its target is now
+                  git merge pleach/x             merge it by hand
             "#]],
         ),
         (

@@ -83,7 +83,8 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         file_list: known.files,
         commit_list: known.commits,
         refusal: refusal(task).cloned(),
-        landed: landed(task),
+        rerere: known.rerere,
+        landed: landed(task).map(|landed| LandedReport { merged_by: known.merged_by, ..landed }),
         undone: task.undone,
         hints: hints(state, &row, task),
         row,
@@ -297,6 +298,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         },
         places: super::Places::default(),
         freed: attempt.freed,
+        hand_back: attempt.hand_back.clone(),
     }
 }
 
@@ -330,6 +332,7 @@ fn landed(task: &Task) -> Option<LandedReport> {
         target: folded.target.clone(),
         from: folded.landing.from,
         to: folded.landing.to,
+        merged_by: None,
     })
 }
 
@@ -378,10 +381,11 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
             ]
         }
         Standing::Ready => ready_hints(task),
-        // Not `retry`: another attempt starts where this one did, and would conflict again.
+        // Not a bare `retry`: that starts where this one did, and would conflict again.
         Standing::Conflict => {
             let by_hand = row.branch.iter().map(|branch| hint("merge it by hand", format!("git merge {branch}")));
-            [hint("see its change", format!("pleach diff {id}"))].into_iter().chain(by_hand).collect()
+            let onto = hint("run it again on what its target is now", format!("pleach retry {id} --onto-target"));
+            [hint("see its change", format!("pleach diff {id}")), onto].into_iter().chain(by_hand).collect()
         }
         Standing::Rejected => rejected_hints(task),
         Standing::Held => held_hints(task),
@@ -417,6 +421,7 @@ fn rejected_hints(task: &Task) -> Vec<Hint> {
     let more = [
         Hint { to: "see its change".to_owned(), command: format!("pleach diff {id}") },
         Hint { to: "ask once more".to_owned(), command: format!("pleach merge {id}") },
+        Hint { to: "run it again, told of that".to_owned(), command: format!("pleach retry {id} --onto-target") },
     ];
     log.into_iter().chain(more).collect()
 }

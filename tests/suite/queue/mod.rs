@@ -1,6 +1,8 @@
 //! The merge queue on real repositories with real checks: what lands, who is sent back, and what survives a kill.
 
 mod crash;
+mod driver;
+mod handback;
 mod landing;
 mod order;
 mod real;

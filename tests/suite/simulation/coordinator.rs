@@ -246,9 +246,14 @@ impl World {
 
     fn start(&mut self, attempt: AttemptId) -> Check<Next> {
         let Some(task) = self.state().task(attempt.task).cloned() else { return Ok(Next::Done(None)) };
-        let mut base = task.spec.base;
+        let onto = task.hand_back.as_ref().map(|hand_back| &hand_back.target);
+        let mut base = match onto {
+            Some(target) => self.repo.tip(&target.full()).ok_or("nobody deletes a target")?,
+            None => task.spec.base,
+        };
         for need in &task.spec.needs {
-            let Some(tip) = self.state().task(*need).and_then(Task::tip) else { continue };
+            let need = self.state().task(*need).filter(|need| !onto.is_some_and(|target| need.is_folded_into(target)));
+            let Some((need, tip)) = need.and_then(|need| Some((need.id, need.tip()?))) else { continue };
             match self.repo.merge(base, tip) {
                 Ok(_) if self.repo.holds(base, tip) => {}
                 Ok(_) if self.repo.holds(tip, base) => base = tip,

@@ -289,7 +289,9 @@ impl World {
         ensure!(book.cancelled.is_none(), "{attempt} starts although the task was cancelled");
         let may = 1 + task.spec.retries + book.retried;
         ensure!(book.started <= may, "{attempt} is attempt {} of at most {may}", book.started);
-        ensure!(self.repo.holds(base, task.spec.base), "the base of {attempt} is not what was asked for");
+        // What it was asked from may be in no history of a target.
+        let is_asked_from = task.hand_back.is_some() || self.repo.holds(base, task.spec.base);
+        ensure!(is_asked_from, "the base of {attempt} is not what was asked for");
         // A need that somebody retried in the meantime is another one than the base was made from.
         for need in task.spec.needs.iter().filter_map(|need| self.state().task(*need)).filter(|need| is_fit(need)) {
             let number = match &need.state {

@@ -112,7 +112,10 @@ impl World {
                 let target = task.spec.target.clone().unwrap_or(other);
                 Some(self.fold_request(id, Direction::Fold, target))
             }
-            _ if what < 8 => Some(Event::Retried { task: id }),
+            _ if what < 8 => {
+                let target = task.spec.target.clone().filter(|target| now && task.handed_back(target).is_some());
+                Some(Event::Retried { task: id, onto: target })
+            }
             S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. } if what < 10 => {
                 let with_change = task.attempts.iter().filter(|a| task.change(a.number).is_some() && !a.freed);
                 let attempts: Vec<u32> = with_change.map(|a| a.number).collect();

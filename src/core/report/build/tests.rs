@@ -192,6 +192,7 @@ fn hints_are_commands_for_this_very_task() {
         pleach discard 5  # throw it away
         6
         pleach diff 6  # see its change
+        pleach retry 6 --onto-target  # run it again on what its target is now
         git merge pleach/x  # merge it by hand
         7
         pleach merge 7  # fold it, once those edits are committed or moved away
