@@ -391,6 +391,9 @@ pub struct MergeArgs {
     /// Move the branch to it, or do nothing
     #[arg(long, group = "how")]
     pub ff: bool,
+    /// Move the branch to it where that can be done, else make a merge commit
+    #[arg(long, group = "how")]
+    pub auto: bool,
     /// Say how by name
     #[arg(long, group = "how", value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
     pub strategy: Option<Strategy>,
@@ -459,7 +462,12 @@ impl From<VerifyArgs> for Verifying {
 impl MergeArgs {
     /// How, where that was said.
     pub fn strategy(&self) -> Option<Strategy> {
-        let said = [(self.squash, Strategy::Squash), (self.rebase, Strategy::Rebase), (self.ff, Strategy::FastForward)];
+        let said = [
+            (self.squash, Strategy::Squash),
+            (self.rebase, Strategy::Rebase),
+            (self.ff, Strategy::FastForward),
+            (self.auto, Strategy::Auto),
+        ];
         said.into_iter().find_map(|(is_said, strategy)| is_said.then_some(strategy)).or(self.strategy)
     }
 }

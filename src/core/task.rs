@@ -212,6 +212,8 @@ pub enum Strategy {
     /// The target moves to the task's tip, or not at all.
     #[serde(rename = "ff")]
     FastForward,
+    /// The target moves to the task's tip where it can, as with [`Strategy::FastForward`]; else as [`Strategy::Merge`].
+    Auto,
 }
 
 /// What a target promises of the commits that it points at, where results have to pass a check.
@@ -265,11 +267,12 @@ words!(FoldPolicy, "a fold policy (review, auto or never)", Review = "review", A
 words!(Guarantee, "a guarantee (tip or every)", Tip = "tip", Every = "every");
 words!(
     Strategy,
-    "a strategy (merge, squash, rebase or ff)",
+    "a strategy (merge, squash, rebase, ff or auto)",
     Merge = "merge",
     Squash = "squash",
     Rebase = "rebase",
-    FastForward = "ff"
+    FastForward = "ff",
+    Auto = "auto"
 );
 
 #[cfg(test)]

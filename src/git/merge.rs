@@ -138,10 +138,11 @@ pub(super) fn plan_by(
     let follows = opened.is_ancestor(base, head)?;
     let natural = !wanted.replay && follows && opened.is_ancestor(base, tip)?;
     let planner = Planner { opened, wanted, who, natural, engine, bases: OnceCell::new() };
+    let is_ahead = || Ok::<_, GitError>(follows && opened.is_ancestor(head, tip)?);
     let made = match wanted.strategy {
-        Strategy::FastForward if follows && opened.is_ancestor(head, tip)? => Ok(tip),
+        Strategy::FastForward | Strategy::Auto if is_ahead()? => Ok(tip),
         Strategy::FastForward => Err(Plan::Refused(Refusal::Held(Hold::NotFastForward))),
-        Strategy::Merge => planner.merge()?,
+        Strategy::Merge | Strategy::Auto => planner.merge()?,
         Strategy::Squash => planner.squash()?,
         Strategy::Rebase => planner.replay()?,
     };

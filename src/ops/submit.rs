@@ -112,7 +112,8 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         env: wish.env,
         environment: Some(environment::keep(&layout, &inherited)?),
         fold: wish.fold.unwrap_or(config.fold),
-        strategy: Some(wish.strategy.unwrap_or(config.strategy)).filter(|strategy| *strategy != Strategy::default()),
+        // What nobody said is left open, so that `merge` may still follow the configuration.
+        strategy: wish.strategy.or(Some(config.strategy).filter(|strategy| *strategy != Strategy::default())),
         message: wish.message,
         copy: config.copy.iter().chain(&wish.copy).cloned().collect(),
         setup: config.setup_hook().filter(|_| wish.setup),

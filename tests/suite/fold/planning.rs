@@ -69,10 +69,12 @@ fn each_strategy_makes_the_same_tree_in_its_own_shape() {
         held(plan(&bench.repo, &bench.wanted(base, tip, Strategy::FastForward), &who()).unwrap()),
         Hold::NotFastForward
     );
-    for strategy in [Strategy::FastForward, Strategy::Rebase] {
+    for strategy in [Strategy::FastForward, Strategy::Rebase, Strategy::Auto] {
         let wanted = Wanted { head: base, ..bench.wanted(base, tip, strategy) };
         assert_eq!(landed(&bench, &wanted), tip, "a head that has not moved is fast-forwarded by {strategy:?}");
     }
+    let by = |strategy| landed(&bench, &bench.wanted(base, tip, strategy));
+    assert_eq!(by(Strategy::Auto), by(Strategy::Merge), "and one that has is merged into");
 }
 
 #[test]
