@@ -2,7 +2,13 @@
 //!
 //! `cargo bench` runs the small one, `cargo bench -- --full` the whole, `-- --json` prints JSON. The machine may be
 //! noisy: trust the ratios, and those only when they are large.
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "a bench is its own user")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a bench is its own user"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,17 +1,21 @@
 //! Landing results: make the commit, move the target, let its checkout follow.
 
+use jiff::Timestamp;
+
 use super::{World, kept_prefix, landed_mark, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::event::Event;
 use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
-use crate::core::verify::{Check, Step};
+use crate::core::task::{Guarantee, Strategy};
+use crate::core::verify::{Check, Scope};
 use crate::core::word::Word;
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
 use crate::git::merge::{self, Identity, Plan, Wanted};
 use crate::git::refs::{RefChange, Swap};
+use crate::git::seal::{self, Sealed, Unsealed};
 use crate::process::{clock, crash};
 
 /// A result in the line of its target, with what else must be known to land it.
@@ -34,6 +38,12 @@ impl Entry {
     pub(super) fn change(&self) -> Option<(CommitId, CommitId)> {
         let attempt = self.task.result_attempt()?;
         Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip))
+    }
+
+    /// When its commits are made, as they say: the same question gives the same commit, whenever it is asked.
+    fn at(&self) -> Timestamp {
+        let attempt = self.task.result_attempt();
+        attempt.and_then(|attempt| attempt.ended.as_ref()).map_or_else(clock::now, |ended| ended.at)
     }
 
     /// What the target has to pass with it in.
@@ -78,8 +88,12 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     };
     crash::point("plan.committed");
     let landing = |to| Landing { from: head, to };
+    let planned = |to| Event::LandingPlanned { task, landing: landing(to), whole: None, candidate: None };
     Ok(match plan {
-        Plan::Land(to) => vec![Event::LandingPlanned { task, landing: landing(to), whole: None }],
+        Plan::Land(to) => match seal::seal(&world.repository, head, None, &[unsealed(entry, to, String::new())])? {
+            Sealed::Steps(sealed) => vec![planned(sealed.last().copied().unwrap_or(to))],
+            Sealed::Refused(reason) => return refused(Hold::Refused { reason }),
+        },
         Plan::Already => {
             let keep: Vec<RefChange> =
                 kept_again(world, entry).map(|(name, tip)| RefChange::Set(name, tip)).into_iter().collect();
@@ -87,8 +101,7 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
                 return refused(Hold::Refused { reason });
             }
             tidy(world, entry)?;
-            let landing = landing(head);
-            vec![Event::LandingPlanned { task, landing: landing.clone(), whole: None }, Event::Landed { task, landing }]
+            vec![planned(head), Event::Landed { task, landing: landing(head) }]
         }
         Plan::Refused(refusal) => vec![Event::LandingRefused { task, refusal }],
     })
@@ -121,9 +134,7 @@ fn gate(world: &World, entry: &Entry, head: CommitId, before: &[TaskId]) -> Resu
 
 fn plan_fold(world: &World, entry: &Entry, head: CommitId) -> Result<Plan, GitError> {
     let attempt = entry.task.result_attempt();
-    // The same question gives the same commit, whenever it is asked.
-    let at = attempt.and_then(|attempt| attempt.ended.as_ref()).map_or_else(clock::now, |ended| ended.at);
-    let who = &Identity::of(&world.repository, at)?;
+    let who = &Identity::of(&world.repository, entry.at())?;
     let change = attempt.and_then(|attempt| attempt.ended.as_ref()?.result.change());
     let (Some(change), Some(base)) = (change, attempt.and_then(|attempt| attempt.base)) else {
         return Ok(Plan::Already);
@@ -140,7 +151,8 @@ fn fold_message(entry: &Entry, base: CommitId) -> String {
     let asked = entry.request.message.as_ref().or(task.spec.message.as_ref()).cloned();
     let subject = asked.unwrap_or_else(|| subject(task));
     let attempt = task.result_attempt().map_or(1, |attempt| attempt.number);
-    format!("{}\n\nPleach-Task: {}\nPleach-Base: {base}\n", subject.trim_end(), task.attempt_id(attempt))
+    let verified = if entry.request.unverified { "Pleach-Verified: no\n" } else { "" };
+    format!("{}\n\nPleach-Task: {}\nPleach-Base: {base}\n{verified}", subject.trim_end(), task.attempt_id(attempt))
 }
 
 fn undo_message(entry: &Entry, folded: &Folded) -> String {
@@ -169,26 +181,68 @@ fn one_line(text: &str) -> String {
 }
 
 /// Verified results land together: each gets its step of the way. Where the target is not on the head that they were
-/// verified on, that is told instead.
+/// verified on, that is told instead. They may also stand on `stand_in`, which that head landed for.
 ///
 /// # Errors
 /// Where git fails.
 pub(super) fn advance(
     world: &World,
     target: &BranchName,
-    head: CommitId,
-    steps: &[Step],
+    (head, stand_in): (CommitId, Option<CommitId>),
+    steps: &[(Entry, CommitId)],
 ) -> Result<Vec<Event>, GitError> {
     let Some(now) = world.repository.head_of(target)?.filter(|now| *now == head) else {
         return missed(world, target, &[]);
     };
-    let whole = steps.last().map(|last| Landing { from: now, to: last.commit }).filter(|_| steps.len() > 1);
-    let mut from = now;
-    let step = |step: &Step| {
-        let landing = Landing { from: std::mem::replace(&mut from, step.commit), to: step.commit };
-        Event::LandingPlanned { task: step.task, landing, whole: whole.clone() }
+    let Some((_, last)) = steps.last() else { return Ok(Vec::new()) };
+    let whole_tree = world.repository.tree_of(*last)?;
+    let step = |(entry, commit): &(Entry, CommitId)| {
+        let check = entry.check().filter(|_| entry.request.strategy != Strategy::Rebase);
+        let trailer = match check.map(|check| (check.guarantee, check_name(check))) {
+            None => String::new(),
+            Some((Guarantee::Tip, check)) => format!("Pleach-Verified: {whole_tree} {check}\n"),
+            Some((Guarantee::Every, check)) => {
+                format!("Pleach-Verified: {} {check}\n", world.repository.tree_of(*commit)?)
+            }
+        };
+        Ok(unsealed(entry, *commit, trailer))
     };
-    Ok(steps.iter().map(step).collect())
+    let unsealed = steps.iter().map(step).collect::<Result<Vec<_>, GitError>>()?;
+    let sealed = match seal::seal(&world.repository, now, stand_in, &unsealed)? {
+        Sealed::Steps(sealed) => sealed,
+        Sealed::Refused(reason) => {
+            let refusal = Refusal::Held(Hold::Refused { reason });
+            let refused =
+                |(entry, _): &(Entry, _)| Event::LandingRefused { task: entry.task(), refusal: refusal.clone() };
+            return Ok(steps.iter().map(refused).collect());
+        }
+    };
+    let whole = sealed.last().map(|last| Landing { from: now, to: *last }).filter(|_| steps.len() > 1);
+    let mut from = now;
+    let step = |((entry, commit), to): (&(Entry, CommitId), CommitId)| {
+        let landing = Landing { from: std::mem::replace(&mut from, to), to };
+        let candidate = Some(*commit).filter(|commit| *commit != to);
+        Event::LandingPlanned { task: entry.task(), landing, whole: whole.clone(), candidate }
+    };
+    Ok(steps.iter().zip(sealed).map(step).collect())
+}
+
+fn unsealed(entry: &Entry, commit: CommitId, trailers: String) -> Unsealed {
+    let tip = entry.change().map(|(_, tip)| tip);
+    Unsealed { commit, tip, at: entry.at(), trailers }
+}
+
+/// A short name of what a check runs: the start of what `git hash-object` answers for its command.
+fn check_name(check: &Check) -> String {
+    let scope = |scope: &Scope| {
+        let paths: Vec<String> = scope.paths.iter().map(Word::shown).collect();
+        format!("{}: {}", paths.join(" "), scope.command)
+    };
+    let text: Vec<String> = match check.scopes.as_slice() {
+        [] => vec![check.command.clone()],
+        scopes => scopes.iter().map(scope).collect(),
+    };
+    format!("{:.16}", super::verify::digest(&text.join("\n")))
 }
 
 /// These go back into the line, which stands on what the target is now.

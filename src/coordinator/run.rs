@@ -20,7 +20,7 @@ use crate::core::outcome::Outcome;
 use crate::core::policy::Limits;
 use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
-use crate::core::verify::{Check, Run, attempt_of};
+use crate::core::verify::{Check, Run, Step, attempt_of};
 use crate::process::{clock, socket};
 use crate::shim::watch::{KILL, STOP};
 use crate::store::journal::Journal;
@@ -556,9 +556,14 @@ impl Coordinator {
                 Box::new(blame) as Work
             }),
             Action::Advance { target, steps } => {
-                self.state.lines().line(target).and_then(|line| line.head).map(|head| {
-                    let (target, steps) = (target.clone(), steps.clone());
-                    let advance = move || landing::advance(&world, &target, head, &steps);
+                let line = self.state.lines().line(target);
+                let on = line.and_then(|line| Some((line.head?, line.stand_in)));
+                let entry =
+                    |step: &Step| Some((landing::entry(&self.state, self.state.task(step.task)?)?, step.commit));
+                let entries: Option<Vec<_>> = steps.iter().map(entry).collect();
+                on.zip(entries).map(|(on, entries)| {
+                    let target = target.clone();
+                    let advance = move || landing::advance(&world, &target, on, &entries);
                     Box::new(move || advance().map(Acted::from).map_err(|e| e.words())) as Work
                 })
             }
@@ -624,8 +629,9 @@ impl Coordinator {
         let slot = (1..).find(|slot| !taken.contains(slot))?;
         self.numbers.insert(subject, (number, slot));
         let known = if again { Default::default() } else { lines.verdicts().clone() };
-        let head = lines.line(target).and_then(|line| line.head);
-        Some(verify::Wanted { target: target.clone(), entries, check, head, verdicts: known, number, slot })
+        let line = lines.line(target);
+        let (head, stand_in) = (line.and_then(|line| line.head), line.and_then(|line| line.stand_in));
+        Some(verify::Wanted { target: target.clone(), entries, check, head, stand_in, verdicts: known, number, slot })
     }
 
     /// The check that a run is of: that of the results in it.

@@ -30,6 +30,8 @@ pub(super) struct Wanted {
     pub(super) check: Check,
     /// The head that the line stands on, as far as known.
     pub(super) head: Option<CommitId>,
+    /// The candidate that this head landed for: what is verified already stands on that one.
+    pub(super) stand_in: Option<CommitId>,
     /// The verdicts that may be used again.
     pub(super) verdicts: BTreeMap<String, Kept>,
     /// The number of the run, and its pooled worktree, should there be one.
@@ -59,21 +61,21 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     if wanted.head.is_some_and(|known| known != head) {
         return Ok(vec![Event::HeadSeen { target: target.clone(), head }]);
     }
-    let mut steps: Vec<Step> = Vec::new();
-    let mut predicted = head;
-    for entry in &wanted.entries {
-        let before: Vec<TaskId> = steps.iter().map(|step| step.task).collect();
-        match landing::plan_on(world, entry, predicted, &before).map_err(words)? {
-            Plan::Land(commit) => predicted = commit,
-            Plan::Already => {}
-            Plan::Refused(refusal) => return Ok(refused(entry.task(), refusal)),
-        }
-        steps.push(Step { task: entry.task(), commit: predicted });
-    }
+    let stand_in = wanted.stand_in.filter(|commit| world.repository.tree_of(*commit).is_ok());
+    let on_stand_in = stand_in.map(|commit| Ok((commit, chain(world, &wanted.entries, commit)?))).transpose();
+    let (start, steps) = match on_stand_in.map_err(words)? {
+        Some((start, Ok(steps))) => (start, steps),
+        // What is refused is told of the head that everybody sees.
+        _ => match chain(world, &wanted.entries, head).map_err(words)? {
+            Ok(steps) => (head, steps),
+            Err((task, refusal)) => return Ok(refused(task, refusal)),
+        },
+    };
+    let predicted = steps.last().map_or(start, |step| step.commit);
     let run = run_of(world, wanted, head, steps, predicted)?;
     let known = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept));
     // Nothing is left to check, or all of it was checked before.
-    if predicted == head || run.command.is_empty() {
+    if predicted == start || run.command.is_empty() {
         return Ok(vec![Event::VerdictReused { run: Box::new(run), verdict: Verdict::Green, times: 1 }]);
     }
     if let Some(kept) = known {
@@ -87,6 +89,22 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
         Swap::Done => Ok(vec![Event::VerifyStarted { run: Box::new(run) }]),
         Swap::Refused(words) => Err(words),
     }
+}
+
+/// Fold them onto each other, the first onto this head; or the first that does not go in, and why.
+fn chain(world: &World, entries: &[Entry], head: CommitId) -> Result<Result<Vec<Step>, (TaskId, Refusal)>, GitError> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut predicted = head;
+    for entry in entries {
+        let before: Vec<TaskId> = steps.iter().map(|step| step.task).collect();
+        match landing::plan_on(world, entry, predicted, &before)? {
+            Plan::Land(commit) => predicted = commit,
+            Plan::Already => {}
+            Plan::Refused(refusal) => return Ok(Err((entry.task(), refusal))),
+        }
+        steps.push(Step { task: entry.task(), commit: predicted });
+    }
+    Ok(Ok(steps))
 }
 
 fn is_fresh(check: &Check, kept: &Kept) -> bool {
@@ -189,7 +207,8 @@ fn environment_of(world: &World, check: &Check) -> Result<BTreeMap<String, Word>
     stored.map(Option::unwrap_or_default).map_err(|error| error.to_string())
 }
 
-fn digest(text: &str) -> String {
+/// The name that git would give a text.
+pub(super) fn digest(text: &str) -> String {
     digest_of(text.as_bytes())
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use super::event::Event;
-use super::id::{BranchName, TaskId};
+use super::id::{BranchName, CommitId, TaskId};
 use super::state::{Task, TaskState};
 use super::verify::{self, Kept, Line, Purpose, Run, Verdict};
 
@@ -98,8 +98,8 @@ impl Lines {
             }
             Event::HeadSeen { target, head } => self.lines.entry(target.clone()).or_default().stands_on(*head),
             Event::Landed { task: id, landing } => {
-                if let Some(request) = task.and_then(requested) {
-                    self.moved(*id, request, landing);
+                if let Some((task, request)) = task.and_then(|task| Some((task, requested(task)?))) {
+                    self.moved(*id, request, landing, candidate(task).unwrap_or(landing.to));
                 }
             }
             Event::LandingRefused { task: id, refusal } => {
@@ -117,16 +117,16 @@ impl Lines {
         (0..times).for_each(|_| line.answered(run, verdict));
     }
 
-    fn moved(&mut self, task: TaskId, request: &FoldRequest, landing: &Landing) {
+    fn moved(&mut self, task: TaskId, request: &FoldRequest, landing: &Landing, candidate: CommitId) {
         let Landing { from, to } = *landing;
         let Some(line) = self.lines.get_mut(&request.target) else { return };
-        line.moved(task, from, to);
+        line.moved(task, from, to, candidate);
         if request.check.is_some() && request.direction == Direction::Fold {
             line.landed += 1;
         }
         // A run that begins with it goes on, and is about the rest on the new head.
         for run in self.runs.values_mut().filter(|run| run.target == request.target && run.purpose == Purpose::Land) {
-            if run.head == from && run.steps.first().is_some_and(|step| step.task == task && step.commit == to) {
+            if run.head == from && run.steps.first().is_some_and(|step| step.task == task && step.commit == candidate) {
                 run.head = to;
                 run.steps.remove(0);
             }
@@ -147,6 +147,13 @@ impl Lines {
 fn requested(task: &Task) -> Option<&FoldRequest> {
     match &task.state {
         TaskState::Queued { request, .. } | TaskState::Landing { request, .. } => Some(request),
+        _ => None,
+    }
+}
+
+fn candidate(task: &Task) -> Option<CommitId> {
+    match &task.state {
+        TaskState::Landing { candidate, .. } => *candidate,
         _ => None,
     }
 }

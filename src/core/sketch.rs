@@ -97,7 +97,7 @@ fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
             ("", started.clone()),
             ("ready", ended(0, change.clone())),
             ("queued", asked(Direction::Fold)),
-            ("landing", Event::LandingPlanned { task, landing: landing.clone(), whole: None }),
+            ("landing", Event::LandingPlanned { task, landing: landing.clone(), whole: None, candidate: None }),
             ("folded", Event::Landed { task, landing }),
             ("undoing", asked(Direction::Undo)),
         ],

@@ -162,6 +162,9 @@ pub enum TaskState {
         /// The whole way of those that land together with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         whole: Option<Landing>,
+        /// The commit that was verified, where another one lands for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        candidate: Option<CommitId>,
         /// For an undo: the fold that is taken back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undoes: Option<Folded>,
@@ -503,16 +506,18 @@ impl Task {
             (S::Folded(folded), Event::FoldRequested { request, .. }) if request.direction == Direction::Undo => {
                 S::Queued { attempt: folded.attempt, request: request.clone(), place, undoes: Some(folded.clone()) }
             }
-            (S::Queued { attempt, request, place, undoes }, Event::LandingPlanned { landing, whole, .. }) => {
-                S::Landing {
-                    attempt: *attempt,
-                    request: request.clone(),
-                    place: *place,
-                    landing: landing.clone(),
-                    whole: whole.clone(),
-                    undoes: undoes.clone(),
-                }
-            }
+            (
+                S::Queued { attempt, request, place, undoes },
+                Event::LandingPlanned { landing, whole, candidate, .. },
+            ) => S::Landing {
+                attempt: *attempt,
+                request: request.clone(),
+                place: *place,
+                landing: landing.clone(),
+                whole: whole.clone(),
+                candidate: *candidate,
+                undoes: undoes.clone(),
+            },
             (S::Landing { attempt, request, place, undoes, .. }, Event::LandingMissed { .. }) => {
                 S::Queued { attempt: *attempt, request: request.clone(), place: *place, undoes: undoes.clone() }
             }
@@ -827,7 +832,7 @@ mod tests {
             ("retry", E::Retried { task }),
             ("fold", E::FoldRequested { task, request: request(Direction::Fold) }),
             ("undo", E::FoldRequested { task, request: request(Direction::Undo) }),
-            ("plan", E::LandingPlanned { task, landing: landing.clone(), whole: None }),
+            ("plan", E::LandingPlanned { task, landing: landing.clone(), whole: None, candidate: None }),
             ("miss", E::LandingMissed { task }),
             ("refuse", E::LandingRefused { task, refusal }),
             ("land", E::Landed { task, landing }),

@@ -209,6 +209,10 @@ pub struct Line {
     /// The head that all of this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<CommitId>,
+    /// The candidate that the head landed for, where it is another commit: what is being verified stands on that one, and
+    /// so does what is made as long as nobody else moves the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<CommitId>,
     /// What was found green on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub green: Vec<Vec<Step>>,
@@ -245,6 +249,7 @@ impl Line {
     pub fn stands_on(&mut self, head: CommitId) {
         if self.head != Some(head) {
             self.head = Some(head);
+            self.stand_in = None;
             self.green.clear();
             self.red.clear();
         }
@@ -292,15 +297,19 @@ impl Line {
         }
     }
 
-    /// A result has landed: the head moved by one step of ours.
-    pub fn moved(&mut self, task: TaskId, from: CommitId, to: CommitId) {
+    /// A result has landed: the head moved by one step of ours, which was verified as `candidate`.
+    pub fn moved(&mut self, task: TaskId, from: CommitId, to: CommitId, candidate: CommitId) {
         if self.head.is_some_and(|head| head != from) {
             self.green.clear();
             self.red.clear();
         }
+        // What added nothing leaves the head, and what stands for it, as they are.
+        if self.head != Some(to) || candidate != to {
+            self.stand_in = Some(candidate).filter(|candidate| *candidate != to);
+        }
         self.head = Some(to);
         // What was green without it says nothing of a head that has it.
-        self.green.retain(|steps| steps.first().is_some_and(|step| step.task == task && step.commit == to));
+        self.green.retain(|steps| steps.first().is_some_and(|step| step.task == task && step.commit == candidate));
         for steps in &mut self.green {
             steps.remove(0);
         }

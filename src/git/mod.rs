@@ -5,7 +5,7 @@
 //! - [`refs`]: transactions on refs, by compare-and-swap.
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
-//! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
+//! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`fold`]: landing it, with the checkout of the target.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
@@ -39,6 +39,7 @@ mod private_config;
 pub mod refs;
 pub mod repository;
 mod resume;
+pub mod seal;
 pub mod snapshot;
 mod trash;
 pub mod walk;

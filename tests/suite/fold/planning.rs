@@ -277,18 +277,6 @@ fn attributes_are_those_of_the_target_and_not_of_a_checkout() {
 }
 
 #[test]
-fn a_commit_that_cannot_be_signed_is_held() {
-    let bench = Bench::new();
-    let (base, tip) = two_sides(&bench);
-    bench.git(&["config", "commit.gpgsign", "true"]);
-    bench.git(&["config", "gpg.program", "/bin/false"]);
-    for strategy in [Strategy::Merge, Strategy::Squash, Strategy::Rebase] {
-        let hold = held(plan(&bench.repo, &bench.wanted(base, tip, strategy), &who()).unwrap());
-        assert!(matches!(hold, Hold::Refused { reason } if reason.contains("sign")), "{strategy:?}");
-    }
-}
-
-#[test]
 fn the_committer_is_the_users_or_a_name_of_ours() {
     let bench = Bench::new();
     assert_eq!(Identity::of(&bench.repo, who().at).unwrap(), who());

@@ -2,6 +2,7 @@
 
 mod crash;
 mod landing;
+mod signing;
 mod verdicts;
 
 use std::path::PathBuf;
