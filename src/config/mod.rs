@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use file::{File, FileError};
 
 use crate::core::policy::Limits;
-use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Setup, Strategy};
+use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
 use crate::core::word::Word;
 
@@ -60,6 +60,8 @@ pub struct Config {
     pub fold: FoldPolicy,
     /// How they become part of the target.
     pub strategy: Strategy,
+    /// Hooks of git that are asked before a commit of ours lands.
+    pub hooks: Sourced<Vec<LandingHook>>,
     /// What a target has to pass before it moves, where something is set up; whose environment it inherits is not said here.
     pub verify: Sourced<Option<Check>>,
     /// What branches of results start with.
@@ -137,6 +139,7 @@ impl Default for Config {
             setup_timeout: DEFAULT_SETUP_TIMEOUT,
             fold: FoldPolicy::default(),
             strategy: Strategy::default(),
+            hooks: Sourced { value: Vec::new(), from: Origin::Default },
             verify: Sourced { value: None, from: Origin::Default },
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
             disk_floor: DEFAULT_DISK_FLOOR,
@@ -175,6 +178,12 @@ impl Config {
         }
         if let (Some(check), Origin::Repository(file)) = (&self.verify.value, &self.verify.from) {
             found.push(Untrusted::new("verify", commands(check), file));
+        }
+        if let (hooks, Origin::Repository(file)) = (&self.hooks.value, &self.hooks.from)
+            && !hooks.is_empty()
+        {
+            let names: Vec<&str> = hooks.iter().map(|hook| hook.as_str()).collect();
+            found.push(Untrusted::new("fold.hooks", names.join(" "), file));
         }
         if let (names, Origin::Repository(file)) = (&self.env_pass.value, &self.env_pass.from)
             && !names.is_empty()
@@ -221,6 +230,9 @@ impl Config {
         set(&mut self.setup_timeout, worktree.setup_timeout.map(|timeout| timeout.0));
         set(&mut self.fold, fold.policy.map(|policy| policy.0));
         set(&mut self.strategy, fold.strategy.map(|strategy| strategy.0));
+        if let Some(hooks) = fold.hooks {
+            self.hooks = Sourced { value: hooks.into_iter().map(|hook| hook.0).collect(), from: from.clone() };
+        }
         if let Some(check) = check(verify, self.verify.value.as_ref(), from)? {
             self.verify = check;
         }

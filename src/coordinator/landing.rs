@@ -1,5 +1,7 @@
 //! Landing results: make the commit, move the target, let its checkout follow.
 
+use std::sync::{Mutex, PoisonError};
+
 use jiff::Timestamp;
 
 use super::{World, kept_prefix, landed_mark, sweep};
@@ -13,10 +15,13 @@ use crate::core::verify::{Check, Scope};
 use crate::core::word::Word;
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
+use crate::git::hook::{self, Draft};
 use crate::git::merge::{self, Identity, Plan, Wanted};
 use crate::git::refs::{RefChange, Swap};
 use crate::git::seal::{self, Sealed, Unsealed};
+use crate::git::worktree::Place;
 use crate::process::{clock, crash};
+use crate::store::environment;
 
 /// A result in the line of its target, with what else must be known to land it.
 #[derive(Debug)]
@@ -90,9 +95,9 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     let landing = |to| Landing { from: head, to };
     let planned = |to| Event::LandingPlanned { task, landing: landing(to), whole: None, candidate: None };
     Ok(match plan {
-        Plan::Land(to) => match seal::seal(&world.repository, head, None, &[unsealed(entry, to, String::new())])? {
+        Plan::Land(to) => match sealed(world, (head, None), &[(entry, to)], &|_, _| Ok(String::new()))? {
             Sealed::Steps(sealed) => vec![planned(sealed.last().copied().unwrap_or(to))],
-            Sealed::Refused(reason) => return refused(Hold::Refused { reason }),
+            Sealed::Refused(_, reason) => return refused(Hold::Refused { reason }),
         },
         Plan::Already => {
             let keep: Vec<RefChange> =
@@ -196,25 +201,27 @@ pub(super) fn advance(
     };
     let Some((_, last)) = steps.last() else { return Ok(Vec::new()) };
     let whole_tree = world.repository.tree_of(*last)?;
-    let step = |(entry, commit): &(Entry, CommitId)| {
+    let verified = |entry: &Entry, commit: CommitId| {
         let check = entry.check().filter(|_| entry.request.strategy != Strategy::Rebase);
-        let trailer = match check.map(|check| (check.guarantee, check_name(check))) {
+        Ok(match check.map(|check| (check.guarantee, check_name(check))) {
             None => String::new(),
             Some((Guarantee::Tip, check)) => format!("Pleach-Verified: {whole_tree} {check}\n"),
             Some((Guarantee::Every, check)) => {
-                format!("Pleach-Verified: {} {check}\n", world.repository.tree_of(*commit)?)
+                format!("Pleach-Verified: {} {check}\n", world.repository.tree_of(commit)?)
             }
-        };
-        Ok(unsealed(entry, *commit, trailer))
+        })
     };
-    let unsealed = steps.iter().map(step).collect::<Result<Vec<_>, GitError>>()?;
-    let sealed = match seal::seal(&world.repository, now, stand_in, &unsealed)? {
+    let unsealed: Vec<(&Entry, CommitId)> = steps.iter().map(|(entry, commit)| (entry, *commit)).collect();
+    let sealed = match sealed(world, (now, stand_in), &unsealed, &verified)? {
         Sealed::Steps(sealed) => sealed,
-        Sealed::Refused(reason) => {
+        Sealed::Refused(place, reason) => {
             let refusal = Refusal::Held(Hold::Refused { reason });
-            let refused =
-                |(entry, _): &(Entry, _)| Event::LandingRefused { task: entry.task(), refusal: refusal.clone() };
-            return Ok(steps.iter().map(refused).collect());
+            let to_blame = steps.iter().enumerate().filter(|(own, _)| place.is_none_or(|place| place == *own));
+            let refused = |(_, (entry, _)): (usize, &(Entry, _))| Event::LandingRefused {
+                task: entry.task(),
+                refusal: refusal.clone(),
+            };
+            return Ok(to_blame.map(refused).collect());
         }
     };
     let whole = sealed.last().map(|last| Landing { from: now, to: *last }).filter(|_| steps.len() > 1);
@@ -227,10 +234,46 @@ pub(super) fn advance(
     Ok(steps.iter().zip(sealed).map(step).collect())
 }
 
-fn unsealed(entry: &Entry, commit: CommitId, trailers: String) -> Unsealed {
-    let tip = entry.change().map(|(_, tip)| tip);
-    Unsealed { commit, tip, at: entry.at(), trailers }
+/// Make the commits that land on a head: with these trailers, signed, and after the hooks had their say.
+fn sealed(
+    world: &World,
+    (head, stand_in): (CommitId, Option<CommitId>),
+    steps: &[(&Entry, CommitId)],
+    trailers: &dyn Fn(&Entry, CommitId) -> Result<String, GitError>,
+) -> Result<Sealed, GitError> {
+    let unsealed = |(entry, commit): &(&Entry, CommitId)| {
+        let tip = entry.change().map(|(_, tip)| tip);
+        Ok(Unsealed { commit: *commit, tip, at: entry.at(), trailers: trailers(entry, *commit)? })
+    };
+    let unsealed = steps.iter().map(unsealed).collect::<Result<Vec<_>, GitError>>()?;
+    let has_hooks = |entry: &Entry| !entry.request.hooks.is_empty() && entry.request.strategy != Strategy::Rebase;
+    let ask = |place: usize, draft: Draft| {
+        let entry = steps[place].0;
+        if !has_hooks(entry) {
+            return Ok(Ok(draft.message));
+        }
+        // One worktree serves all targets. Runs have those from 1.
+        let _alone = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let (worktree, private) = world.layout.slot(0);
+        let environment = entry.task.spec.environment.as_deref();
+        let environment = environment.map(|name| environment::find(&world.layout, name)).transpose();
+        match environment {
+            Ok(environment) => hook::ask(
+                &world.repository,
+                &Place { worktree, private },
+                &entry.request.hooks,
+                &draft,
+                &environment.unwrap_or_default(),
+            ),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    };
+    let ask: seal::Ask<'_> = &ask;
+    let ask = steps.iter().any(|(entry, _)| has_hooks(entry)).then_some(ask);
+    seal::seal(&world.repository, head, stand_in, &unsealed, ask)
 }
+
+static HOOKS: Mutex<()> = Mutex::new(());
 
 /// A short name of what a check runs: the start of what `git hash-object` answers for its command.
 fn check_name(check: &Check) -> String {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchName, CommitId, TaskId};
-use super::task::Strategy;
+use super::task::{LandingHook, Strategy};
 use super::verify::{Check, Verdict};
 use super::word::Word;
 
@@ -147,6 +147,9 @@ pub struct FoldRequest {
     /// Somebody said `--no-verify`, where a check is set up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
+    /// What is asked before its commit lands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<LandingHook>,
 }
 
 /// One step of a target: from the head it was planned on to the commit it moves to.

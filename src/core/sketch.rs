@@ -83,6 +83,7 @@ fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
             accept_flags: false,
             check: None,
             unverified: false,
+            hooks: Vec::new(),
         };
         Event::FoldRequested { task, request }
     };

@@ -632,6 +632,7 @@ impl Task {
             accept_flags: false,
             check: self.spec.check.clone(),
             unverified: self.spec.unverified,
+            hooks: self.spec.hooks.clone(),
         })
     }
 
@@ -819,6 +820,7 @@ mod tests {
             accept_flags: false,
             check: None,
             unverified: false,
+            hooks: Vec::new(),
         };
         let refusal = Refusal::Held(super::super::change::Hold::NotFastForward);
         let (outcome, result, facts) = (Outcome::Cancelled, Collected::Nothing, Facts::default());

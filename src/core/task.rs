@@ -65,6 +65,9 @@ pub struct TaskSpec {
     /// Somebody said `--no-verify`, where a check is set up.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unverified: bool,
+    /// What is asked before its commit lands, where it folds by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<LandingHook>,
     /// The message for left-overs and for the fold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -227,6 +230,16 @@ pub enum Guarantee {
     Every,
 }
 
+/// A hook of git that is asked before a commit of ours lands, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LandingHook {
+    /// May refuse a merge commit, by what is in it.
+    PreMergeCommit,
+    /// May refuse or rewrite the message of a merge commit or a squash.
+    CommitMsg,
+}
+
 macro_rules! words {
     ($name:ident, $expected:literal, $($variant:ident = $word:literal),+) => {
         impl $name {
@@ -264,6 +277,12 @@ words!(
     Critical = "critical"
 );
 words!(FoldPolicy, "a fold policy (review, auto or never)", Review = "review", Auto = "auto", Never = "never");
+words!(
+    LandingHook,
+    "a hook that can be asked (pre-merge-commit or commit-msg)",
+    PreMergeCommit = "pre-merge-commit",
+    CommitMsg = "commit-msg"
+);
 words!(Guarantee, "a guarantee (tip or every)", Tip = "tip", Every = "every");
 words!(
     Strategy,

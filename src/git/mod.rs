@@ -5,7 +5,7 @@
 //! - [`refs`]: transactions on refs, by compare-and-swap.
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
-//! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`fold`]: landing it, with the checkout of the target.
+//! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`hook`]: hooks that are asked then. [`fold`]: landing it, with the checkout of the target.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
@@ -22,6 +22,7 @@ mod extras;
 mod filters;
 pub mod fold;
 pub mod foresee;
+pub mod hook;
 mod inspect;
 mod listed;
 mod live;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::commit::{Commit, Identity, Made};
+use super::hook::Draft;
 use super::opened::Opened;
 use super::{GitError, Repository};
 use crate::core::id::CommitId;
@@ -30,9 +31,12 @@ pub struct Unsealed {
 pub enum Sealed {
     /// What each step becomes: each stands on the one before, the first on the head.
     Steps(Vec<CommitId>),
-    /// Not done, and why.
-    Refused(String),
+    /// Not done, because of this step or, where none is named, of none in particular; and why.
+    Refused(Option<usize>, String),
 }
+
+/// Who is asked about the commit of a step, where it is one of ours: its message, or why it is not to be made.
+pub type Ask<'a> = &'a dyn Fn(usize, Draft) -> Result<Result<Vec<u8>, String>, GitError>;
 
 /// Make the commits that land on a head. A planned step may also stand on `stand_in`, which the head was made from.
 ///
@@ -43,19 +47,21 @@ pub fn seal(
     head: CommitId,
     stand_in: Option<CommitId>,
     steps: &[Unsealed],
+    ask: Option<Ask<'_>>,
 ) -> Result<Sealed, GitError> {
     let opened = &repo.open();
     let signs = opened.is_set("commit.gpgsign")?;
     let mut known: HashMap<CommitId, CommitId> = stand_in.map(|commit| (commit, head)).into_iter().collect();
     let mut sealed = Vec::with_capacity(steps.len());
     let mut before = head;
-    for step in steps {
-        if signs || !step.trailers.is_empty() || !known.is_empty() {
+    for (place, step) in steps.iter().enumerate() {
+        if ask.is_some() || signs || !step.trailers.is_empty() || !known.is_empty() {
             let who = Identity::of(repo, step.at)?;
             for (id, parents) in ours(opened, head, step.commit, steps, &known)? {
                 let own: Vec<CommitId> = parents.iter().map(|id| known.get(id).copied().unwrap_or(*id)).collect();
                 let trailers = if id == step.commit { step.trailers.as_str() } else { "" };
-                if !signs && trailers.is_empty() && own == parents {
+                let ask = ask.filter(|_| id == step.commit);
+                if ask.is_none() && !signs && trailers.is_empty() && own == parents {
                     continue;
                 }
                 let mut commit = Commit { parents: own, ..Commit::read(opened, id)? };
@@ -63,15 +69,22 @@ pub fn seal(
                     let line_end = if commit.message.ends_with(b"\n") { "" } else { "\n" };
                     commit.message.extend(line_end.bytes().chain(trailers.bytes()));
                 }
+                if let Some(ask) = ask {
+                    let Commit { parents, tree, message, .. } = commit.clone();
+                    match ask(place, Draft { parents, tree, message })? {
+                        Ok(message) => commit.message = message,
+                        Err(reason) => return Ok(Sealed::Refused(Some(place), reason)),
+                    }
+                }
                 match commit.sign(opened, &who, signs)? {
                     Made::Commit(made) => known.insert(id, made),
-                    Made::NotSigned(reason) => return Ok(Sealed::Refused(reason)),
+                    Made::NotSigned(reason) => return Ok(Sealed::Refused(None, reason)),
                 };
             }
         }
         let to = known.get(&step.commit).copied().unwrap_or(step.commit);
         if !opened.is_ancestor(before, to)? {
-            return Ok(Sealed::Refused("it was planned on another head".to_owned()));
+            return Ok(Sealed::Refused(None, "it was planned on another head".to_owned()));
         }
         sealed.push(to);
         before = to;

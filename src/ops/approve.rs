@@ -11,6 +11,8 @@ use crate::store::{self, StoreError};
 pub(super) const SETUP: &str = "worktree.setup";
 /// The key of variables that are passed on.
 pub(super) const ENV_PASS: &str = "run.env_pass";
+/// The key of hooks that are asked before a commit lands.
+pub(super) const HOOKS: &str = "fold.hooks";
 /// The key of the check of a target.
 pub(super) const VERIFY: &str = "verify";
 

@@ -75,8 +75,8 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     }
     let frozen = verify::freeze(session, &how.verify)?;
     let asked = |task: &&Task| {
-        let Frozen { check, unverified } = frozen.clone();
-        Ok((task.id, FoldRequest { check, unverified, ..request(session, task, how)? }))
+        let Frozen { check, unverified, hooks } = frozen.clone();
+        Ok((task.id, FoldRequest { check, unverified, hooks, ..request(session, task, how)? }))
     };
     let folds = tasks.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
@@ -121,6 +121,7 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
         accept_flags: how.accept_flags,
         check: None,
         unverified: false,
+        hooks: Vec::new(),
     })
 }
 
@@ -233,6 +234,7 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         accept_flags: true,
         check: None,
         unverified: false,
+        hooks: Vec::new(),
     };
     session.coordinator()?.ask(&Request::Fold { folds: vec![(id, request)] })?;
     until(session, &[id], Until::Landed, Patience { any: false, timeout: None })?;

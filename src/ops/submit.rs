@@ -119,6 +119,7 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         setup: config.setup_hook().filter(|_| wish.setup),
         check: frozen.check,
         unverified: frozen.unverified,
+        hooks: frozen.hooks,
         log_cap: wish.log_cap.unwrap_or(config.log_cap),
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
     };

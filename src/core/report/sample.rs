@@ -78,6 +78,7 @@ fn request() -> FoldRequest {
         accept_flags: false,
         check: None,
         unverified: false,
+        hooks: Vec::new(),
     }
 }
 

@@ -32,9 +32,9 @@ fn planned(bench: &Bench, base: CommitId, tips: [CommitId; 2], strategies: [Stra
 }
 
 fn sealed(bench: &Bench, head: CommitId, stand_in: Option<CommitId>, steps: &[Unsealed]) -> Vec<CommitId> {
-    match seal(&bench.repo, head, stand_in, steps).unwrap() {
+    match seal(&bench.repo, head, stand_in, steps, None).unwrap() {
         Sealed::Steps(steps) => steps,
-        Sealed::Refused(reason) => panic!("{reason}"),
+        Sealed::Refused(_, reason) => panic!("{reason}"),
     }
 }
 
@@ -133,8 +133,8 @@ fn what_was_planned_on_a_commit_that_landed_as_another_lands_on_that_one() {
     let second = sealed(&bench, first, Some(steps[0].commit), &steps[1..])[0];
     assert_eq!(sealed(&bench, head, None, &steps), [first, second], "one by one is as together");
     // Nobody knows what it was planned on: it would take the first one out of the target's history.
-    let refused = seal(&bench.repo, first, None, &steps[1..]).unwrap();
-    assert!(matches!(refused, Sealed::Refused(_)), "{refused:?}");
+    let refused = seal(&bench.repo, first, None, &steps[1..], None).unwrap();
+    assert!(matches!(refused, Sealed::Refused(None, _)), "{refused:?}");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_commit_that_cannot_be_signed_is_refused_with_the_signers_words() {
     bench.git(&["config", "gpg.program", signer.to_str().unwrap()]);
     for strategy in [Strategy::Merge, Strategy::Squash, Strategy::Rebase] {
         let steps = planned(&bench, base, tips, [strategy, strategy]);
-        let Sealed::Refused(reason) = seal(&bench.repo, bench.head(), None, &steps).unwrap() else { panic!() };
+        let Sealed::Refused(_, reason) = seal(&bench.repo, bench.head(), None, &steps, None).unwrap() else { panic!() };
         assert!(reason.contains("cannot sign the commit") && reason.contains("no card"), "{reason}");
     }
 }

@@ -1,6 +1,7 @@
 //! The merge queue on real repositories with real checks: what lands, who is sent back, and what survives a kill.
 
 mod crash;
+mod hooks;
 mod landing;
 mod signing;
 mod verdicts;

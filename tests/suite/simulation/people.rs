@@ -61,6 +61,7 @@ impl World {
         let spec = TaskSpec {
             check: None,
             unverified: false,
+            hooks: Vec::new(),
             name: None,
             command: CommandLine::Shell("true".into()),
             directory: Default::default(),
@@ -142,6 +143,7 @@ impl World {
                 accept_flags: true,
                 check: None,
                 unverified: false,
+                hooks: Vec::new(),
             },
         }
     }
