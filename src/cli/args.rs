@@ -12,7 +12,7 @@ use clap_complete::Shell;
 
 use crate::config::units;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
-use crate::core::task::{FoldPolicy, Priority, Strategy};
+use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
 use crate::core::word::Word;
 use crate::ops::verify::{How, Verifying};
 
@@ -197,6 +197,9 @@ pub struct TaskArgs {
     /// Say how it is folded
     #[arg(short, long, value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
     pub strategy: Option<Strategy>,
+    /// Say what moves: the branch, or pleach/target/BRANCH, which stands for it
+    #[arg(long, value_name = "WHAT", value_parser = words(Publish::ALL))]
+    pub publish: Option<Publish>,
     /// Commit what it leaves uncommitted, and fold it, with this message
     #[arg(short, long, value_name = "TEXT")]
     pub message: Option<String>,
@@ -400,6 +403,9 @@ pub struct MergeArgs {
     /// Fold into this branch instead of the one that the task was meant for
     #[arg(short, long, value_name = "BRANCH", value_parser = branch)]
     pub into: Option<BranchName>,
+    /// Say what moves: the branch, or pleach/target/BRANCH, which stands for it
+    #[arg(long, value_name = "WHAT", value_parser = words(Publish::ALL))]
+    pub publish: Option<Publish>,
     /// Say what would happen, and do nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use file::{File, FileError};
 
 use crate::core::policy::Limits;
-use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Setup, Strategy};
+use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
 use crate::core::word::Word;
 
@@ -60,6 +60,8 @@ pub struct Config {
     pub fold: FoldPolicy,
     /// How they become part of the target.
     pub strategy: Strategy,
+    /// What moves when a result lands.
+    pub publish: Publish,
     /// Hooks of git that are asked before a commit of ours lands.
     pub hooks: Sourced<Vec<LandingHook>>,
     /// What a target has to pass before it moves, where something is set up; whose environment it inherits is not said here.
@@ -139,6 +141,7 @@ impl Default for Config {
             setup_timeout: DEFAULT_SETUP_TIMEOUT,
             fold: FoldPolicy::default(),
             strategy: Strategy::default(),
+            publish: Publish::default(),
             hooks: Sourced { value: Vec::new(), from: Origin::Default },
             verify: Sourced { value: None, from: Origin::Default },
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
@@ -230,6 +233,7 @@ impl Config {
         set(&mut self.setup_timeout, worktree.setup_timeout.map(|timeout| timeout.0));
         set(&mut self.fold, fold.policy.map(|policy| policy.0));
         set(&mut self.strategy, fold.strategy.map(|strategy| strategy.0));
+        set(&mut self.publish, fold.publish.map(|publish| publish.0));
         if let Some(hooks) = fold.hooks {
             self.hooks = Sourced { value: hooks.into_iter().map(|hook| hook.0).collect(), from: from.clone() };
         }

@@ -45,6 +45,7 @@ setup_timeout = "5m"
 [fold]
 policy = "auto"
 strategy = "rebase"
+publish = "ref"
 hooks = ["commit-msg"]
 
 [branch]
@@ -73,6 +74,7 @@ fn everything_can_be_set() {
         setup_timeout: 300,
         fold: FoldPolicy::Auto,
         strategy: Strategy::Rebase,
+        publish: Publish::Ref,
         hooks: Sourced { value: vec![LandingHook::CommitMsg], from: user() },
         branch_prefix: "wip/".into(),
         disk_floor: 10 << 30,

@@ -17,6 +17,7 @@ use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
 use crate::git::hook::{self, Draft};
 use crate::git::merge::{self, Identity, Plan, Wanted};
+use crate::git::publish::{self, Standing};
 use crate::git::refs::{RefChange, Swap};
 use crate::git::seal::{self, Sealed, Unsealed};
 use crate::git::worktree::Place;
@@ -81,8 +82,11 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     let task = entry.task.id;
     let refused = |hold| Ok(vec![Event::LandingRefused { task, refusal: Refusal::Held(hold) }]);
     let target = &entry.request.target;
-    let Some(head) = world.repository.head_of(target)? else {
-        return refused(Hold::NoTarget { target: target.clone() });
+    let head = match (head(world, target)?, world.repository.head_of(target)?) {
+        (Ok(head), _) => head,
+        // What has landed there is taken back there, wherever the branch went.
+        (Err(Hold::Parted { .. }), Some(head)) if entry.undoes.is_some() => head,
+        (Err(hold), _) => return refused(hold),
     };
     let plan = match (&entry.undoes, entry.request.direction) {
         (Some(folded), Direction::Undo) => {
@@ -109,6 +113,36 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
             vec![planned(head), Event::Landed { task, landing: landing(head) }]
         }
         Plan::Refused(refusal) => vec![Event::LandingRefused { task, refusal }],
+    })
+}
+
+/// The head that a target has for whoever lands in it. What stands for a branch is brought to it first, where that goes by
+/// itself.
+///
+/// # Errors
+/// Where git fails.
+pub(super) fn head(world: &World, target: &BranchName) -> Result<Result<CommitId, Hold>, GitError> {
+    let Some(branch) = target.stands_for() else {
+        return Ok(world.repository.head_of(target)?.ok_or_else(|| Hold::NoTarget { target: target.clone() }));
+    };
+    let (from, to) = match publish::standing(&world.repository, target, &branch)? {
+        Standing::Ahead(head) => return Ok(Ok(head)),
+        Standing::Parted(_) => return Ok(Err(Hold::Parted { branch, stand_in: target.clone() })),
+        Standing::NoBranch => return Ok(Err(Hold::NoTarget { target: branch })),
+        Standing::Behind { from, to } => (from, to),
+    };
+    let Some(from) = from else {
+        let create = RefChange::Create(target.full(), to);
+        return Ok(match world.refs.update(&[create], "pleach: stand for a branch")? {
+            Swap::Done => Ok(to),
+            Swap::Refused(reason) => Err(Hold::Refused { reason }),
+        });
+    };
+    let lock = FoldLock::acquire(&world.repository)?;
+    Ok(match fold::land(&world.repository, &lock, target, &Landing { from, to }, &[], &|_| {})? {
+        Fold::Done => Ok(to),
+        Fold::Moved => Err(Hold::Refused { reason: format!("somebody else moves {target}") }),
+        Fold::Held(hold) => Err(hold),
     })
 }
 

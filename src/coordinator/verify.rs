@@ -54,9 +54,12 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     let words = |error: GitError| error.words();
     let target = &wanted.target;
     let refused = |task, refusal| vec![Event::LandingRefused { task, refusal }];
-    let Some(head) = world.repository.head_of(target).map_err(words)? else {
-        let hold = || Refusal::Held(Hold::NoTarget { target: target.clone() });
-        return Ok(wanted.entries.iter().flat_map(|entry| refused(entry.task(), hold())).collect());
+    let head = match landing::head(world, target).map_err(words)? {
+        Ok(head) => head,
+        Err(hold) => {
+            let hold = || Refusal::Held(hold.clone());
+            return Ok(wanted.entries.iter().flat_map(|entry| refused(entry.task(), hold())).collect());
+        }
     };
     if wanted.head.is_some_and(|known| known != head) {
         return Ok(vec![Event::HeadSeen { target: target.clone(), head }]);

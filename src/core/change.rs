@@ -255,6 +255,13 @@ pub enum Hold {
         /// What came of it.
         reason: String,
     },
+    /// The branch is not to be moved, and has parted from the one that stands for it.
+    Parted {
+        /// The branch.
+        branch: BranchName,
+        /// What stands for it.
+        stand_in: BranchName,
+    },
     /// `--ff` was asked, and the target has moved on.
     NotFastForward,
     /// The folded tree would change paths that the task did not: never right, never done.
@@ -292,6 +299,9 @@ impl fmt::Display for Hold {
                 write!(f, "it builds on {}, which the target does not hold", list(needs.iter().map(TaskId::to_string)))
             }
             Self::Unverified { reason } => write!(f, "its check could not be run: {reason}"),
+            Self::Parted { branch, stand_in } => {
+                write!(f, "{branch} has moved on without what has landed in {stand_in}")
+            }
             Self::NotFastForward => f.write_str("the target has moved on, so it cannot be fast-forwarded"),
             Self::NotConserved { paths } => {
                 write!(f, "the fold would change files that the task did not: {}", list(paths.iter().map(Word::shown)))

@@ -622,7 +622,8 @@ impl Task {
 
     /// The request that its own fold policy makes as soon as a good result is there.
     pub fn auto_fold(&self) -> Option<FoldRequest> {
-        let target = self.spec.target.clone().filter(|_| self.spec.fold == FoldPolicy::Auto)?;
+        let target = self.spec.target.as_ref().filter(|_| self.spec.fold == FoldPolicy::Auto)?;
+        let target = self.spec.publish.of(target);
         let strategy = self.spec.strategy.unwrap_or_default();
         Some(FoldRequest {
             direction: Direction::Fold,

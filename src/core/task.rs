@@ -59,6 +59,9 @@ pub struct TaskSpec {
     /// How it is folded, where that was said beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// What moves when it lands, where that is not the branch itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub publish: Publish,
     /// What the target has to pass with its result in, where it folds by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Box<Check>>,
@@ -230,6 +233,17 @@ pub enum Guarantee {
     Every,
 }
 
+/// What moves when a result lands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    /// The branch itself, and its checkout with it.
+    #[default]
+    Branch,
+    /// Another branch, which stands for it ([`BranchName::stand_in`]); somebody brings that in.
+    Ref,
+}
+
 /// A hook of git that is asked before a commit of ours lands, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -238,6 +252,17 @@ pub enum LandingHook {
     PreMergeCommit,
     /// May refuse or rewrite the message of a merge commit or a squash.
     CommitMsg,
+}
+
+impl Publish {
+    /// What moves instead of this branch; which may be named by its stand-in, too.
+    pub fn of(self, target: &BranchName) -> BranchName {
+        let branch = target.stands_for().unwrap_or_else(|| target.clone());
+        match self {
+            Self::Branch => branch,
+            Self::Ref => branch.stand_in(),
+        }
+    }
 }
 
 macro_rules! words {
@@ -283,6 +308,7 @@ words!(
     PreMergeCommit = "pre-merge-commit",
     CommitMsg = "commit-msg"
 );
+words!(Publish, "what moves (branch or ref)", Branch = "branch", Ref = "ref");
 words!(Guarantee, "a guarantee (tip or every)", Tip = "tip", Every = "every");
 words!(
     Strategy,

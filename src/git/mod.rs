@@ -6,6 +6,7 @@
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`hook`]: hooks that are asked then. [`fold`]: landing it, with the checkout of the target.
+//!   [`publish`]: where a branch is not to be moved.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
 //!
@@ -37,6 +38,7 @@ mod parity;
 pub mod pool;
 pub mod private;
 mod private_config;
+pub mod publish;
 pub mod refs;
 pub mod repository;
 mod resume;

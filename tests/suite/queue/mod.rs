@@ -3,6 +3,7 @@
 mod crash;
 mod hooks;
 mod landing;
+mod publish;
 mod signing;
 mod verdicts;
 

@@ -62,6 +62,7 @@ impl World {
             check: None,
             unverified: false,
             hooks: Vec::new(),
+            publish: Default::default(),
             name: None,
             command: CommandLine::Shell("true".into()),
             directory: Default::default(),
