@@ -157,3 +157,31 @@ fn candidate(task: &Task) -> Option<CommitId> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sketch::commit;
+    use super::super::verify::Step;
+    use super::*;
+
+    #[test]
+    fn what_stands_on_a_candidate_goes_on_when_another_commit_lands_for_it() {
+        let step = |task: u64, id: u8| Step { task: TaskId(task), commit: commit(id.into()) };
+        let (head, landed, again) = (commit(1), commit(12), commit(13));
+        let mut line = Line { head: Some(head), ..Line::default() };
+        line.green = vec![vec![step(1, 2), step(2, 3)], vec![step(1, 9), step(2, 3)]];
+        line.moved(TaskId(1), head, landed, commit(2));
+        assert_eq!((line.head, line.stand_in), (Some(landed), Some(commit(2))));
+        assert_eq!(line.green, [vec![step(2, 3)]], "and what stands on another one does not");
+        line.moved(TaskId(7), landed, landed, landed);
+        assert_eq!(line.stand_in, Some(commit(2)), "what adds nothing moves nothing");
+        line.green = vec![vec![step(2, 3), step(3, 4)]];
+        line.moved(TaskId(2), landed, again, commit(3));
+        assert_eq!((line.stand_in, line.green.len()), (Some(commit(3)), 1));
+        line.moved(TaskId(3), again, commit(4), commit(4));
+        assert_eq!(line.stand_in, None, "it landed as it was");
+        line.stand_in = Some(commit(3));
+        line.stands_on(commit(30));
+        assert_eq!(line.stand_in, None, "somebody else moved the target");
+    }
+}

@@ -270,6 +270,8 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
           -f, --fold <POLICY>        Say what becomes of a good result [possible values: review, auto,
                                      never]
           -s, --strategy <STRATEGY>  Say how it is folded [possible values: merge, squash, rebase, ff, auto]
+              --publish <WHAT>       Say what moves: the branch, or pleach/target/BRANCH, which stands for
+                                     it [possible values: branch, ref]
           -m, --message <TEXT>       Commit what it leaves uncommitted, and fold it, with this message
               --copy <PATTERN>       Bring these ignored files along (a pattern as in .gitignore)
               --log-cap <SIZE>       Keep this much of its output, half from the start and half from the end

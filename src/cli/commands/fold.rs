@@ -182,7 +182,7 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
             format!("mend that, then `pleach {verb} {task}` again, or fold it as it is with `--no-verify`")
         }
         Hold::Parted { branch, stand_in } => {
-            format!("on {branch}, bring that in with `git merge {stand_in}`, then `pleach {verb} {task}` again")
+            format!("on {branch}, bring that in with `git merge {stand_in}`, then `pleach merge --publish ref {task}`")
         }
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
         Hold::NotConserved { .. } | Hold::Disputed { .. } => {

@@ -50,7 +50,7 @@ fn where_the_two_have_parted_nothing_lands_until_somebody_joins_them() {
         let ran = scene.pleach(&[&publish[..], more, &[&ids[1]]].concat());
         assert_eq!(ran.code, Some(6), "{ran:?}");
         assert!(ran.out.contains("main has moved on without what has landed in pleach/target/main"), "{ran:?}");
-        assert!(ran.out.contains("`git merge pleach/target/main`, then `pleach merge 2` again"), "{ran:?}");
+        assert!(ran.out.contains("`git merge pleach/target/main`, then `pleach merge --publish ref 2`"), "{ran:?}");
         assert_eq!(heads(), before);
     }
     scene.git(&["merge", "-q", "--no-edit", STAND_IN]);
