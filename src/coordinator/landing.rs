@@ -1,34 +1,28 @@
 //! Landing results: make the commit, move the target, let its checkout follow.
 
-use std::sync::{Mutex, PoisonError};
-
 use jiff::Timestamp;
 
-use super::{World, kept_prefix, landed_mark, sweep};
+use super::{World, kept_prefix, landed_mark, sealing, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::event::Event;
 use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
-use crate::core::task::{Guarantee, Strategy};
-use crate::core::verify::{Check, Scope};
+use crate::core::verify::Check;
 use crate::core::word::Word;
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
-use crate::git::hook::{self, Draft};
 use crate::git::merge::{self, Identity, Plan, Wanted};
 use crate::git::publish::{self, Standing};
 use crate::git::refs::{RefChange, Swap};
-use crate::git::seal::{self, Sealed, Unsealed};
-use crate::git::worktree::Place;
+use crate::git::seal::Sealed;
 use crate::process::{clock, crash};
-use crate::store::environment;
 
 /// A result in the line of its target, with what else must be known to land it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    task: Task,
-    request: FoldRequest,
+    pub(super) task: Task,
+    pub(super) request: FoldRequest,
     undoes: Option<Folded>,
     /// The tips of needs that are not folded by themselves: the target must hold them in some other way.
     unfolded: Vec<(TaskId, CommitId)>,
@@ -47,7 +41,7 @@ impl Entry {
     }
 
     /// When its commits are made, as they say: the same question gives the same commit, whenever it is asked.
-    fn at(&self) -> Timestamp {
+    pub(super) fn at(&self) -> Timestamp {
         let attempt = self.task.result_attempt();
         attempt.and_then(|attempt| attempt.ended.as_ref()).map_or_else(clock::now, |ended| ended.at)
     }
@@ -99,7 +93,7 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     let landing = |to| Landing { from: head, to };
     let planned = |to| Event::LandingPlanned { task, landing: landing(to), whole: None, candidate: None };
     Ok(match plan {
-        Plan::Land(to) => match sealed(world, (head, None), &[(entry, to)], &|_, _| Ok(String::new()))? {
+        Plan::Land(to) => match sealing::sealed(world, (head, None), &[(entry, to)], &|_, _| Ok(String::new()))? {
             Sealed::Steps(sealed) => vec![planned(sealed.last().copied().unwrap_or(to))],
             Sealed::Refused(_, reason) => return refused(Hold::Refused { reason }),
         },
@@ -235,18 +229,9 @@ pub(super) fn advance(
     };
     let Some((_, last)) = steps.last() else { return Ok(Vec::new()) };
     let whole_tree = world.repository.tree_of(*last)?;
-    let verified = |entry: &Entry, commit: CommitId| {
-        let check = entry.check().filter(|_| entry.request.strategy != Strategy::Rebase);
-        Ok(match check.map(|check| (check.guarantee, check_name(check))) {
-            None => String::new(),
-            Some((Guarantee::Tip, check)) => format!("Pleach-Verified: {whole_tree} {check}\n"),
-            Some((Guarantee::Every, check)) => {
-                format!("Pleach-Verified: {} {check}\n", world.repository.tree_of(commit)?)
-            }
-        })
-    };
+    let verified = |entry: &Entry, commit| sealing::verified(world, entry, commit, whole_tree);
     let unsealed: Vec<(&Entry, CommitId)> = steps.iter().map(|(entry, commit)| (entry, *commit)).collect();
-    let sealed = match sealed(world, (now, stand_in), &unsealed, &verified)? {
+    let sealed = match sealing::sealed(world, (now, stand_in), &unsealed, &verified)? {
         Sealed::Steps(sealed) => sealed,
         Sealed::Refused(place, reason) => {
             let refusal = Refusal::Held(Hold::Refused { reason });
@@ -266,60 +251,6 @@ pub(super) fn advance(
         Event::LandingPlanned { task: entry.task(), landing, whole: whole.clone(), candidate }
     };
     Ok(steps.iter().zip(sealed).map(step).collect())
-}
-
-/// Make the commits that land on a head: with these trailers, signed, and after the hooks had their say.
-fn sealed(
-    world: &World,
-    (head, stand_in): (CommitId, Option<CommitId>),
-    steps: &[(&Entry, CommitId)],
-    trailers: &dyn Fn(&Entry, CommitId) -> Result<String, GitError>,
-) -> Result<Sealed, GitError> {
-    let unsealed = |(entry, commit): &(&Entry, CommitId)| {
-        let tip = entry.change().map(|(_, tip)| tip);
-        Ok(Unsealed { commit: *commit, tip, at: entry.at(), trailers: trailers(entry, *commit)? })
-    };
-    let unsealed = steps.iter().map(unsealed).collect::<Result<Vec<_>, GitError>>()?;
-    let has_hooks = |entry: &Entry| !entry.request.hooks.is_empty() && entry.request.strategy != Strategy::Rebase;
-    let ask = |place: usize, draft: Draft| {
-        let entry = steps[place].0;
-        if !has_hooks(entry) {
-            return Ok(Ok(draft.message));
-        }
-        // One worktree serves all targets. Runs have those from 1.
-        let _alone = HOOKS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (worktree, private) = world.layout.slot(0);
-        let environment = entry.task.spec.environment.as_deref();
-        let environment = environment.map(|name| environment::find(&world.layout, name)).transpose();
-        match environment {
-            Ok(environment) => hook::ask(
-                &world.repository,
-                &Place { worktree, private },
-                &entry.request.hooks,
-                &draft,
-                &environment.unwrap_or_default(),
-            ),
-            Err(error) => Ok(Err(error.to_string())),
-        }
-    };
-    let ask: seal::Ask<'_> = &ask;
-    let ask = steps.iter().any(|(entry, _)| has_hooks(entry)).then_some(ask);
-    seal::seal(&world.repository, head, stand_in, &unsealed, ask)
-}
-
-static HOOKS: Mutex<()> = Mutex::new(());
-
-/// A short name of what a check runs: the start of what `git hash-object` answers for its command.
-fn check_name(check: &Check) -> String {
-    let scope = |scope: &Scope| {
-        let paths: Vec<String> = scope.paths.iter().map(Word::shown).collect();
-        format!("{}: {}", paths.join(" "), scope.command)
-    };
-    let text: Vec<String> = match check.scopes.as_slice() {
-        [] => vec![check.command.clone()],
-        scopes => scopes.iter().map(scope).collect(),
-    };
-    format!("{:.16}", super::verify::digest(&text.join("\n")))
 }
 
 /// These go back into the line, which stands on what the target is now.
