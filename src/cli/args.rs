@@ -12,7 +12,7 @@ use clap_complete::Shell;
 
 use crate::config::units;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
-use crate::core::task::{FoldPolicy, Priority, Strategy};
+use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
 use crate::core::word::Word;
 use crate::ops::control::InLine;
 use crate::ops::verify::{How, Verifying};
@@ -198,6 +198,9 @@ pub struct TaskArgs {
     /// Say how it is folded
     #[arg(short, long, value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
     pub strategy: Option<Strategy>,
+    /// Say what moves: the branch, or pleach/target/BRANCH, which stands for it
+    #[arg(long, value_name = "WHAT", value_parser = words(Publish::ALL))]
+    pub publish: Option<Publish>,
     /// Commit what it leaves uncommitted, and fold it, with this message
     #[arg(short, long, value_name = "TEXT")]
     pub message: Option<String>,
@@ -403,12 +406,18 @@ pub struct MergeArgs {
     /// Move the branch to it, or do nothing
     #[arg(long, group = "how")]
     pub ff: bool,
+    /// Move the branch to it where that can be done, else make a merge commit
+    #[arg(long, group = "how")]
+    pub auto: bool,
     /// Say how by name
     #[arg(long, group = "how", value_name = "STRATEGY", value_parser = words(Strategy::ALL))]
     pub strategy: Option<Strategy>,
     /// Fold into this branch instead of the one that the task was meant for
     #[arg(short, long, value_name = "BRANCH", value_parser = branch)]
     pub into: Option<BranchName>,
+    /// Say what moves: the branch, or pleach/target/BRANCH, which stands for it
+    #[arg(long, value_name = "WHAT", value_parser = words(Publish::ALL))]
+    pub publish: Option<Publish>,
     /// Say what would happen, and do nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -527,7 +536,12 @@ impl From<VerifyArgs> for Verifying {
 impl MergeArgs {
     /// How, where that was said.
     pub fn strategy(&self) -> Option<Strategy> {
-        let said = [(self.squash, Strategy::Squash), (self.rebase, Strategy::Rebase), (self.ff, Strategy::FastForward)];
+        let said = [
+            (self.squash, Strategy::Squash),
+            (self.rebase, Strategy::Rebase),
+            (self.ff, Strategy::FastForward),
+            (self.auto, Strategy::Auto),
+        ];
         said.into_iter().find_map(|(is_said, strategy)| is_said.then_some(strategy)).or(self.strategy)
     }
 }

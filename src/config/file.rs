@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::units;
 use crate::core::id::ParseId;
-use crate::core::task::{FoldPolicy, Guarantee, Priority, Strategy};
+use crate::core::task::{FoldPolicy, Guarantee, LandingHook, Priority, Publish, Strategy};
 
 /// One configuration file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -75,6 +75,10 @@ pub struct Fold {
     pub policy: Option<Spelled<FoldPolicy>>,
     /// How they become part of the target.
     pub strategy: Option<Spelled<Strategy>>,
+    /// What moves when a result lands.
+    pub publish: Option<Spelled<Publish>>,
+    /// Hooks of git that are asked before a commit of ours lands.
+    pub hooks: Option<Vec<Spelled<LandingHook>>>,
 }
 
 /// `[verify]`: what a target has to pass before it moves.

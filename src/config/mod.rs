@@ -17,7 +17,7 @@ use file::{File, FileError};
 
 use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
 use crate::core::policy::Limits;
-use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Setup, Strategy};
+use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
 use crate::core::word::Word;
 
@@ -61,6 +61,10 @@ pub struct Config {
     pub fold: FoldPolicy,
     /// How they become part of the target.
     pub strategy: Strategy,
+    /// What moves when a result lands.
+    pub publish: Publish,
+    /// Hooks of git that are asked before a commit of ours lands.
+    pub hooks: Sourced<Vec<LandingHook>>,
     /// What a target has to pass before it moves, where something is set up; whose environment it inherits is not said here.
     pub verify: Sourced<Option<Check>>,
     /// What is tried where git finds a conflict, where a check follows.
@@ -140,6 +144,8 @@ impl Default for Config {
             setup_timeout: DEFAULT_SETUP_TIMEOUT,
             fold: FoldPolicy::default(),
             strategy: Strategy::default(),
+            publish: Publish::default(),
+            hooks: Sourced { value: Vec::new(), from: Origin::Default },
             verify: Sourced { value: None, from: Origin::Default },
             driver: Sourced { value: None, from: Origin::Default },
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
@@ -182,6 +188,12 @@ impl Config {
         }
         if let (Some(driver), Origin::Repository(file)) = (&self.driver.value, &self.driver.from) {
             found.push(Untrusted::new("merge.driver", driver.command.clone(), file));
+        }
+        if let (hooks, Origin::Repository(file)) = (&self.hooks.value, &self.hooks.from)
+            && !hooks.is_empty()
+        {
+            let names: Vec<&str> = hooks.iter().map(|hook| hook.as_str()).collect();
+            found.push(Untrusted::new("fold.hooks", names.join(" "), file));
         }
         if let (names, Origin::Repository(file)) = (&self.env_pass.value, &self.env_pass.from)
             && !names.is_empty()
@@ -228,6 +240,10 @@ impl Config {
         set(&mut self.setup_timeout, worktree.setup_timeout.map(|timeout| timeout.0));
         set(&mut self.fold, fold.policy.map(|policy| policy.0));
         set(&mut self.strategy, fold.strategy.map(|strategy| strategy.0));
+        set(&mut self.publish, fold.publish.map(|publish| publish.0));
+        if let Some(hooks) = fold.hooks {
+            self.hooks = Sourced { value: hooks.into_iter().map(|hook| hook.0).collect(), from: from.clone() };
+        }
         if let Some(check) = check(verify, self.verify.value.as_ref(), from)? {
             self.verify = check;
         }

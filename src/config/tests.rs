@@ -45,6 +45,8 @@ setup_timeout = "5m"
 [fold]
 policy = "auto"
 strategy = "rebase"
+publish = "ref"
+hooks = ["commit-msg"]
 
 [branch]
 prefix = "wip/"
@@ -73,6 +75,8 @@ fn everything_can_be_set() {
         setup_timeout: 300,
         fold: FoldPolicy::Auto,
         strategy: Strategy::Rebase,
+        publish: Publish::Ref,
+        hooks: Sourced { value: vec![LandingHook::CommitMsg], from: user() },
         branch_prefix: "wip/".into(),
         disk_floor: 10 << 30,
     };
@@ -101,6 +105,8 @@ fn what_a_repository_would_run_needs_approval_by_its_content() {
     assert_eq!(setup[0].hash, "be8fbb9d062a0c6cb561dd872bbe4461617fcb0e");
     assert_ne!(of("[worktree]\nsetup = 'make deps '")[0].hash, setup[0].hash);
     assert_eq!(of("[run]\nenv_pass = ['AWS_SECRET_ACCESS_KEY']")[0].what, "run.env_pass");
+    assert_eq!(of("[fold]\nhooks = ['commit-msg']")[0].what, "fold.hooks");
+    assert_eq!(of("[fold]\nhooks = []"), []);
     assert_eq!(of("[run]\nretries = 3\nenv_pass = []"), []);
 }
 

@@ -1,25 +1,29 @@
 //! Landing results: make the commit, move the target, let its checkout follow.
 
-use super::{World, driven, kept_prefix, landed_mark, sweep};
+use jiff::Timestamp;
+
+use super::{World, driven, kept_prefix, landed_mark, sealing, sweep};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::driver::Driven;
 use crate::core::event::Event;
 use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
-use crate::core::verify::{Check, Step};
+use crate::core::verify::Check;
 use crate::core::word::Word;
 use crate::git::GitError;
 use crate::git::fold::{self, Fold, FoldLock};
 use crate::git::merge::{self, Identity, Plan, Wanted};
+use crate::git::publish::{self, Standing};
 use crate::git::refs::{RefChange, Swap};
+use crate::git::seal::Sealed;
 use crate::process::{clock, crash};
 
 /// A result in the line of its target, with what else must be known to land it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    task: Task,
-    request: FoldRequest,
+    pub(super) task: Task,
+    pub(super) request: FoldRequest,
     undoes: Option<Folded>,
     /// The tips of needs that are not folded by themselves: the target must hold them in some other way.
     unfolded: Vec<(TaskId, CommitId)>,
@@ -35,6 +39,12 @@ impl Entry {
     pub(super) fn change(&self) -> Option<(CommitId, CommitId)> {
         let attempt = self.task.result_attempt()?;
         Some((attempt.base?, attempt.ended.as_ref()?.result.change()?.tip))
+    }
+
+    /// When its commits are made, as they say: the same question gives the same commit, whenever it is asked.
+    pub(super) fn at(&self) -> Timestamp {
+        let attempt = self.task.result_attempt();
+        attempt.and_then(|attempt| attempt.ended.as_ref()).map_or_else(clock::now, |ended| ended.at)
     }
 
     /// What the target has to pass with it in.
@@ -67,8 +77,11 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     let task = entry.task.id;
     let refused = |hold| Ok(vec![Event::LandingRefused { task, refusal: Refusal::Held(hold) }]);
     let target = &entry.request.target;
-    let Some(head) = world.repository.head_of(target)? else {
-        return refused(Hold::NoTarget { target: target.clone() });
+    let head = match (head(world, target)?, world.repository.head_of(target)?) {
+        (Ok(head), _) => head,
+        // What has landed there is taken back there, wherever the branch went.
+        (Err(Hold::Parted { .. }), Some(head)) if entry.undoes.is_some() => head,
+        (Err(hold), _) => return refused(hold),
     };
     let plan = match (&entry.undoes, entry.request.direction) {
         (Some(folded), Direction::Undo) => {
@@ -79,8 +92,12 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
     };
     crash::point("plan.committed");
     let landing = |to| Landing { from: head, to };
+    let planned = |to| Event::LandingPlanned { task, landing: landing(to), whole: None, candidate: None };
     Ok(match plan {
-        Plan::Land(to) => vec![Event::LandingPlanned { task, landing: landing(to), whole: None }],
+        Plan::Land(to) => match sealing::sealed(world, (head, None), &[(entry, to)], &|_, _| Ok(String::new()))? {
+            Sealed::Steps(sealed) => vec![planned(sealed.last().copied().unwrap_or(to))],
+            Sealed::Refused(_, reason) => return refused(Hold::Refused { reason }),
+        },
         Plan::Already => {
             let keep: Vec<RefChange> =
                 kept_again(world, entry).map(|(name, tip)| RefChange::Set(name, tip)).into_iter().collect();
@@ -88,10 +105,39 @@ pub(super) fn plan(world: &World, entry: &Entry) -> Result<Vec<Event>, GitError>
                 return refused(Hold::Refused { reason });
             }
             tidy(world, entry)?;
-            let landing = landing(head);
-            vec![Event::LandingPlanned { task, landing: landing.clone(), whole: None }, Event::Landed { task, landing }]
+            vec![planned(head), Event::Landed { task, landing: landing(head) }]
         }
         Plan::Refused(refusal) => vec![Event::LandingRefused { task, refusal }],
+    })
+}
+
+/// The head that a target has for whoever lands in it. What stands for a branch is brought to it first, where that goes by
+/// itself.
+///
+/// # Errors
+/// Where git fails.
+pub(super) fn head(world: &World, target: &BranchName) -> Result<Result<CommitId, Hold>, GitError> {
+    let Some(branch) = target.stands_for() else {
+        return Ok(world.repository.head_of(target)?.ok_or_else(|| Hold::NoTarget { target: target.clone() }));
+    };
+    let (from, to) = match publish::standing(&world.repository, target, &branch)? {
+        Standing::Ahead(head) => return Ok(Ok(head)),
+        Standing::Parted(_) => return Ok(Err(Hold::Parted { branch, stand_in: target.clone() })),
+        Standing::NoBranch => return Ok(Err(Hold::NoTarget { target: branch })),
+        Standing::Behind { from, to } => (from, to),
+    };
+    let Some(from) = from else {
+        let create = RefChange::Create(target.full(), to);
+        return Ok(match world.refs.update(&[create], "pleach: stand for a branch")? {
+            Swap::Done => Ok(to),
+            Swap::Refused(reason) => Err(Hold::Refused { reason }),
+        });
+    };
+    let lock = FoldLock::acquire(&world.repository)?;
+    Ok(match fold::land(&world.repository, &lock, target, &Landing { from, to }, &[], &|_| {})? {
+        Fold::Done => Ok(to),
+        Fold::Moved => Err(Hold::Refused { reason: format!("somebody else moves {target}") }),
+        Fold::Held(hold) => Err(hold),
     })
 }
 
@@ -128,9 +174,7 @@ fn gate(world: &World, entry: &Entry, head: CommitId, before: &[TaskId]) -> Resu
 
 fn plan_fold(world: &World, entry: &Entry, head: CommitId) -> Result<(Plan, Option<Driven>), GitError> {
     let attempt = entry.task.result_attempt();
-    // The same question gives the same commit, whenever it is asked.
-    let at = attempt.and_then(|attempt| attempt.ended.as_ref()).map_or_else(clock::now, |ended| ended.at);
-    let who = &Identity::of(&world.repository, at)?;
+    let who = &Identity::of(&world.repository, entry.at())?;
     let change = attempt.and_then(|attempt| attempt.ended.as_ref()?.result.change());
     let (Some(change), Some(base)) = (change, attempt.and_then(|attempt| attempt.base)) else {
         return Ok((Plan::Already, None));
@@ -150,7 +194,8 @@ fn fold_message(entry: &Entry, base: CommitId) -> String {
     let asked = entry.request.message.as_ref().or(task.spec.message.as_ref()).cloned();
     let subject = asked.unwrap_or_else(|| subject(task));
     let attempt = task.result_attempt().map_or(1, |attempt| attempt.number);
-    format!("{}\n\nPleach-Task: {}\nPleach-Base: {base}\n", subject.trim_end(), task.attempt_id(attempt))
+    let verified = if entry.request.unverified { "Pleach-Verified: no\n" } else { "" };
+    format!("{}\n\nPleach-Task: {}\nPleach-Base: {base}\n{verified}", subject.trim_end(), task.attempt_id(attempt))
 }
 
 fn undo_message(entry: &Entry, folded: &Folded) -> String {
@@ -179,26 +224,43 @@ fn one_line(text: &str) -> String {
 }
 
 /// Verified results land together: each gets its step of the way. Where the target is not on the head that they were
-/// verified on, that is told instead.
+/// verified on, that is told instead. They may also stand on `stand_in`, which that head landed for.
 ///
 /// # Errors
 /// Where git fails.
 pub(super) fn advance(
     world: &World,
     target: &BranchName,
-    head: CommitId,
-    steps: &[Step],
+    (head, stand_in): (CommitId, Option<CommitId>),
+    steps: &[(Entry, CommitId)],
 ) -> Result<Vec<Event>, GitError> {
     let Some(now) = world.repository.head_of(target)?.filter(|now| *now == head) else {
         return missed(world, target, &[]);
     };
-    let whole = steps.last().map(|last| Landing { from: now, to: last.commit }).filter(|_| steps.len() > 1);
-    let mut from = now;
-    let step = |step: &Step| {
-        let landing = Landing { from: std::mem::replace(&mut from, step.commit), to: step.commit };
-        Event::LandingPlanned { task: step.task, landing, whole: whole.clone() }
+    let Some((_, last)) = steps.last() else { return Ok(Vec::new()) };
+    let whole_tree = world.repository.tree_of(*last)?;
+    let verified = |entry: &Entry, commit| sealing::verified(world, entry, commit, whole_tree);
+    let unsealed: Vec<(&Entry, CommitId)> = steps.iter().map(|(entry, commit)| (entry, *commit)).collect();
+    let sealed = match sealing::sealed(world, (now, stand_in), &unsealed, &verified)? {
+        Sealed::Steps(sealed) => sealed,
+        Sealed::Refused(place, reason) => {
+            let refusal = Refusal::Held(Hold::Refused { reason });
+            let to_blame = steps.iter().enumerate().filter(|(own, _)| place.is_none_or(|place| place == *own));
+            let refused = |(_, (entry, _)): (usize, &(Entry, _))| Event::LandingRefused {
+                task: entry.task(),
+                refusal: refusal.clone(),
+            };
+            return Ok(to_blame.map(refused).collect());
+        }
     };
-    Ok(steps.iter().map(step).collect())
+    let whole = sealed.last().map(|last| Landing { from: now, to: *last }).filter(|_| steps.len() > 1);
+    let mut from = now;
+    let step = |((entry, commit), to): (&(Entry, CommitId), CommitId)| {
+        let landing = Landing { from: std::mem::replace(&mut from, to), to };
+        let candidate = Some(*commit).filter(|commit| *commit != to);
+        Event::LandingPlanned { task: entry.task(), landing, whole: whole.clone(), candidate }
+    };
+    Ok(steps.iter().zip(sealed).map(step).collect())
 }
 
 /// These go back into the line, which stands on what the target is now.

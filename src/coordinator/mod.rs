@@ -24,6 +24,7 @@ mod recover;
 mod remove;
 mod requests;
 mod run;
+mod sealing;
 mod start;
 mod sweep;
 pub mod trash;

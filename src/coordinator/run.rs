@@ -22,7 +22,7 @@ use crate::core::outcome::Outcome;
 use crate::core::policy::Limits;
 use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
-use crate::core::verify::{Check, Purpose, Run, attempt_of};
+use crate::core::verify::{Check, Purpose, Run, Step, attempt_of};
 use crate::process::{clock, socket};
 use crate::shim::watch::{KILL, STOP};
 use crate::store::journal::Journal;
@@ -577,9 +577,14 @@ impl Coordinator {
                 })
             }
             Action::Advance { target, steps } => {
-                self.state.lines().line(target).and_then(|line| line.head).map(|head| {
-                    let (target, steps) = (target.clone(), steps.clone());
-                    let advance = move || landing::advance(&world, &target, head, &steps);
+                let line = self.state.lines().line(target);
+                let on = line.and_then(|line| Some((line.head?, line.stand_in)));
+                let entry =
+                    |step: &Step| Some((landing::entry(&self.state, self.state.task(step.task)?)?, step.commit));
+                let entries: Option<Vec<_>> = steps.iter().map(entry).collect();
+                on.zip(entries).map(|(on, entries)| {
+                    let target = target.clone();
+                    let advance = move || landing::advance(&world, &target, on, &entries);
                     Box::new(move || advance().map(Acted::from).map_err(|e| e.words())) as Work
                 })
             }
@@ -652,8 +657,10 @@ impl Coordinator {
         let slot = (1..).find(|slot| !taken.contains(slot))?;
         self.numbers.insert(subject, (number, slot));
         let known = if again { Default::default() } else { lines.verdicts().clone() };
-        let head = lines.line(target).and_then(|line| line.head);
-        Some(verify::Wanted { target: target.clone(), entries, check, head, verdicts: known, purpose, number, slot })
+        let line = lines.line(target);
+        let (head, stand_in) = (line.and_then(|line| line.head), line.and_then(|line| line.stand_in));
+        let target = target.clone();
+        Some(verify::Wanted { target, entries, check, head, stand_in, verdicts: known, purpose, number, slot })
     }
 
     /// The check that a run is of: that of the results in it, for a baseline that of the first in the line.

@@ -8,6 +8,7 @@ use super::landing::{self, Entry};
 use super::launch;
 use super::{World, candidate_pin};
 use crate::core::change::{Hold, Refusal, Rejection};
+use crate::core::driver::Driven;
 use crate::core::event::Event;
 use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::outcome::Outcome;
@@ -30,6 +31,8 @@ pub(super) struct Wanted {
     pub(super) check: Check,
     /// The head that the line stands on, as far as known.
     pub(super) head: Option<CommitId>,
+    /// The candidate that this head landed for: what is verified already stands on that one.
+    pub(super) stand_in: Option<CommitId>,
     /// The verdicts that may be used again.
     pub(super) verdicts: BTreeMap<String, Kept>,
     /// Why.
@@ -54,32 +57,35 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     let words = |error: GitError| error.words();
     let target = &wanted.target;
     let refused = |task, refusal| vec![Event::LandingRefused { task, refusal }];
-    let Some(head) = world.repository.head_of(target).map_err(words)? else {
-        let hold = || Refusal::Held(Hold::NoTarget { target: target.clone() });
-        return Ok(wanted.entries.iter().flat_map(|entry| refused(entry.task(), hold())).collect());
+    let head = match landing::head(world, target).map_err(words)? {
+        Ok(head) => head,
+        Err(hold) => {
+            let hold = || Refusal::Held(hold.clone());
+            return Ok(wanted.entries.iter().flat_map(|entry| refused(entry.task(), hold())).collect());
+        }
     };
     if wanted.head.is_some_and(|known| known != head) {
         return Ok(vec![Event::HeadSeen { target: target.clone(), head }]);
     }
-    let mut steps: Vec<Step> = Vec::new();
-    let mut predicted = head;
-    let mut driven = Vec::new();
-    let entries = wanted.entries.iter().filter(|_| wanted.purpose == Purpose::Land);
-    for entry in entries {
-        let before: Vec<TaskId> = steps.iter().map(|step| step.task).collect();
-        let (plan, merged) = landing::plan_on(world, entry, predicted, &before).map_err(words)?;
-        driven.extend(merged);
-        match plan {
-            Plan::Land(commit) => predicted = commit,
-            Plan::Already => {}
-            Plan::Refused(refusal) => return Ok(refused(entry.task(), refusal)),
-        }
-        steps.push(Step { task: entry.task(), commit: predicted });
-    }
+    let entries = match wanted.purpose {
+        Purpose::Land => wanted.entries.as_slice(),
+        Purpose::Baseline | Purpose::Blame => &[],
+    };
+    let stand_in = wanted.stand_in.filter(|commit| world.repository.tree_of(*commit).is_ok());
+    let on_stand_in = stand_in.map(|commit| Ok((commit, chain(world, entries, commit)?))).transpose();
+    let (start, (steps, driven)) = match on_stand_in.map_err(words)? {
+        Some((start, Ok(chain))) => (start, chain),
+        // What is refused is told of the head that everybody sees.
+        _ => match chain(world, entries, head).map_err(words)? {
+            Ok(chain) => (head, chain),
+            Err((task, refusal)) => return Ok(refused(task, refusal)),
+        },
+    };
+    let predicted = steps.last().map_or(start, |step| step.commit);
     let run = Run { driven, ..run_of(world, wanted, head, steps, predicted)? };
     let known = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept));
     // Nothing is left to check, or all of it was checked before.
-    if predicted == head && run.purpose == Purpose::Land || run.command.is_empty() {
+    if predicted == start && run.purpose == Purpose::Land || run.command.is_empty() {
         return Ok(vec![Event::VerdictReused { run: Box::new(run), verdict: Verdict::Green, times: 1 }]);
     }
     if let Some(kept) = known {
@@ -93,6 +99,27 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
         Swap::Done => Ok(vec![Event::VerifyStarted { run: Box::new(run) }]),
         Swap::Refused(words) => Err(words),
     }
+}
+
+/// The steps of a candidate, and what a merge driver did for them.
+type Chain = (Vec<Step>, Vec<Driven>);
+
+/// Fold them onto each other, the first onto this head; or the first that does not go in, and why.
+fn chain(world: &World, entries: &[Entry], head: CommitId) -> Result<Result<Chain, (TaskId, Refusal)>, GitError> {
+    let (mut steps, mut driven): Chain = Default::default();
+    let mut predicted = head;
+    for entry in entries {
+        let before: Vec<TaskId> = steps.iter().map(|step| step.task).collect();
+        let (plan, merged) = landing::plan_on(world, entry, predicted, &before)?;
+        driven.extend(merged);
+        match plan {
+            Plan::Land(commit) => predicted = commit,
+            Plan::Already => {}
+            Plan::Refused(refusal) => return Ok(Err((entry.task(), refusal))),
+        }
+        steps.push(Step { task: entry.task(), commit: predicted });
+    }
+    Ok(Ok((steps, driven)))
 }
 
 fn is_fresh(check: &Check, kept: &Kept) -> bool {
@@ -195,7 +222,8 @@ pub(super) fn environment_of(world: &World, check: &Check) -> Result<BTreeMap<St
     stored.map(Option::unwrap_or_default).map_err(|error| error.to_string())
 }
 
-fn digest(text: &str) -> String {
+/// The name that git would give a text.
+pub(super) fn digest(text: &str) -> String {
     digest_of(text.as_bytes())
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchName, CommitId, TaskId};
-use super::task::Strategy;
+use super::task::{LandingHook, Strategy};
 use super::verify::{Check, Verdict};
 use super::word::Word;
 
@@ -147,6 +147,9 @@ pub struct FoldRequest {
     /// Somebody said `--no-verify`, where a check is set up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
+    /// What is asked before its commit lands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<LandingHook>,
 }
 
 /// One step of a target: from the head it was planned on to the commit it moves to.
@@ -261,6 +264,13 @@ pub enum Hold {
         /// What it answered.
         verdict: Verdict,
     },
+    /// The branch is not to be moved, and has parted from the one that stands for it.
+    Parted {
+        /// The branch.
+        branch: BranchName,
+        /// What stands for it.
+        stand_in: BranchName,
+    },
     /// `--ff` was asked, and the target has moved on.
     NotFastForward,
     /// The folded tree would change paths that the task did not: never right, never done.
@@ -300,6 +310,9 @@ impl fmt::Display for Hold {
             Self::Unverified { reason } => write!(f, "its check could not be run: {reason}"),
             Self::RedTarget { onto, run, verdict } => {
                 write!(f, "the target itself does not pass the check at {onto:.8} ({verdict}; run {run})")
+            }
+            Self::Parted { branch, stand_in } => {
+                write!(f, "{branch} has moved on without what has landed in {stand_in}")
             }
             Self::NotFastForward => f.write_str("the target has moved on, so it cannot be fast-forwarded"),
             Self::NotConserved { paths } => {

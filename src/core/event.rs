@@ -100,6 +100,9 @@ pub enum Event {
         /// The whole way of those that land together; none where it lands alone.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         whole: Option<Landing>,
+        /// The commit that was verified, where another one lands for it: the same tree, signed or with trailers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        candidate: Option<CommitId>,
     },
     /// The target was no longer what the plan was built on: back into the queue.
     LandingMissed {

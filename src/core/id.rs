@@ -185,7 +185,20 @@ impl BranchName {
     pub fn from_full(name: &str) -> Option<Self> {
         name.strip_prefix("refs/heads/").map(|short| Self(short.to_owned()))
     }
+
+    /// The branch that results land in where this one is not to be moved.
+    pub fn stand_in(&self) -> Self {
+        Self(format!("{STAND_INS}{self}"))
+    }
+
+    /// The branch that this one is the [`BranchName::stand_in`] of.
+    pub fn stands_for(&self) -> Option<Self> {
+        self.0.strip_prefix(STAND_INS).map(|short| Self(short.to_owned()))
+    }
 }
+
+/// No result has a branch below this: theirs go on with the number of a task.
+const STAND_INS: &str = "pleach/target/";
 
 impl fmt::Display for BranchName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

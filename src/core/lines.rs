@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use super::event::Event;
-use super::id::{BranchName, TaskId};
+use super::id::{BranchName, CommitId, TaskId};
 use super::state::{Task, TaskState};
 use super::verify::{self, Baseline, Kept, Line, Purpose, Run, Verdict};
 
@@ -98,8 +98,8 @@ impl Lines {
             }
             Event::HeadSeen { target, head } => self.lines.entry(target.clone()).or_default().stands_on(*head),
             Event::Landed { task: id, landing } => {
-                if let Some(request) = task.and_then(requested) {
-                    self.moved(*id, request, landing);
+                if let Some((task, request)) = task.and_then(|task| Some((task, requested(task)?))) {
+                    self.moved(*id, request, landing, candidate(task).unwrap_or(landing.to));
                 }
             }
             Event::QueueLeft { task: id } => {
@@ -122,16 +122,16 @@ impl Lines {
         (0..times).for_each(|_| line.answered(run, verdict));
     }
 
-    fn moved(&mut self, task: TaskId, request: &FoldRequest, landing: &Landing) {
+    fn moved(&mut self, task: TaskId, request: &FoldRequest, landing: &Landing, candidate: CommitId) {
         let Landing { from, to } = *landing;
         let Some(line) = self.lines.get_mut(&request.target) else { return };
-        line.moved(task, from, to);
+        line.moved(task, from, to, candidate);
         if request.check.is_some() && request.direction == Direction::Fold {
             line.landed += 1;
         }
         // A run that begins with it goes on, and is about the rest on the new head.
         for run in self.runs.values_mut().filter(|run| run.target == request.target && run.purpose == Purpose::Land) {
-            if run.head == from && run.steps.first().is_some_and(|step| step.task == task && step.commit == to) {
+            if run.head == from && run.steps.first().is_some_and(|step| step.task == task && step.commit == candidate) {
                 run.head = to;
                 run.steps.remove(0);
             }
@@ -161,5 +161,40 @@ fn requested(task: &Task) -> Option<&FoldRequest> {
     match &task.state {
         TaskState::Queued { request, .. } | TaskState::Landing { request, .. } => Some(request),
         _ => None,
+    }
+}
+
+fn candidate(task: &Task) -> Option<CommitId> {
+    match &task.state {
+        TaskState::Landing { candidate, .. } => *candidate,
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sketch::commit;
+    use super::super::verify::Step;
+    use super::*;
+
+    #[test]
+    fn what_stands_on_a_candidate_goes_on_when_another_commit_lands_for_it() {
+        let step = |task: u64, id: u8| Step { task: TaskId(task), commit: commit(id.into()) };
+        let (head, landed, again) = (commit(1), commit(12), commit(13));
+        let mut line = Line { head: Some(head), ..Line::default() };
+        line.green = vec![vec![step(1, 2), step(2, 3)], vec![step(1, 9), step(2, 3)]];
+        line.moved(TaskId(1), head, landed, commit(2));
+        assert_eq!((line.head, line.stand_in), (Some(landed), Some(commit(2))));
+        assert_eq!(line.green, [vec![step(2, 3)]], "and what stands on another one does not");
+        line.moved(TaskId(7), landed, landed, landed);
+        assert_eq!(line.stand_in, Some(commit(2)), "what adds nothing moves nothing");
+        line.green = vec![vec![step(2, 3), step(3, 4)]];
+        line.moved(TaskId(2), landed, again, commit(3));
+        assert_eq!((line.stand_in, line.green.len()), (Some(commit(3)), 1));
+        line.moved(TaskId(3), again, commit(4), commit(4));
+        assert_eq!(line.stand_in, None, "it landed as it was");
+        line.stand_in = Some(commit(3));
+        line.stands_on(commit(30));
+        assert_eq!(line.stand_in, None, "somebody else moved the target");
     }
 }

@@ -83,6 +83,7 @@ fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
             accept_flags: false,
             check: None,
             unverified: false,
+            hooks: Vec::new(),
         };
         Event::FoldRequested { task, request }
     };
@@ -97,7 +98,7 @@ fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
             ("", started.clone()),
             ("ready", ended(0, change.clone())),
             ("queued", asked(Direction::Fold)),
-            ("landing", Event::LandingPlanned { task, landing: landing.clone(), whole: None }),
+            ("landing", Event::LandingPlanned { task, landing: landing.clone(), whole: None, candidate: None }),
             ("folded", Event::Landed { task, landing }),
             ("undoing", asked(Direction::Undo)),
         ],

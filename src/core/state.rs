@@ -172,6 +172,9 @@ pub enum TaskState {
         /// The whole way of those that land together with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         whole: Option<Landing>,
+        /// The commit that was verified, where another one lands for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        candidate: Option<CommitId>,
         /// For an undo: the fold that is taken back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         undoes: Option<Folded>,
@@ -571,16 +574,18 @@ impl Task {
             (S::Folded(folded), Event::FoldRequested { request, .. }) if request.direction == Direction::Undo => {
                 S::Queued { attempt: folded.attempt, request: request.clone(), place, undoes: Some(folded.clone()) }
             }
-            (S::Queued { attempt, request, place, undoes }, Event::LandingPlanned { landing, whole, .. }) => {
-                S::Landing {
-                    attempt: *attempt,
-                    request: request.clone(),
-                    place: *place,
-                    landing: landing.clone(),
-                    whole: whole.clone(),
-                    undoes: undoes.clone(),
-                }
-            }
+            (
+                S::Queued { attempt, request, place, undoes },
+                Event::LandingPlanned { landing, whole, candidate, .. },
+            ) => S::Landing {
+                attempt: *attempt,
+                request: request.clone(),
+                place: *place,
+                landing: landing.clone(),
+                whole: whole.clone(),
+                candidate: *candidate,
+                undoes: undoes.clone(),
+            },
             (S::Queued { .. }, Event::QueueHeld { .. }) => {
                 next.on_hold = true;
                 return Some(next);
@@ -696,7 +701,8 @@ impl Task {
 
     /// The request that its own fold policy makes as soon as a good result is there.
     pub fn auto_fold(&self) -> Option<FoldRequest> {
-        let target = self.spec.target.clone().filter(|_| self.spec.fold == FoldPolicy::Auto)?;
+        let target = self.spec.target.as_ref().filter(|_| self.spec.fold == FoldPolicy::Auto)?;
+        let target = self.spec.publish.of(target);
         let strategy = self.spec.strategy.unwrap_or_default();
         Some(FoldRequest {
             direction: Direction::Fold,
@@ -706,6 +712,7 @@ impl Task {
             accept_flags: false,
             check: self.spec.check.clone(),
             unverified: self.spec.unverified,
+            hooks: self.spec.hooks.clone(),
         })
     }
 
@@ -912,6 +919,7 @@ mod tests {
             accept_flags: false,
             check: None,
             unverified: false,
+            hooks: Vec::new(),
         };
         let refusal = Refusal::Held(super::super::change::Hold::NotFastForward);
         let (outcome, result, facts) = (Outcome::Cancelled, Collected::Nothing, Facts::default());
@@ -925,7 +933,7 @@ mod tests {
             ("retry", E::Retried { task, onto: None }),
             ("fold", E::FoldRequested { task, request: request(Direction::Fold) }),
             ("undo", E::FoldRequested { task, request: request(Direction::Undo) }),
-            ("plan", E::LandingPlanned { task, landing: landing.clone(), whole: None }),
+            ("plan", E::LandingPlanned { task, landing: landing.clone(), whole: None, candidate: None }),
             ("miss", E::LandingMissed { task }),
             ("refuse", E::LandingRefused { task, refusal }),
             ("land", E::Landed { task, landing }),

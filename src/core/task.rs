@@ -59,12 +59,18 @@ pub struct TaskSpec {
     /// How it is folded, where that was said beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// What moves when it lands, where that is not the branch itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub publish: Publish,
     /// What the target has to pass with its result in, where it folds by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Box<Check>>,
     /// Somebody said `--no-verify`, where a check is set up.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unverified: bool,
+    /// What is asked before its commit lands, where it folds by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<LandingHook>,
     /// The message for left-overs and for the fold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -212,6 +218,8 @@ pub enum Strategy {
     /// The target moves to the task's tip, or not at all.
     #[serde(rename = "ff")]
     FastForward,
+    /// The target moves to the task's tip where it can, as with [`Strategy::FastForward`]; else as [`Strategy::Merge`].
+    Auto,
 }
 
 /// What a target promises of the commits that it points at, where results have to pass a check.
@@ -223,6 +231,38 @@ pub enum Guarantee {
     Tip,
     /// Each fold was verified by itself, also those that landed together.
     Every,
+}
+
+/// What moves when a result lands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Publish {
+    /// The branch itself, and its checkout with it.
+    #[default]
+    Branch,
+    /// Another branch, which stands for it ([`BranchName::stand_in`]); somebody brings that in.
+    Ref,
+}
+
+/// A hook of git that is asked before a commit of ours lands, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LandingHook {
+    /// May refuse a merge commit, by what is in it.
+    PreMergeCommit,
+    /// May refuse or rewrite the message of a merge commit or a squash.
+    CommitMsg,
+}
+
+impl Publish {
+    /// What moves instead of this branch; which may be named by its stand-in, too.
+    pub fn of(self, target: &BranchName) -> BranchName {
+        let branch = target.stands_for().unwrap_or_else(|| target.clone());
+        match self {
+            Self::Branch => branch,
+            Self::Ref => branch.stand_in(),
+        }
+    }
 }
 
 macro_rules! words {
@@ -262,14 +302,22 @@ words!(
     Critical = "critical"
 );
 words!(FoldPolicy, "a fold policy (review, auto or never)", Review = "review", Auto = "auto", Never = "never");
+words!(
+    LandingHook,
+    "a hook that can be asked (pre-merge-commit or commit-msg)",
+    PreMergeCommit = "pre-merge-commit",
+    CommitMsg = "commit-msg"
+);
+words!(Publish, "what moves (branch or ref)", Branch = "branch", Ref = "ref");
 words!(Guarantee, "a guarantee (tip or every)", Tip = "tip", Every = "every");
 words!(
     Strategy,
-    "a strategy (merge, squash, rebase or ff)",
+    "a strategy (merge, squash, rebase, ff or auto)",
     Merge = "merge",
     Squash = "squash",
     Rebase = "rebase",
-    FastForward = "ff"
+    FastForward = "ff",
+    Auto = "auto"
 );
 
 #[cfg(test)]

@@ -233,6 +233,10 @@ pub struct Line {
     /// What is known of the head itself.
     #[serde(default, skip_serializing_if = "is_default")]
     pub baseline: Baseline,
+    /// The candidate that the head landed for, where it is another commit: what is being verified stands on that one, and
+    /// so does what is made as long as nobody else moves the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<CommitId>,
     /// What was found green on it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub green: Vec<Vec<Step>>,
@@ -287,8 +291,14 @@ impl Line {
     /// A head that somebody else brought about: what is known of sets was about another one.
     pub fn stands_on(&mut self, head: CommitId) {
         if self.head != Some(head) {
-            *self =
-                Self { head: Some(head), baseline: Baseline::default(), green: vec![], red: vec![], ..self.clone() };
+            *self = Self {
+                head: Some(head),
+                stand_in: None,
+                baseline: Baseline::default(),
+                green: vec![],
+                red: vec![],
+                ..self.clone()
+            };
         }
     }
 
@@ -344,20 +354,26 @@ impl Line {
         }
     }
 
-    /// A result has landed: the head moved by one step of ours.
-    pub fn moved(&mut self, task: TaskId, from: CommitId, to: CommitId) {
+    /// A result has landed: the head moved by one step of ours, which was verified as `candidate`.
+    pub fn moved(&mut self, task: TaskId, from: CommitId, to: CommitId, candidate: CommitId) {
         if self.head.is_some_and(|head| head != from) {
             self.green.clear();
             self.red.clear();
         }
+        // What added nothing leaves the head, and what stands for it, as they are.
+        if self.head != Some(to) || candidate != to {
+            self.stand_in = Some(candidate).filter(|candidate| *candidate != to);
+        }
         self.head = Some(to);
         // What was green without it says nothing of a head that has it.
-        self.green.retain(|steps| steps.first().is_some_and(|step| step.task == task && step.commit == to));
+        self.green.retain(|steps| steps.first().is_some_and(|step| step.task == task && step.commit == candidate));
         for steps in &mut self.green {
             steps.remove(0);
         }
         let is_green = self.green.iter().any(Vec::is_empty);
-        self.baseline = Baseline { is_green, red: Vec::new() };
+        if from != to {
+            self.baseline = Baseline { is_green, red: Vec::new() };
+        }
         self.green.retain(|steps| !steps.is_empty());
         self.red.iter_mut().for_each(|red| red.tasks.retain(|id| *id != task));
         self.red.retain(|red| !red.tasks.is_empty());

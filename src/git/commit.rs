@@ -209,9 +209,9 @@ impl Commit {
         matches!((is_shared, all_there), (Ok(false), Ok(true)))
     }
 
-    /// Write it, signed where the user's configuration says so (`commit-tree` itself does not look).
-    pub(super) fn sign(&self, opened: &Opened<'_>, who: &Identity) -> Result<Made, GitError> {
-        if !opened.is_set("commit.gpgsign")? {
+    /// Write it, signed where the user signs (`commit-tree` itself does not look).
+    pub(super) fn sign(&self, opened: &Opened<'_>, who: &Identity, signs: bool) -> Result<Made, GitError> {
+        if !signs {
             return self.write(opened, who).map(Made::Commit);
         }
         let output = self.tool(opened.repo, who).arg("-S").output()?;

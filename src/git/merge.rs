@@ -1,5 +1,6 @@
 //! What would land. Nothing moves here: only objects are written, and the same question gives the same commit.
 //!
+//! - Commits are not signed yet: not all of them land ([`super::seal`]).
 //! - The verdict on text is `git merge-tree`'s alone (the ort engine), with the attributes of the target.
 //! - A plan never asks for unrelated histories to be joined, and never takes a side.
 //! - Every tree that git merged is checked against our own walk ([`super::walk`]), where that decides.
@@ -8,7 +9,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use super::commit::{self, Commit, Made};
+use super::commit::{self, Commit};
 use super::crosscheck::{self, Engine};
 use super::opened::Opened;
 use super::{GitError, Repository, conserve};
@@ -119,7 +120,7 @@ pub(super) fn by_git(
 /// `Squash` always takes the whole change in one step.
 ///
 /// # Errors
-/// Where an object is missing or git cannot be run. A conflict, or a commit that cannot be signed, is a [`Plan`].
+/// Where an object is missing or git cannot be run. A conflict is a [`Plan`].
 pub fn plan(repo: &Repository, wanted: &Wanted<'_>, who: &Identity) -> Result<Plan, GitError> {
     plan_by(&by_git, repo, wanted, who)
 }
@@ -138,10 +139,11 @@ pub(super) fn plan_by(
     let follows = opened.is_ancestor(base, head)?;
     let natural = !wanted.replay && follows && opened.is_ancestor(base, tip)?;
     let planner = Planner { opened, wanted, who, natural, engine, bases: OnceCell::new() };
+    let is_ahead = || Ok::<_, GitError>(follows && opened.is_ancestor(head, tip)?);
     let made = match wanted.strategy {
-        Strategy::FastForward if follows && opened.is_ancestor(head, tip)? => Ok(tip),
+        Strategy::FastForward | Strategy::Auto if is_ahead()? => Ok(tip),
         Strategy::FastForward => Err(Plan::Refused(Refusal::Held(Hold::NotFastForward))),
-        Strategy::Merge => planner.merge()?,
+        Strategy::Merge | Strategy::Auto => planner.merge()?,
         Strategy::Squash => planner.squash()?,
         Strategy::Rebase => planner.replay()?,
     };
@@ -222,10 +224,8 @@ pub fn plan_undo(
     if tree == opened.tree_of(head)? {
         return Ok(Plan::Already);
     }
-    match Commit::new(tree, vec![head], who, message).sign(opened, who)? {
-        Made::Commit(to) => checked(opened, head, to, &[folded.to], folded.from),
-        Made::NotSigned(reason) => Ok(Plan::Refused(Refusal::Held(Hold::Refused { reason }))),
-    }
+    let to = Commit::new(tree, vec![head], who, message).write(opened, who)?;
+    checked(opened, head, to, &[folded.to], folded.from)
 }
 
 fn no_base() -> Hold {
@@ -308,7 +308,7 @@ impl Planner<'_> {
         if tree == self.opened.tree_of(head)? {
             return Ok(Err(Plan::Already));
         }
-        self.sign(&Commit::new(tree, vec![head, second], self.who, message))
+        Commit::new(tree, vec![head, second], self.who, message).write(self.opened, self.who).map(Ok)
     }
 
     fn squash(&self) -> Result<Step, GitError> {
@@ -319,7 +319,8 @@ impl Planner<'_> {
             Err(plan) => return Ok(Err(plan)),
         };
         let author = Commit::read(self.opened, tip)?.author;
-        self.sign(&Commit { author, ..Commit::new(tree, vec![head], self.who, message) })
+        let commit = Commit { author, ..Commit::new(tree, vec![head], self.who, message) };
+        commit.write(self.opened, self.who).map(Ok)
     }
 
     /// The tree of the whole change on the head.
@@ -380,10 +381,7 @@ impl Planner<'_> {
                 Err(plan) => return Ok(Err(plan)),
             };
             let replayed = Commit { tree, parents: vec![so_far], ..Commit::read(self.opened, id)? };
-            so_far = match self.sign(&replayed)? {
-                Ok(id) => id,
-                Err(plan) => return Ok(Err(plan)),
-            };
+            so_far = replayed.write(self.opened, self.who)?;
         }
         Ok(Ok(so_far))
     }
@@ -403,12 +401,5 @@ impl Planner<'_> {
             .collect();
         let leads_to_base = chain.first().is_some_and(|(parent, _)| *parent == base);
         Ok(if leads_to_base { chain } else { vec![(base, tip)] })
-    }
-
-    fn sign(&self, commit: &Commit) -> Result<Step, GitError> {
-        Ok(match commit.sign(self.opened, self.who)? {
-            Made::Commit(id) => Ok(id),
-            Made::NotSigned(reason) => Err(Plan::Refused(Refusal::Held(Hold::Refused { reason }))),
-        })
     }
 }

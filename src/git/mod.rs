@@ -5,7 +5,8 @@
 //! - [`refs`]: transactions on refs, by compare-and-swap.
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
-//! - [`merge`]: what would land. [`fold`]: landing it, with the checkout of the target.
+//! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`hook`]: hooks that are asked then. [`fold`]: landing it, with the checkout of the target.
+//!   [`publish`]: where a branch is not to be moved.
 //! - [`conflict`]: what does not merge, in full. [`rerere`]: how it was resolved before.
 //! - [`driver`]: merging by structure what git cannot merge by lines.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
@@ -28,6 +29,7 @@ mod filters;
 pub mod fold;
 pub mod foresee;
 pub mod glance;
+pub mod hook;
 mod inspect;
 mod listed;
 mod live;
@@ -42,10 +44,12 @@ mod parity;
 pub mod pool;
 pub mod private;
 mod private_config;
+pub mod publish;
 pub mod refs;
 pub mod repository;
 pub mod rerere;
 mod resume;
+pub mod seal;
 pub mod snapshot;
 mod trash;
 mod untouched;

@@ -13,6 +13,8 @@ pub(super) const SETUP: &str = "worktree.setup";
 pub(super) const ENV_PASS: &str = "run.env_pass";
 /// The key of what is tried where git finds a conflict.
 pub(super) const DRIVER: &str = "merge.driver";
+/// The key of hooks that are asked before a commit lands.
+pub(super) const HOOKS: &str = "fold.hooks";
 /// The key of the check of a target.
 pub(super) const VERIFY: &str = "verify";
 

@@ -6,12 +6,14 @@ use super::{Error, ErrorKind, Session, control, find, find_attempt};
 use crate::coordinator::protocol::{Request, Until};
 use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::driver::Driver;
-use crate::core::id::{AttemptId, BranchName, TaskHandle, TaskId};
+use crate::core::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
-use crate::core::task::Strategy;
+use crate::core::task::{Publish, Strategy};
+use crate::git::Repository;
 use crate::git::fold;
 use crate::git::merge::{self, Identity, Wanted};
+use crate::git::publish::{self, Standing};
 use crate::process::clock;
 
 /// How to fold.
@@ -21,6 +23,8 @@ pub struct How {
     pub strategy: Option<Strategy>,
     /// The branch; the one that the task was meant for if not said.
     pub into: Option<BranchName>,
+    /// What moves; what the task or else the configuration says if not said.
+    pub publish: Option<Publish>,
     /// The message of the commit that is made.
     pub message: Option<String>,
     /// The flags of the results were seen and accepted.
@@ -80,8 +84,8 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     }
     let frozen = verify::freeze(session, &how.verify)?;
     let asked = |task: &&Task| {
-        let Frozen { check, unverified } = frozen.clone();
-        Ok((task.id, FoldRequest { check, unverified, ..request(session, task, how)? }))
+        let Frozen { check, unverified, hooks } = frozen.clone();
+        Ok((task.id, FoldRequest { check, unverified, hooks, ..request(session, task, how)? }))
     };
     let folds = tasks.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
@@ -103,7 +107,9 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
 /// What is in one branch goes into another only once that fold is taken back.
 fn refuse_elsewhere(task: &Task, how: &How) -> Result<(), Error> {
     match (&task.state, &how.into) {
-        (TaskState::Folded(Folded { target, .. }), Some(into)) if target != into => {
+        (TaskState::Folded(Folded { target, .. }), Some(into))
+            if Publish::Branch.of(target) != Publish::Branch.of(into) =>
+        {
             let message = format!("task {} is folded into {target} already", task.id);
             Err(Error::new(ErrorKind::Refused, message, format!("take that back first with `pleach undo {}`", task.id)))
         }
@@ -117,7 +123,13 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
         Some(strategy) => strategy,
         None => session.config()?.strategy,
     };
-    let target = target.ok_or_else(|| {
+    // Where the configuration cannot be read, what was frozen counts.
+    let publish = match (how.publish, task.spec.publish) {
+        (Some(publish), _) => publish,
+        (None, Publish::Ref) => Publish::Ref,
+        (None, Publish::Branch) => session.config().map_or_else(|_| Publish::default(), |config| config.publish),
+    };
+    let target = target.map(|target| publish.of(&target)).ok_or_else(|| {
         let message = format!("task {} was started from a detached HEAD, so it has no branch to go into", task.id);
         Error::new(ErrorKind::Usage, message, "name one with `--into BRANCH`")
     })?;
@@ -129,6 +141,7 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
         accept_flags: how.accept_flags,
         check: None,
         unverified: false,
+        hooks: Vec::new(),
     })
 }
 
@@ -180,9 +193,12 @@ pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result
             held(target, hold);
             continue;
         }
-        let Some(now) = repository.head_of(&target)? else {
-            held(target.clone(), Hold::NoTarget { target });
-            continue;
+        let now = match head(repository, &target)? {
+            Ok(now) => now,
+            Err(hold) => {
+                held(target, hold);
+                continue;
+            }
         };
         let head = heads.get(&target).copied().unwrap_or(now);
         let mut needs = Vec::new();
@@ -214,6 +230,18 @@ pub fn try_merge(session: &Session, handles: &[TaskHandle], how: &How) -> Result
     Ok(all)
 }
 
+/// What a target would be when something lands in it now.
+fn head(repository: &Repository, target: &BranchName) -> Result<Result<CommitId, Hold>, Error> {
+    let Some(branch) = target.stands_for() else {
+        return Ok(repository.head_of(target)?.ok_or_else(|| Hold::NoTarget { target: target.clone() }));
+    };
+    Ok(match publish::standing(repository, target, &branch)? {
+        Standing::Ahead(head) | Standing::Behind { to: head, .. } => Ok(head),
+        Standing::Parted(_) => Err(Hold::Parted { branch, stand_in: target.clone() }),
+        Standing::NoBranch => Err(Hold::NoTarget { target: branch }),
+    })
+}
+
 fn would_go(all: &[Told], task: TaskId, target: &BranchName) -> bool {
     all.iter().any(|told| told.task == task && matches!(&told.fate, Fate::Would(into) if into == target))
 }
@@ -226,7 +254,7 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
     let state = session.state()?;
     let found = match task {
         Some(handle) => Some(find(&state, std::slice::from_ref(handle))?[0]),
-        None => state.last_fold(into),
+        None => state.last_fold(into).or_else(|| state.last_fold(Some(&into?.stand_in()))),
     };
     let Some(task) = found else { return Err(nothing_to_undo(session, into)?) };
     let TaskState::Folded(folded) = &task.state else {
@@ -242,6 +270,7 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         accept_flags: true,
         check: None,
         unverified: false,
+        hooks: Vec::new(),
     };
     session.coordinator()?.ask(&Request::Fold { folds: vec![(id, request)] })?;
     until(session, &[id], Until::Landed, Patience { any: false, timeout: None })?;

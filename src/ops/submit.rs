@@ -7,7 +7,7 @@ use super::{Error, ErrorKind, Session, approve, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
-use crate::core::task::{CommandLine, FoldPolicy, Priority, Strategy, TaskSpec};
+use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
 use crate::core::word::Word;
 use crate::process::tool::own_directory;
 use crate::store::environment;
@@ -31,6 +31,8 @@ pub struct Wish {
     pub base: Option<String>,
     /// The branch that its result is for; the one that is checked out if not said.
     pub into: Option<BranchName>,
+    /// What moves when it lands.
+    pub publish: Option<Publish>,
     /// The group whose limit it shares.
     pub group: Option<String>,
     /// How many more attempts follow a failed one.
@@ -65,6 +67,7 @@ impl Wish {
             after: Vec::new(),
             base: None,
             into: None,
+            publish: None,
             group: None,
             retries: None,
             env: BTreeMap::new(),
@@ -112,12 +115,15 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         env: wish.env,
         environment: Some(environment::keep(&layout, &inherited)?),
         fold: wish.fold.unwrap_or(config.fold),
-        strategy: Some(wish.strategy.unwrap_or(config.strategy)).filter(|strategy| *strategy != Strategy::default()),
+        // What nobody said is left open, so that `merge` may still follow the configuration.
+        strategy: wish.strategy.or(Some(config.strategy).filter(|strategy| *strategy != Strategy::default())),
+        publish: wish.publish.unwrap_or(config.publish),
         message: wish.message,
         copy: config.copy.iter().chain(&wish.copy).cloned().collect(),
         setup: config.setup_hook().filter(|_| wish.setup),
         check: frozen.check,
         unverified: frozen.unverified,
+        hooks: frozen.hooks,
         log_cap: wish.log_cap.unwrap_or(config.log_cap),
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
     };

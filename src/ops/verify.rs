@@ -2,6 +2,7 @@
 
 use super::{Error, Session, approve};
 use crate::config;
+use crate::core::task::LandingHook;
 use crate::core::verify::Check;
 use crate::store::environment;
 
@@ -32,6 +33,8 @@ pub(super) struct Frozen {
     pub(super) check: Option<Box<Check>>,
     /// One is set up, and somebody said that it is not to be used.
     pub(super) unverified: bool,
+    /// Hooks that are asked before a commit lands.
+    pub(super) hooks: Vec<LandingHook>,
 }
 
 /// Freeze it.
@@ -42,16 +45,20 @@ pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, 
     if said.how == How::No {
         // Where the configuration cannot be read, there may be one.
         let unverified = session.config().map_or(true, |config| config.verify.value.is_some());
-        return Ok(Frozen { check: None, unverified });
+        return Ok(Frozen { check: None, unverified, hooks: Vec::new() });
     }
     let configured = session.config()?.verify.value.clone();
+    let hooks = session.config()?.hooks.value.clone();
+    if !hooks.is_empty() {
+        approve::require(session, &[approve::HOOKS])?;
+    }
     let check = match &said.how {
         How::Configured | How::No => configured,
         How::Command(command) => {
             Some(Check { command: command.clone(), scopes: Vec::new(), ..configured.unwrap_or_default() })
         }
     };
-    let Some(check) = check else { return Ok(Frozen::default()) };
+    let Some(check) = check else { return Ok(Frozen { hooks, ..Frozen::default() }) };
     // A command that somebody typed needs nobody's approval; what a fingerprint runs does.
     if said.how == How::Configured || !check.fingerprint.commands.is_empty() {
         approve::require(session, &[approve::VERIFY, approve::ENV_PASS])?;
@@ -64,5 +71,5 @@ pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, 
     let inherited = config::env::inherited(&session.config()?.env_pass.value);
     let environment = Some(environment::keep(&layout, &inherited)?);
     let check = Check { environment, driver, no_cache: said.no_cache, ..check };
-    Ok(Frozen { check: Some(Box::new(check)), unverified: false })
+    Ok(Frozen { check: Some(Box::new(check)), unverified: false, hooks })
 }

@@ -9,7 +9,7 @@ use pleach::config::env::NAMES;
 use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, Verify, Worktree};
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
 use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
-use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Strategy};
+use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Publish, Strategy};
 use pleach::core::verify::Check;
 use serde_json::Value;
 
@@ -90,9 +90,9 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
-    let (Fold { policy, strategy }, Branch { prefix }, Limits { disk_floor }) = (fold, branch, limits);
+    let (Fold { policy, strategy, publish, hooks }, Branch { prefix }, Limits { disk_floor }) = (fold, branch, limits);
     let examples = [concurrency.is_some(), timeout.is_some(), env_pass.is_some(), !groups.is_empty(), dir.is_some()];
-    assert!(examples.iter().chain(&[copy.is_some(), setup.is_some()]).all(|said| *said));
+    assert!(examples.iter().chain(&[copy.is_some(), setup.is_some(), hooks.is_some()]).all(|said| *said));
     let Verify { command, timeout: limit, deterministic, guarantee, cores, expire, fingerprint, scope } = verify;
     assert!(command.is_some() && limit.is_some() && cores.is_some() && expire.is_some() && scope.len() == 1);
     let Fingerprint { commands, variables, files } = fingerprint;
@@ -115,6 +115,8 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         fold: Fold {
             policy: Some(file::Spelled(FoldPolicy::default())),
             strategy: Some(file::Spelled(Strategy::default())),
+            publish: Some(file::Spelled(Publish::default())),
+            ..Fold::default()
         },
         merge: Merge { timeout: Some(file::Duration(DEFAULT_DRIVER_TIMEOUT)), ..Merge::default() },
         branch: Branch { prefix: Some(config::DEFAULT_BRANCH_PREFIX.to_owned()) },
@@ -124,7 +126,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let found = File {
         run: Run { grace, retries, log_cap, priority, ..Run::default() },
         worktree: Worktree { setup_timeout, ..Worktree::default() },
-        fold: Fold { policy, strategy },
+        fold: Fold { policy, strategy, publish, ..Fold::default() },
         merge: Merge { timeout: driver_timeout, ..Merge::default() },
         branch: Branch { prefix },
         limits: Limits { disk_floor },

@@ -86,13 +86,14 @@ fn variables_are_set_or_passed_on() {
 }
 
 #[test]
-fn a_strategy_has_one_name_and_three_short_forms() {
+fn a_strategy_has_one_name_and_four_short_forms() {
     let strategy = |line: &str| match parse(line) {
         Ok(Verb::Merge(merge)) => merge.strategy(),
         other => panic!("{other:?}"),
     };
     assert_eq!(strategy("merge 1"), None);
     assert_eq!(strategy("merge --squash 1"), Some(Strategy::Squash));
+    assert_eq!(strategy("merge --auto 1"), Some(Strategy::Auto));
     assert_eq!(strategy("merge --strategy ff 1"), Some(Strategy::FastForward));
     assert_eq!(parse("merge --squash --ff 1").unwrap_err().kind(), ErrorKind::ArgumentConflict);
 }
@@ -268,7 +269,9 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
           -e, --env <NAME[=VALUE]>   Set a variable for it; NAME alone passes yours on
           -f, --fold <POLICY>        Say what becomes of a good result [possible values: review, auto,
                                      never]
-          -s, --strategy <STRATEGY>  Say how it is folded [possible values: merge, squash, rebase, ff]
+          -s, --strategy <STRATEGY>  Say how it is folded [possible values: merge, squash, rebase, ff, auto]
+              --publish <WHAT>       Say what moves: the branch, or pleach/target/BRANCH, which stands for
+                                     it [possible values: branch, ref]
           -m, --message <TEXT>       Commit what it leaves uncommitted, and fold it, with this message
               --copy <PATTERN>       Bring these ignored files along (a pattern as in .gitignore)
               --log-cap <SIZE>       Keep this much of its output, half from the start and half from the end

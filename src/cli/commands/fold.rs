@@ -32,6 +32,7 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
     let how = How {
         strategy: args.strategy(),
         into: args.into.clone(),
+        publish: args.publish,
         message: args.message.clone(),
         accept_flags: args.accept_flags,
         verify: args.verify.clone().into(),
@@ -101,7 +102,13 @@ fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Resul
         Fate::Folded(folded) => {
             let words = format!("folded into {}", folded.target);
             let check = if folded.unverified { ", without its check" } else { "" };
-            writeln!(out, "task {task}: {} ({:.8}){check}", style.paint(Paint::Good, words), folded.landing.to)
+            writeln!(out, "task {task}: {} ({:.8}){check}", style.paint(Paint::Good, words), folded.landing.to)?;
+            match folded.target.stands_for() {
+                Some(branch) => {
+                    writeln!(out, "  on {branch}, bring it in with `git merge --ff-only {}`", folded.target)
+                }
+                None => Ok(()),
+            }
         }
         Fate::Already(folded) => {
             writeln!(out, "task {task}: is in {} already ({:.8})", folded.target, folded.landing.to)
@@ -194,6 +201,9 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
             "see why with `pleach queue --log {run}`; mend {target} or the check, then `pleach {verb} {task}` again, or fold it \
              as it is with `--no-verify`"
         ),
+        Hold::Parted { branch, stand_in } => {
+            format!("on {branch}, bring that in with `git merge {stand_in}`, then `pleach merge --publish ref {task}`")
+        }
         Hold::NotFastForward => format!("fold it another way: `pleach merge --rebase {task}`"),
         Hold::NotConserved { .. } | Hold::Disputed { .. } => {
             "this is a bug of pleach or a very odd history: merge it by hand".to_owned()

@@ -73,6 +73,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         after: task.after,
         base: task.base,
         into: task.into,
+        publish: task.publish,
         group: task.group,
         retries: task.retries,
         env: variables.collect::<Result<_, _>>()?,

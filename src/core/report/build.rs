@@ -443,6 +443,10 @@ fn held_hints(task: &Task) -> Vec<Hint> {
             let command = format!("pleach merge {} {id}", needs.join(" "));
             vec![Hint { to: "fold it with what it builds on".to_owned(), command }]
         }
+        Some(Refusal::Held(Hold::Parted { branch, stand_in })) => vec![Hint {
+            to: format!("fold it, once {stand_in} is merged into {branch}"),
+            command: format!("pleach merge --publish ref {id}"),
+        }],
         Some(Refusal::Held(Hold::NotFastForward)) => vec![Hint {
             to: "fold it with a merge commit".to_owned(),
             command: format!("pleach merge --strategy merge {id}"),

@@ -78,6 +78,7 @@ fn request() -> FoldRequest {
         accept_flags: false,
         check: None,
         unverified: false,
+        hooks: Vec::new(),
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn state() -> State {
     let landing = Landing { from: commit('d'), to: commit('e') };
     run(s, 1, 0, "cargo fmt", 0, Some(3));
     ask(s, 1, 20);
-    apply(s, 21, Event::LandingPlanned { task: TaskId(1), landing: landing.clone(), whole: None });
+    apply(s, 21, Event::LandingPlanned { task: TaskId(1), landing: landing.clone(), whole: None, candidate: None });
     apply(s, 22, Event::Landed { task: TaskId(1), landing: landing.clone() });
     run(s, 2, 30, "true", 0, None);
     // Failed twice: once with something to look at, once out of time.
@@ -134,7 +135,7 @@ pub(crate) fn state() -> State {
     refuse(s, 8, 230, Refusal::Held(Hold::Flagged { flags }));
     run(s, 9, 240, "a", 0, Some(1));
     ask(s, 9, 250);
-    apply(s, 251, Event::LandingPlanned { task: TaskId(9), landing, whole: None });
+    apply(s, 251, Event::LandingPlanned { task: TaskId(9), landing, whole: None, candidate: None });
     run(s, 10, 260, "b", 0, Some(1));
     ask(s, 10, 270);
     run(s, 11, 280, "unwanted", 0, Some(1));

@@ -6,6 +6,7 @@ mod crash;
 mod landing;
 mod planning;
 mod processes;
+mod sealing;
 mod showing;
 
 use std::collections::BTreeMap;

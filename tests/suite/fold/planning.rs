@@ -69,10 +69,12 @@ fn each_strategy_makes_the_same_tree_in_its_own_shape() {
         held(plan(&bench.repo, &bench.wanted(base, tip, Strategy::FastForward), &who()).unwrap()),
         Hold::NotFastForward
     );
-    for strategy in [Strategy::FastForward, Strategy::Rebase] {
+    for strategy in [Strategy::FastForward, Strategy::Rebase, Strategy::Auto] {
         let wanted = Wanted { head: base, ..bench.wanted(base, tip, strategy) };
         assert_eq!(landed(&bench, &wanted), tip, "a head that has not moved is fast-forwarded by {strategy:?}");
     }
+    let by = |strategy| landed(&bench, &bench.wanted(base, tip, strategy));
+    assert_eq!(by(Strategy::Auto), by(Strategy::Merge), "and one that has is merged into");
 }
 
 #[test]
@@ -272,18 +274,6 @@ fn attributes_are_those_of_the_target_and_not_of_a_checkout() {
     bench.write(".gitattributes", "log -merge\n");
     let to = landed(&bench, &bench.wanted(base, tip, Strategy::Merge));
     assert_eq!(show(&bench, to, "log"), "start\nours\ntheirs\n");
-}
-
-#[test]
-fn a_commit_that_cannot_be_signed_is_held() {
-    let bench = Bench::new();
-    let (base, tip) = two_sides(&bench);
-    bench.git(&["config", "commit.gpgsign", "true"]);
-    bench.git(&["config", "gpg.program", "/bin/false"]);
-    for strategy in [Strategy::Merge, Strategy::Squash, Strategy::Rebase] {
-        let hold = held(plan(&bench.repo, &bench.wanted(base, tip, strategy), &who()).unwrap());
-        assert!(matches!(hold, Hold::Refused { reason } if reason.contains("sign")), "{strategy:?}");
-    }
 }
 
 #[test]

@@ -3,9 +3,12 @@
 mod crash;
 mod driver;
 mod handback;
+mod hooks;
 mod landing;
 mod order;
+mod publish;
 mod real;
+mod signing;
 mod verdicts;
 
 use std::path::PathBuf;

@@ -26,7 +26,7 @@ impl World {
             self.commit_to_land(task, head)?
         };
         Next::event(match planned {
-            Ok(to) => Event::LandingPlanned { task, landing: Landing { from: head, to }, whole: None },
+            Ok(to) => Event::LandingPlanned { task, landing: Landing { from: head, to }, whole: None, candidate: None },
             Err(refusal) => Event::LandingRefused { task, refusal },
         })
     }
@@ -48,7 +48,12 @@ impl World {
         if own.needs & !ours != 0 {
             return Ok(Err(Refusal::Held(Hold::Needs { needs: task.spec.needs.clone() })));
         }
-        let merged = match request.strategy {
+        let strategy = match request.strategy {
+            Strategy::Auto if self.repo.holds(own.tip, head) => Strategy::FastForward,
+            Strategy::Auto => Strategy::Merge,
+            strategy => strategy,
+        };
+        let merged = match strategy {
             Strategy::FastForward if !self.repo.holds(own.tip, head) => {
                 return Ok(Err(Refusal::Held(Hold::NotFastForward)));
             }
@@ -62,11 +67,11 @@ impl World {
         if !is_in_already && content != ours | (own.after & !own.before) {
             return Ok(Err(Refusal::Held(Hold::NotConserved { paths: Vec::new() })));
         }
-        Ok(Ok(match request.strategy {
+        Ok(Ok(match strategy {
             _ if is_in_already => head,
             Strategy::FastForward => own.tip,
             Strategy::Merge => self.repo.commit(&[head, own.tip], content),
-            Strategy::Squash | Strategy::Rebase => self.repo.commit(&[head], content),
+            Strategy::Squash | Strategy::Rebase | Strategy::Auto => self.repo.commit(&[head], content),
         }))
     }
 

@@ -12,7 +12,7 @@ use super::world::{Check, World};
 
 pub(crate) const TARGETS: [&str; 2] = ["main", "dev"];
 const STRATEGIES: [Strategy; 6] =
-    [Strategy::Merge, Strategy::Merge, Strategy::Merge, Strategy::Squash, Strategy::Rebase, Strategy::FastForward];
+    [Strategy::Merge, Strategy::Merge, Strategy::Auto, Strategy::Squash, Strategy::Rebase, Strategy::FastForward];
 
 impl World {
     /// One request, recorded if it fits. A request starts a coordinator where none runs.
@@ -61,6 +61,8 @@ impl World {
         let spec = TaskSpec {
             check: None,
             unverified: false,
+            hooks: Vec::new(),
+            publish: Default::default(),
             name: None,
             command: CommandLine::Shell("true".into()),
             directory: Default::default(),
@@ -145,6 +147,7 @@ impl World {
                 accept_flags: true,
                 check: None,
                 unverified: false,
+                hooks: Vec::new(),
             },
         }
     }
