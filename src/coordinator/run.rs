@@ -645,20 +645,15 @@ impl Coordinator {
         Some(verify::Wanted { target: target.clone(), entries, check, head, verdicts: known, purpose, number, slot })
     }
 
-    /// The check that a run is of: that of the results in it, for a baseline that of the first in the line.
+    /// The check that a run is of: its own, or that of the results in it.
     fn check_of(&self, run: &Run) -> Option<Check> {
-        let of_the_line =
-            || self.state.open().filter(|task| task.place_in_line().is_some_and(|(_, to)| *to == run.target));
-        let tasks: Vec<TaskId> = match run.purpose {
-            Purpose::Baseline => of_the_line().map(|task| task.id).collect(),
-            Purpose::Land | Purpose::Blame => run.tasks().collect(),
-        };
-        tasks.into_iter().find_map(|id| match &self.state.task(id)?.state {
+        let of_a_task = |id: TaskId| match &self.state.task(id)?.state {
             TaskState::Queued { request, .. }
             | TaskState::Landing { request, .. }
             | TaskState::Refused { request, .. } => request.check.as_deref().cloned(),
             _ => None,
-        })
+        };
+        run.check.as_deref().cloned().or_else(|| run.tasks().find_map(of_a_task))
     }
 
     fn tell(&mut self, attempt: AttemptId, now: bool) {

@@ -148,6 +148,7 @@ fn run_of(world: &World, wanted: &Wanted, head: CommitId, steps: Vec<Step>, comm
         command: commands.join(" &&\n"),
         slot: wanted.slot,
         purpose: wanted.purpose,
+        check: (wanted.purpose == Purpose::Baseline).then(|| Box::new(check.clone())),
     })
 }
 

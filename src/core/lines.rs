@@ -120,7 +120,7 @@ impl Lines {
     fn moved(&mut self, task: TaskId, request: &FoldRequest, landing: &Landing) {
         let Landing { from, to } = *landing;
         let Some(line) = self.lines.get_mut(&request.target) else { return };
-        line.moved(task, from, to);
+        line.moved(task, request.check.as_deref(), from, to);
         if request.check.is_some() && request.direction == Direction::Fold {
             line.landed += 1;
         }

@@ -109,11 +109,14 @@ enum Baseline {
 /// As soon as somebody is suspected, the target must be known to pass without them.
 fn baseline(state: &State, seen: &Inventory, group: &Group<'_>, line: &Line, wanted: &mut BTreeSet<u32>) -> Baseline {
     let is_suspect = |red: &super::verify::Red| red.tasks.len() == 1;
-    if line.baseline.is_green || !line.red.iter().any(is_suspect) {
+    let known = line.baseline.by(group.check);
+    if known.is_some_and(|known| known.is_green) || !line.red.iter().any(is_suspect) {
         return Baseline::Unneeded;
     }
-    let is_it =
-        |run: &&Run| run.purpose == Purpose::Baseline && run.target == *group.target && Some(run.head) == line.head;
+    let is_it = |run: &&Run| {
+        let is_of_the_line = run.purpose == Purpose::Baseline && run.target == *group.target;
+        is_of_the_line && Some(run.head) == line.head && run.check.as_deref() == Some(group.check)
+    };
     if let Some(run) = state.lines().runs().find(is_it) {
         wanted.insert(run.number);
         return Baseline::UnderWay;
@@ -122,7 +125,7 @@ fn baseline(state: &State, seen: &Inventory, group: &Group<'_>, line: &Line, wan
     if seen.busy.contains(&Subject::Candidate(target.clone(), Vec::new())) {
         return Baseline::UnderWay;
     }
-    let again = group.check.no_cache || !line.baseline.red.is_empty();
+    let again = group.check.no_cache || known.is_some_and(|known| !known.red.is_empty());
     let Some(first) = group.tasks.first() else { return Baseline::Unneeded };
     Baseline::Missing(Action::Baseline { target, task: first.id, again })
 }

@@ -96,6 +96,9 @@ pub struct Run {
     /// Why.
     #[serde(default, skip_serializing_if = "is_default")]
     pub purpose: Purpose,
+    /// For a baseline: by which check. Of any other run its results tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<Check>>,
 }
 
 impl Run {
@@ -237,6 +240,9 @@ pub struct Line {
 /// What is known of a head with nothing of the line in it. Where it does not pass by itself, nobody is to blame.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
+    /// Of which check this is told: another one may say something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<Check>>,
     /// It passes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub is_green: bool,
@@ -246,10 +252,16 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// What is known by this check.
+    pub fn by(&self, check: &Check) -> Option<&Self> {
+        Some(self).filter(|known| known.check.as_deref() == Some(check))
+    }
+
     /// The run that proves that the head does not pass by itself.
     pub fn proof(&self, check: &Check) -> Option<&(u32, Verdict)> {
         let evidence = if check.deterministic { 1 } else { 2 };
-        self.red.last().filter(|_| !self.is_green && self.red.len() >= evidence)
+        let red = &self.by(check)?.red;
+        red.last().filter(|_| !self.is_green && red.len() >= evidence)
     }
 }
 
@@ -296,6 +308,9 @@ impl Line {
             Purpose::Blame => return,
             Purpose::Baseline => {
                 let is_here = self.head == Some(run.head);
+                if is_here && self.baseline.check != run.check {
+                    self.baseline = Baseline { check: run.check.clone(), ..Baseline::default() };
+                }
                 match verdict {
                     Verdict::Green => self.baseline.is_green |= is_here,
                     _ if is_here => self.baseline.red.push((run.number, verdict.clone())),
@@ -325,8 +340,8 @@ impl Line {
         }
     }
 
-    /// A result has landed: the head moved by one step of ours.
-    pub fn moved(&mut self, task: TaskId, from: CommitId, to: CommitId) {
+    /// A result that had to pass this check has landed: the head moved by one step of ours.
+    pub fn moved(&mut self, task: TaskId, check: Option<&Check>, from: CommitId, to: CommitId) {
         if self.head.is_some_and(|head| head != from) {
             self.green.clear();
             self.red.clear();
@@ -340,7 +355,7 @@ impl Line {
         // What the head held already was not verified, and says nothing of it.
         if from != to {
             let is_green = self.green.iter().any(Vec::is_empty);
-            self.baseline = Baseline { is_green, red: Vec::new() };
+            self.baseline = Baseline { check: check.cloned().map(Box::new), is_green, red: Vec::new() };
         }
         self.green.retain(|steps| !steps.is_empty());
         self.red.iter_mut().for_each(|red| red.tasks.retain(|id| *id != task));
