@@ -21,8 +21,12 @@ mod people;
 mod queue;
 mod repo;
 mod rng;
+mod runs;
+mod shape;
 mod starving;
 mod the_end;
+mod verdicts;
+mod verifying;
 mod world;
 
 use std::ops::Range;
