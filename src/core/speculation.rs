@@ -56,10 +56,8 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         .collect();
     let green: Vec<Probe> = line.green.iter().filter_map(|steps| places.all(steps.iter().map(|s| s.task))).collect();
     let red: Vec<Probe> = line.red.iter().filter_map(|red| places.all(red.tasks.iter().copied())).collect();
-    let making = seen.busy.iter().filter_map(|subject| match subject {
-        Subject::Candidate(target, tasks) if target == group.target => places.all(tasks.iter().copied()),
-        _ => None,
-    });
+    let making: Vec<&[TaskId]> = seen.busy.iter().filter_map(|subject| candidate_of(subject, group.target)).collect();
+    let made = making.iter().filter_map(|tasks| places.all(tasks.iter().copied()));
     let question = Question {
         line: group
             .tasks
@@ -67,7 +65,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
             .take(planner::WINDOW)
             .map(|task| places.some(task.spec.needs.iter().copied()))
             .collect(),
-        running: runs.iter().map(|(_, probe)| *probe).chain(making).collect(),
+        running: runs.iter().map(|(_, probe)| *probe).chain(made).collect(),
         green,
         verifiers: verifiers(group.check, line, limits),
         failure_rate: planner::failure_rate(line.landed, line.evicted, &red),
@@ -88,11 +86,23 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         answer.evict.clear();
         answer.start.truncate(question.verifiers.saturating_sub(question.running.len() + 1));
     }
+    // The making of a candidate may end with a word against a result in it, which must not be landing by then.
+    if seen.busy.contains(&Subject::Target(group.target.clone())) || answer.land.is_some() && !making.is_empty() {
+        return Step { wanted, ..Step::default() };
+    }
     let mut actions = actions(group, line, &places, &question, answer);
     if let Baseline::Missing(action) = baseline {
         actions.push(action);
     }
     Step { actions, wanted }
+}
+
+/// The results of a candidate of this target that is being made.
+fn candidate_of<'a>(subject: &'a Subject, of: &BranchName) -> Option<&'a [TaskId]> {
+    match subject {
+        Subject::Candidate(target, tasks) if target == of => Some(tasks),
+        _ => None,
+    }
 }
 
 /// What is to be known of the head itself.
