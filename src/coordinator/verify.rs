@@ -149,6 +149,7 @@ fn run_of(world: &World, wanted: &Wanted, head: CommitId, steps: Vec<Step>, comm
         slot: wanted.slot,
         purpose: wanted.purpose,
         check: (wanted.purpose == Purpose::Baseline).then(|| Box::new(check.clone())),
+        is_past: false,
     })
 }
 

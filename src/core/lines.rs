@@ -113,6 +113,9 @@ impl Lines {
 
     fn answered(&mut self, run: &Run, verdict: &Verdict, times: u32, at: Timestamp) {
         verify::keep(&mut self.verdicts, run, verdict, at);
+        if run.is_past {
+            return;
+        }
         let line = self.lines.entry(run.target.clone()).or_default();
         (0..times).for_each(|_| line.answered(run, verdict));
     }
@@ -149,6 +152,10 @@ impl Lines {
             Refusal::Conflict(_) | Refusal::Held(_) => {}
         }
         line.lost(task);
+        let is_about_it = |run: &&mut Run| run.target == *target && run.purpose == Purpose::Land;
+        for run in self.runs.values_mut().filter(is_about_it) {
+            run.is_past |= run.steps.iter().any(|step| step.task == task);
+        }
     }
 }
 

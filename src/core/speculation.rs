@@ -50,7 +50,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
     let runs: Vec<(&Run, Probe)> = state
         .lines()
         .runs()
-        .filter(|run| run.target == *group.target && run.purpose == Purpose::Land)
+        .filter(|run| run.target == *group.target && run.purpose == Purpose::Land && !run.is_past)
         .filter(|run| line.head == Some(run.head) || line.is_suspected(run))
         .filter_map(|run| Some((run, places.all(run.tasks())?)))
         .collect();

@@ -99,6 +99,10 @@ pub struct Run {
     /// For a baseline: by which check. Of any other run its results tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Box<Check>>,
+    /// A result in it has left the line since: it still tells of its tree, but nothing of the line, where that result may
+    /// stand again, at another place or with another change.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub is_past: bool,
 }
 
 impl Run {

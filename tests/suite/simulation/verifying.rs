@@ -199,6 +199,7 @@ impl World {
             slot: wanted.slot,
             purpose: wanted.purpose,
             check: (wanted.purpose == Purpose::Baseline).then(|| Box::new(wanted.check.clone())),
+            is_past: false,
         }
     }
 
