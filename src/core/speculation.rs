@@ -54,7 +54,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         .filter(|run| line.head == Some(run.head) || line.is_suspected(run))
         .filter_map(|run| Some((run, places.all(run.tasks())?)))
         .collect();
-    let green: Vec<Probe> = line.green.iter().filter_map(|steps| places.all(steps.iter().map(|s| s.task))).collect();
+    let green: Vec<Probe> = line.green.iter().filter_map(|steps| places.in_order(steps.iter().map(|s| s.task))).collect();
     let red: Vec<Probe> = line.red.iter().filter_map(|red| places.all(red.tasks.iter().copied())).collect();
     let making: Vec<&[TaskId]> = seen.busy.iter().filter_map(|subject| candidate_of(subject, group.target)).collect();
     let made = making.iter().filter_map(|tasks| places.all(tasks.iter().copied()));
@@ -142,7 +142,7 @@ fn baseline(state: &State, seen: &Inventory, group: &Group<'_>, line: &Line, wan
 
 fn actions(group: &Group<'_>, line: &Line, places: &Places<'_>, question: &Question, answer: Answer) -> Vec<Action> {
     let target = || group.target.clone();
-    let is = |steps: &[super::verify::Step], probe| places.all(steps.iter().map(|step| step.task)) == Some(probe);
+    let is = |steps: &[super::verify::Step], probe| places.in_order(steps.iter().map(|step| step.task)) == Some(probe);
     let landing = answer.land.and_then(|probe| line.green.iter().find(|steps| is(steps, probe)));
     let advance = landing.map(|steps| Action::Advance { target: target(), steps: steps.clone() });
     let evict = answer.evict.iter().filter_map(|place| places.0.get(*place)).map(|task| Action::Evict(*task));
@@ -203,6 +203,12 @@ impl Places<'_> {
     fn all(&self, tasks: impl IntoIterator<Item = TaskId>) -> Option<Probe> {
         let places: Option<Vec<usize>> = tasks.into_iter().map(|task| self.of(task)).collect();
         places.map(Probe::of)
+    }
+
+    /// All of them, where they would land in this order. What was verified in another one lands another way.
+    fn in_order(&self, tasks: impl IntoIterator<Item = TaskId>) -> Option<Probe> {
+        let places: Option<Vec<usize>> = tasks.into_iter().map(|task| self.of(task)).collect();
+        places.filter(|places| places.is_sorted()).map(Probe::of)
     }
 
     /// Those of them that are in the line.

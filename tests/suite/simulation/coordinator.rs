@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use pleach::core::action::Action;
+use pleach::core::action::{Action, Subject};
 use pleach::core::change::{Change, Collected, Flag, Size};
 use pleach::core::decide::decide;
 use pleach::core::event::{Event, Facts, Record};
@@ -179,8 +179,13 @@ impl World {
         self.check_decision(&decision, &mut seen)?;
         ensure!(decision.wake_at.is_none_or(|at| at > self.now), "asked to wake in the past");
         let does_something = !decision.actions.is_empty();
+        // Some are done by being written down: what is decided of lines is right of what they were before.
+        let is_of_a_task = |action: &Action| matches!(action.subject(), Subject::Attempt(_) | Subject::Task(_));
+        decision.actions.iter().filter(|action| !is_of_a_task(action)).try_for_each(|action| self.check_begin(action))?;
         for action in decision.actions {
-            self.check_begin(&action)?;
+            if is_of_a_task(&action) {
+                self.check_begin(&action)?;
+            }
             self.say(|| format!("begin {action:?}"));
             if let Some(events) = self.verified_at_once(&action) {
                 self.record_all(events)?;
