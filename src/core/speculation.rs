@@ -54,7 +54,8 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         .filter(|run| line.head == Some(run.head) || line.is_suspected(run))
         .filter_map(|run| Some((run, places.all(run.tasks())?)))
         .collect();
-    let green: Vec<Probe> = line.green.iter().filter_map(|steps| places.in_order(steps.iter().map(|s| s.task))).collect();
+    let green: Vec<Probe> =
+        line.green.iter().filter_map(|steps| places.in_order(steps.iter().map(|s| s.task))).collect();
     let red: Vec<Probe> = line.red.iter().filter_map(|red| places.all(red.tasks.iter().copied())).collect();
     let making: Vec<&[TaskId]> = seen.busy.iter().filter_map(|subject| candidate_of(subject, group.target)).collect();
     let made = making.iter().filter_map(|tasks| places.all(tasks.iter().copied()));

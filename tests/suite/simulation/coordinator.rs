@@ -181,7 +181,11 @@ impl World {
         let does_something = !decision.actions.is_empty();
         // Some are done by being written down: what is decided of lines is right of what they were before.
         let is_of_a_task = |action: &Action| matches!(action.subject(), Subject::Attempt(_) | Subject::Task(_));
-        decision.actions.iter().filter(|action| !is_of_a_task(action)).try_for_each(|action| self.check_begin(action))?;
+        decision
+            .actions
+            .iter()
+            .filter(|action| !is_of_a_task(action))
+            .try_for_each(|action| self.check_begin(action))?;
         for action in decision.actions {
             if is_of_a_task(&action) {
                 self.check_begin(&action)?;

@@ -128,7 +128,10 @@ impl World {
         let has_mark = |one: &Planned| self.repo.tip(&landed(one.attempt)) == Some(one.landing.to);
         let is_done = all.iter().all(has_mark) && self.fault != Fault::ForgetLanding;
         let head = self.repo.tip(&target.full());
+        // A death cut the plan short.
+        let is_whole = all.iter().any(|one| one.landing.to == whole.to) || self.fault == Fault::LandHalfAPlan;
         match step {
+            0 if !is_whole => Ok(self.missed(&all, target)),
             0 if is_done => Ok(Next::Step),
             0 if head != Some(whole.from) => Ok(self.missed(&all, target)),
             0 if self.is_held() => Ok(self.held(&all)),

@@ -56,10 +56,12 @@ pub(crate) enum Fault {
     AnyVerdict,
     /// Of those that land together, only the first gets a mark.
     MarkTheFirst,
+    /// A plan that a death cut short is landed all the same.
+    LandHalfAPlan,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::BelieveFirst,
         Self::BelieveWhatIsRead,
         Self::LandBlindly,
@@ -83,6 +85,7 @@ impl Fault {
         Self::StaleSlot,
         Self::AnyVerdict,
         Self::MarkTheFirst,
+        Self::LandHalfAPlan,
     ];
 }
 
