@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use pleach::core::action::Action;
 use pleach::core::change::{Direction, Hold, Landing, Refusal, Rejection};
 use pleach::core::event::{Event, Record};
-use pleach::core::id::{AttemptId, CommitId, TaskId};
+use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
+use pleach::core::speculation::FAILURES;
 use pleach::core::state::{Task, TaskState as S};
 use pleach::core::task::Guarantee;
 use pleach::core::verify::{Check as VerifyCheck, Purpose, Run, Verdict};
@@ -19,8 +20,14 @@ use super::world::{Check, World, ensure};
 #[derive(Default)]
 pub(crate) struct Verdicts {
     green: BTreeSet<(String, Content)>,
+    /// How often in a row a content was found red.
+    red: BTreeMap<(String, Content), u32>,
     /// The numbers that were given, each to a run that is over or not.
     numbers: BTreeMap<u32, Run>,
+    /// The runs of which a result has left the line.
+    past: BTreeSet<u32>,
+    /// How many runs of a target in a row gave no answer.
+    failures: BTreeMap<BranchName, usize>,
 }
 
 impl Verdicts {
@@ -134,11 +141,16 @@ impl World {
                 let pin = self.repo.tip(&candidate_pin(run.number));
                 ensure!(run.purpose == Purpose::Blame || pin.is_some(), "nothing pins the candidate of {}", run.number);
             }
-            Event::VerdictReused { run, verdict, .. } => {
+            Event::VerifyEnded { run, verdict, .. } => self.note_answer(*run, verdict),
+            Event::VerdictReused { run, verdict, times } => {
+                self.ledger.verdicts.failures.remove(&run.target);
                 let commit = run.steps.last().map_or(run.head, |step| step.commit);
                 let is_given = || self.is_green(&run.command, commit);
                 let is_new = commit != run.head || run.purpose == Purpose::Baseline;
                 ensure!(*verdict != Verdict::Green || !is_new || is_given(), "a green of {commit:?} was never given");
+                let found = self.ledger.verdicts.red.get(&(run.command.clone(), self.repo.content(commit)));
+                let is_found = found.is_some_and(|found| found >= times);
+                ensure!(is_found || !verdict.is_red(), "{commit:?} is said to be red {times} times, and was {found:?}");
                 if !self.is_flaky() && verdict.is_red() {
                     let is_bad = self.repo.is_bad(&run.command, self.repo.content(commit));
                     ensure!(is_bad, "{commit:?} is good, and said to be red");
@@ -149,6 +161,27 @@ impl World {
         Ok(())
     }
 
+    fn note_answer(&mut self, number: u32, verdict: &Verdict) {
+        let verdicts = &mut self.ledger.verdicts;
+        let Some(run) = verdicts.numbers.get(&number) else { return };
+        let commit = run.steps.last().map_or(run.head, |step| step.commit);
+        let red = verdicts.red.entry((run.command.clone(), self.repo.content(commit))).or_default();
+        match verdict {
+            Verdict::Green => *red = 0,
+            verdict if verdict.is_red() => *red += 1,
+            _ => {}
+        }
+        if verdicts.past.contains(&number) {
+            return;
+        }
+        let failures = verdicts.failures.entry(run.target.clone()).or_default();
+        match verdict {
+            Verdict::Cancelled => {}
+            Verdict::TimedOut | Verdict::Broken { .. } => *failures += 1,
+            _ => *failures = 0,
+        }
+    }
+
     fn is_green(&self, check: &str, commit: CommitId) -> bool {
         self.ledger.verdicts.green.contains(&(check.to_owned(), self.repo.content(commit)))
     }
@@ -157,10 +190,21 @@ impl World {
         self.shape.flakes > 0
     }
 
+    /// It has left its line: what runs with it in says nothing of the line any more.
+    pub(crate) fn note_left(&mut self, id: TaskId) {
+        let verdicts = &mut self.ledger.verdicts;
+        let with_it = verdicts
+            .numbers
+            .values()
+            .filter(|run| run.purpose == Purpose::Land && run.steps.iter().any(|step| step.task == id));
+        verdicts.past.extend(with_it.map(|run| run.number));
+    }
+
     pub(crate) fn check_refusal(&self, id: TaskId, refusal: &Refusal) -> Check {
         let task = self.state().task(id).ok_or("nobody is refused")?;
         let Some((attempt, request)) = request(task) else { return Ok(()) };
         let check = request.check.as_ref();
+        let failures = self.ledger.verdicts.failures.get(&request.target).copied().unwrap_or_default();
         match refusal {
             Refusal::Rejected(rejection) => {
                 let check = check.ok_or_else(|| format!("{id} is rejected, and asked for no check"))?;
@@ -173,8 +217,7 @@ impl World {
                 Ok(())
             }
             Refusal::Held(Hold::Unverified { .. }) => {
-                let may_fail = self.shape.run_fails + self.shape.run_dies + self.shape.power_fails > 0;
-                ensure!(may_fail, "{id} is given up, and no run ever failed");
+                ensure!(failures >= FAILURES, "{id} is given up after {failures} runs that failed");
                 Ok(())
             }
             _ => Ok(()),
