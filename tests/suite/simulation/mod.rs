@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use world::{Check, Fault, World};
 
-const SEEDS: Range<u64> = 0..3000;
+const SEEDS: Range<u64> = 0..2500;
 
 #[test]
 fn holds() {

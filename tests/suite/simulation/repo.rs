@@ -91,7 +91,9 @@ impl Repo {
 
     fn faults(&self, check: &str, content: Content) -> Vec<Breakage> {
         let name = check.bytes().fold(self.seed, |hash, byte| mix(hash ^ u64::from(byte)));
-        let is = |rate: u64, a: u32, b: u32| rate > 0 && mix(name ^ mix(u64::from(a) << 32 | u64::from(b))) % rate == 0;
+        let is = |rate: u64, a: u32, b: u32| {
+            rate > 0 && mix(name ^ mix(u64::from(a) << 32 | u64::from(b))).is_multiple_of(rate)
+        };
         let mut faults = Vec::new();
         for a in bits(content) {
             for b in bits(content & (Content::MAX >> (127 - a))) {

@@ -148,6 +148,8 @@ impl World {
                 let is_given = || self.is_green(&run.command, commit);
                 let is_new = commit != run.head || run.purpose == Purpose::Baseline;
                 ensure!(*verdict != Verdict::Green || !is_new || is_given(), "a green of {commit:?} was never given");
+                let is_kept = !self.shape.checks.iter().any(|c| c.command == run.command && c.no_cache);
+                ensure!(is_kept || !is_new, "{commit:?} is to be verified anew, and is not");
                 let found = self.ledger.verdicts.red.get(&(run.command.clone(), self.repo.content(commit)));
                 let is_found = found.is_some_and(|found| found >= times);
                 ensure!(is_found || !verdict.is_red(), "{commit:?} is said to be red {times} times, and was {found:?}");
