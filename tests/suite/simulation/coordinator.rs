@@ -224,6 +224,11 @@ impl World {
             return self.turn();
         }
         let i = self.rng.below(count);
+        let doing = &self.coordinator.as_ref().expect("it has actions").doing[i];
+        // To make a candidate takes a while.
+        if doing.wanted.is_some() && !self.rng.one_in(3) {
+            return Ok(());
+        }
         let mut doing = self.coordinator.as_mut().expect("it has actions").doing.swap_remove(i);
         match self.perform(&mut doing)? {
             Next::Step => {

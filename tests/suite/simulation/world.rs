@@ -110,7 +110,7 @@ impl World {
         repo.breaks = *rng.pick(&[0, 4, 10, 30]);
         repo.clashes = *rng.pick(&[0, 8, 40]);
         if shape.is_queue {
-            repo.conflicts = *rng.pick(&[60, 1000]);
+            repo.conflicts = *rng.pick(&[12, 60, 1000]);
         }
         let first = repo.commit(&[], 0);
         for target in super::people::TARGETS {
