@@ -306,6 +306,11 @@ pub(super) fn together(state: &State, task: &Task) -> Vec<Planned> {
 pub(super) fn land(world: &World, planned: &[Planned], whole: &Landing) -> Result<Vec<Event>, GitError> {
     let Some((first, _)) = planned.first() else { return Ok(Vec::new()) };
     let target = first.request.target.clone();
+    // A death cut the plan short: its end holds results that are not landing, and what comes before it was not verified.
+    if !planned.iter().any(|(_, step)| step.to == whole.to) {
+        let all: Vec<TaskId> = planned.iter().map(|(entry, _)| entry.task()).collect();
+        return missed(world, &target, &all);
+    }
     let mark = |entry: &Entry| {
         let attempt = entry.task.result_attempt().map_or(1, |attempt| attempt.number);
         landed_mark(entry.task.attempt_id(attempt))

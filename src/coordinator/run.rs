@@ -16,6 +16,7 @@ use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::decide::decide;
 use crate::core::event::{Event, Facts, Record};
+use crate::core::footing::Footing;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
 use crate::core::outcome::Outcome;
@@ -95,6 +96,8 @@ struct Coordinator {
     has_locks: bool,
     /// The numbers and pooled worktrees of candidates that are being made.
     numbers: BTreeMap<Subject, (u32, u32)>,
+    /// What the actions rely on that are under way.
+    footings: BTreeMap<Subject, Footing>,
     foreseer: foresee::Foreseer,
 }
 
@@ -139,6 +142,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         home,
         has_locks: true,
         numbers: BTreeMap::new(),
+        footings: BTreeMap::new(),
     };
     this.clear_locks(Duration::ZERO);
     this.empty_trash();
@@ -473,6 +477,8 @@ impl Coordinator {
             Ok(Acted { events, shim }) => {
                 self.seen.busy.remove(&subject);
                 self.backoff.remove(&subject);
+                let footing = self.footings.remove(&subject).unwrap_or_default();
+                let events = footing.still_true(&self.state, events);
                 self.record(events)?;
                 if let Some(child) = shim {
                     match action {
@@ -625,6 +631,7 @@ impl Coordinator {
             }
         };
         if let Some(work) = work {
+            self.footings.insert(action.subject(), Footing::of(&self.state, &action));
             self.seen.busy.insert(action.subject());
             let inbox = self.inbox.clone();
             tokio::task::spawn_blocking(move || {
@@ -663,20 +670,15 @@ impl Coordinator {
         Some(verify::Wanted { target, entries, check, head, stand_in, verdicts: known, purpose, number, slot })
     }
 
-    /// The check that a run is of: that of the results in it, for a baseline that of the first in the line.
+    /// The check that a run is of: its own, or that of the results in it.
     fn check_of(&self, run: &Run) -> Option<Check> {
-        let of_the_line =
-            || self.state.open().filter(|task| task.place_in_line().is_some_and(|(_, to)| *to == run.target));
-        let tasks: Vec<TaskId> = match run.purpose {
-            Purpose::Baseline => of_the_line().map(|task| task.id).collect(),
-            Purpose::Land | Purpose::Blame => run.tasks().collect(),
-        };
-        tasks.into_iter().find_map(|id| match &self.state.task(id)?.state {
+        let of_a_task = |id: TaskId| match &self.state.task(id)?.state {
             TaskState::Queued { request, .. }
             | TaskState::Landing { request, .. }
             | TaskState::Refused { request, .. } => request.check.as_deref().cloned(),
             _ => None,
-        })
+        };
+        run.check.as_deref().cloned().or_else(|| run.tasks().find_map(of_a_task))
     }
 
     fn tell(&mut self, attempt: AttemptId, now: bool) {

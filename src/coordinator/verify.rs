@@ -179,6 +179,8 @@ fn run_of(world: &World, wanted: &Wanted, head: CommitId, steps: Vec<Step>, comm
         slot: wanted.slot,
         purpose: wanted.purpose,
         driven: Vec::new(),
+        check: (wanted.purpose == Purpose::Baseline).then(|| Box::new(check.clone())),
+        is_past: false,
     })
 }
 

@@ -103,8 +103,8 @@ impl Lines {
                 }
             }
             Event::QueueLeft { task: id } => {
-                if let Some(line) = task.and_then(requested).and_then(|request| self.lines.get_mut(&request.target)) {
-                    line.lost(*id);
+                if let Some(request) = task.and_then(requested) {
+                    self.lost(*id, &request.target);
                 }
             }
             Event::LandingRefused { task: id, refusal } => {
@@ -118,6 +118,9 @@ impl Lines {
 
     fn answered(&mut self, run: &Run, verdict: &Verdict, times: u32, at: Timestamp) {
         verify::keep(&mut self.verdicts, run, verdict, at);
+        if run.is_past {
+            return;
+        }
         let line = self.lines.entry(run.target.clone()).or_default();
         (0..times).for_each(|_| line.answered(run, verdict));
     }
@@ -125,7 +128,7 @@ impl Lines {
     fn moved(&mut self, task: TaskId, request: &FoldRequest, landing: &Landing, candidate: CommitId) {
         let Landing { from, to } = *landing;
         let Some(line) = self.lines.get_mut(&request.target) else { return };
-        line.moved(task, from, to, candidate);
+        line.moved(task, request.check.as_deref(), landing, candidate);
         if request.check.is_some() && request.direction == Direction::Fold {
             line.landed += 1;
         }
@@ -153,7 +156,18 @@ impl Lines {
             }
             Refusal::Conflict(_) | Refusal::Held(_) => {}
         }
-        line.lost(task);
+        self.lost(task, target);
+    }
+
+    /// It is in the line no more, or is anew, at another place.
+    fn lost(&mut self, task: TaskId, target: &BranchName) {
+        if let Some(line) = self.lines.get_mut(target) {
+            line.lost(task);
+        }
+        let is_about_it = |run: &&mut Run| run.target == *target && run.purpose == Purpose::Land;
+        for run in self.runs.values_mut().filter(is_about_it) {
+            run.is_past |= run.steps.iter().any(|step| step.task == task);
+        }
     }
 }
 
@@ -183,15 +197,15 @@ mod tests {
         let (head, landed, again) = (commit(1), commit(12), commit(13));
         let mut line = Line { head: Some(head), ..Line::default() };
         line.green = vec![vec![step(1, 2), step(2, 3)], vec![step(1, 9), step(2, 3)]];
-        line.moved(TaskId(1), head, landed, commit(2));
+        line.moved(TaskId(1), None, &Landing { from: head, to: landed }, commit(2));
         assert_eq!((line.head, line.stand_in), (Some(landed), Some(commit(2))));
         assert_eq!(line.green, [vec![step(2, 3)]], "and what stands on another one does not");
-        line.moved(TaskId(7), landed, landed, landed);
+        line.moved(TaskId(7), None, &Landing { from: landed, to: landed }, landed);
         assert_eq!(line.stand_in, Some(commit(2)), "what adds nothing moves nothing");
         line.green = vec![vec![step(2, 3), step(3, 4)]];
-        line.moved(TaskId(2), landed, again, commit(3));
+        line.moved(TaskId(2), None, &Landing { from: landed, to: again }, commit(3));
         assert_eq!((line.stand_in, line.green.len()), (Some(commit(3)), 1));
-        line.moved(TaskId(3), again, commit(4), commit(4));
+        line.moved(TaskId(3), None, &Landing { from: again, to: commit(4) }, commit(4));
         assert_eq!(line.stand_in, None, "it landed as it was");
         line.stand_in = Some(commit(3));
         line.stands_on(commit(30));

@@ -18,6 +18,7 @@ pub mod decide;
 pub mod driver;
 pub mod error_kind;
 pub mod event;
+pub mod footing;
 pub mod foresight;
 pub mod handback;
 pub mod id;

@@ -50,16 +50,15 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
     let runs: Vec<(&Run, Probe)> = state
         .lines()
         .runs()
-        .filter(|run| run.target == *group.target && run.purpose == Purpose::Land)
+        .filter(|run| run.target == *group.target && run.purpose == Purpose::Land && !run.is_past)
         .filter(|run| line.head == Some(run.head) || line.is_suspected(run))
         .filter_map(|run| Some((run, places.all(run.tasks())?)))
         .collect();
-    let green: Vec<Probe> = line.green.iter().filter_map(|steps| places.all(steps.iter().map(|s| s.task))).collect();
+    let green: Vec<Probe> =
+        line.green.iter().filter_map(|steps| places.in_order(steps.iter().map(|s| s.task))).collect();
     let red: Vec<Probe> = line.red.iter().filter_map(|red| places.all(red.tasks.iter().copied())).collect();
-    let making = seen.busy.iter().filter_map(|subject| match subject {
-        Subject::Candidate(target, tasks) if target == group.target => places.all(tasks.iter().copied()),
-        _ => None,
-    });
+    let making: Vec<&[TaskId]> = seen.busy.iter().filter_map(|subject| candidate_of(subject, group.target)).collect();
+    let made = making.iter().filter_map(|tasks| places.all(tasks.iter().copied()));
     let question = Question {
         line: group
             .tasks
@@ -67,7 +66,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
             .take(planner::WINDOW)
             .map(|task| places.some(task.spec.needs.iter().copied()))
             .collect(),
-        running: runs.iter().map(|(_, probe)| *probe).chain(making).collect(),
+        running: runs.iter().map(|(_, probe)| *probe).chain(made).collect(),
         green,
         verifiers: verifiers(group.check, line, limits),
         failure_rate: planner::failure_rate(line.landed, line.evicted, &red),
@@ -88,11 +87,23 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
         answer.evict.clear();
         answer.start.truncate(question.verifiers.saturating_sub(question.running.len() + 1));
     }
+    // The making of a candidate may end with a word against a result in it, which must not be landing by then.
+    if seen.busy.contains(&Subject::Target(group.target.clone())) || answer.land.is_some() && !making.is_empty() {
+        return Step { wanted, ..Step::default() };
+    }
     let mut actions = actions(group, line, &places, &question, answer);
     if let Baseline::Missing(action) = baseline {
         actions.push(action);
     }
     Step { actions, wanted }
+}
+
+/// The results of a candidate of this target that is being made.
+fn candidate_of<'a>(subject: &'a Subject, of: &BranchName) -> Option<&'a [TaskId]> {
+    match subject {
+        Subject::Candidate(target, tasks) if target == of => Some(tasks),
+        _ => None,
+    }
 }
 
 /// What is to be known of the head itself.
@@ -109,11 +120,14 @@ enum Baseline {
 /// As soon as somebody is suspected, the target must be known to pass without them.
 fn baseline(state: &State, seen: &Inventory, group: &Group<'_>, line: &Line, wanted: &mut BTreeSet<u32>) -> Baseline {
     let is_suspect = |red: &super::verify::Red| red.tasks.len() == 1;
-    if line.baseline.is_green || !line.red.iter().any(is_suspect) {
+    let known = line.baseline.by(group.check);
+    if known.is_some_and(|known| known.is_green) || !line.red.iter().any(is_suspect) {
         return Baseline::Unneeded;
     }
-    let is_it =
-        |run: &&Run| run.purpose == Purpose::Baseline && run.target == *group.target && Some(run.head) == line.head;
+    let is_it = |run: &&Run| {
+        let is_of_the_line = run.purpose == Purpose::Baseline && run.target == *group.target;
+        is_of_the_line && Some(run.head) == line.head && run.check.as_deref() == Some(group.check)
+    };
     if let Some(run) = state.lines().runs().find(is_it) {
         wanted.insert(run.number);
         return Baseline::UnderWay;
@@ -122,14 +136,14 @@ fn baseline(state: &State, seen: &Inventory, group: &Group<'_>, line: &Line, wan
     if seen.busy.contains(&Subject::Candidate(target.clone(), Vec::new())) {
         return Baseline::UnderWay;
     }
-    let again = group.check.no_cache || !line.baseline.red.is_empty();
+    let again = group.check.no_cache || known.is_some_and(|known| !known.red.is_empty());
     let Some(first) = group.tasks.first() else { return Baseline::Unneeded };
     Baseline::Missing(Action::Baseline { target, task: first.id, again })
 }
 
 fn actions(group: &Group<'_>, line: &Line, places: &Places<'_>, question: &Question, answer: Answer) -> Vec<Action> {
     let target = || group.target.clone();
-    let is = |steps: &[super::verify::Step], probe| places.all(steps.iter().map(|step| step.task)) == Some(probe);
+    let is = |steps: &[super::verify::Step], probe| places.in_order(steps.iter().map(|step| step.task)) == Some(probe);
     let landing = answer.land.and_then(|probe| line.green.iter().find(|steps| is(steps, probe)));
     let advance = landing.map(|steps| Action::Advance { target: target(), steps: steps.clone() });
     let evict = answer.evict.iter().filter_map(|place| places.0.get(*place)).map(|task| Action::Evict(*task));
@@ -190,6 +204,12 @@ impl Places<'_> {
     fn all(&self, tasks: impl IntoIterator<Item = TaskId>) -> Option<Probe> {
         let places: Option<Vec<usize>> = tasks.into_iter().map(|task| self.of(task)).collect();
         places.map(Probe::of)
+    }
+
+    /// All of them, where they would land in this order. What was verified in another one lands another way.
+    fn in_order(&self, tasks: impl IntoIterator<Item = TaskId>) -> Option<Probe> {
+        let places: Option<Vec<usize>> = tasks.into_iter().map(|task| self.of(task)).collect();
+        places.filter(|places| places.is_sorted()).map(Probe::of)
     }
 
     /// Those of them that are in the line.

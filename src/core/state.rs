@@ -577,7 +577,7 @@ impl Task {
             (
                 S::Queued { attempt, request, place, undoes },
                 Event::LandingPlanned { landing, whole, candidate, .. },
-            ) => S::Landing {
+            ) if !self.on_hold => S::Landing {
                 attempt: *attempt,
                 request: request.clone(),
                 place: *place,

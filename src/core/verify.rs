@@ -10,6 +10,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::change::Landing;
 use super::driver::{Driven, Driver};
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TreeId};
 use super::task::Guarantee;
@@ -103,6 +104,13 @@ pub struct Run {
     /// What a driver merged in it, where git found conflicts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub driven: Vec<Driven>,
+    /// For a baseline: by which check. Of any other run its results tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<Check>>,
+    /// A result in it has left the line since: it still tells of its tree, but nothing of the line, where that result may
+    /// stand again, at another place or with another change.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub is_past: bool,
 }
 
 impl Check {
@@ -260,6 +268,9 @@ pub struct Line {
 /// What is known of a head with nothing of the line in it. Where it does not pass by itself, nobody is to blame.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
+    /// Of which check this is told: another one may say something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<Check>>,
     /// It passes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub is_green: bool,
@@ -269,10 +280,16 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// What is known by this check.
+    pub fn by(&self, check: &Check) -> Option<&Self> {
+        Some(self).filter(|known| known.check.as_deref() == Some(check))
+    }
+
     /// The run that proves that the head does not pass by itself.
     pub fn proof(&self, check: &Check) -> Option<&(u32, Verdict)> {
         let evidence = if check.deterministic { 1 } else { 2 };
-        self.red.last().filter(|_| !self.is_green && self.red.len() >= evidence)
+        let red = &self.by(check)?.red;
+        red.last().filter(|_| !self.is_green && red.len() >= evidence)
     }
 }
 
@@ -291,14 +308,11 @@ impl Line {
     /// A head that somebody else brought about: what is known of sets was about another one.
     pub fn stands_on(&mut self, head: CommitId) {
         if self.head != Some(head) {
-            *self = Self {
-                head: Some(head),
-                stand_in: None,
-                baseline: Baseline::default(),
-                green: vec![],
-                red: vec![],
-                ..self.clone()
-            };
+            self.head = Some(head);
+            self.stand_in = None;
+            self.baseline = Baseline::default();
+            self.green.clear();
+            self.red.clear();
         }
     }
 
@@ -325,6 +339,9 @@ impl Line {
             Purpose::Blame => return,
             Purpose::Baseline => {
                 let is_here = self.head == Some(run.head);
+                if is_here && self.baseline.check != run.check {
+                    self.baseline = Baseline { check: run.check.clone(), ..Baseline::default() };
+                }
                 match verdict {
                     Verdict::Green => self.baseline.is_green |= is_here,
                     _ if is_here => self.baseline.red.push((run.number, verdict.clone())),
@@ -354,8 +371,9 @@ impl Line {
         }
     }
 
-    /// A result has landed: the head moved by one step of ours, which was verified as `candidate`.
-    pub fn moved(&mut self, task: TaskId, from: CommitId, to: CommitId, candidate: CommitId) {
+    /// A result that had to pass this check has landed: the head moved by one step of ours, which was verified as `candidate`.
+    pub fn moved(&mut self, task: TaskId, check: Option<&Check>, landing: &Landing, candidate: CommitId) {
+        let Landing { from, to } = *landing;
         if self.head.is_some_and(|head| head != from) {
             self.green.clear();
             self.red.clear();
@@ -370,9 +388,10 @@ impl Line {
         for steps in &mut self.green {
             steps.remove(0);
         }
-        let is_green = self.green.iter().any(Vec::is_empty);
+        // What the head held already was not verified, and says nothing of it.
         if from != to {
-            self.baseline = Baseline { is_green, red: Vec::new() };
+            let is_green = self.green.iter().any(Vec::is_empty);
+            self.baseline = Baseline { check: check.cloned().map(Box::new), is_green, red: Vec::new() };
         }
         self.green.retain(|steps| !steps.is_empty());
         self.red.iter_mut().for_each(|red| red.tasks.retain(|id| *id != task));

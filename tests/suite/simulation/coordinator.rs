@@ -6,15 +6,19 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use pleach::core::action::Action;
+use pleach::core::action::{Action, Subject};
 use pleach::core::change::{Change, Collected, Flag, Size};
 use pleach::core::decide::decide;
 use pleach::core::event::{Event, Facts, Record};
+use pleach::core::footing::Footing;
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use pleach::core::inventory::{Inventory, Shim as Seen};
 use pleach::core::outcome::Outcome;
+use pleach::core::speculation::is_to_blame;
 use pleach::core::state::{State, Task, TaskState};
+use pleach::core::verify::attempt_of;
 
+use super::verifying::Wanted;
 use super::world::{Check, Fault, Phase, Shim, World, ensure};
 
 /// What dies with the process.
@@ -34,19 +38,25 @@ pub(crate) struct Sleep {
 /// An action that is under way.
 pub(crate) struct Doing {
     pub(crate) action: Action,
-    step: usize,
+    pub(crate) step: usize,
     /// What an earlier step of it saw.
     pub(crate) seen: Option<CommitId>,
+    /// For a candidate: all that was known when it was begun.
+    pub(crate) wanted: Option<Box<Wanted>>,
+    /// What it will say.
+    pub(crate) events: Vec<Event>,
+    /// What it relies on.
+    pub(crate) footing: Footing,
 }
 
 pub(crate) enum Next {
     Step,
-    Done(Option<Event>),
+    Done(Vec<Event>),
 }
 
 impl Next {
     pub(crate) fn event(event: Event) -> Check<Self> {
-        Ok(Self::Done(Some(event)))
+        Ok(Self::Done(vec![event]))
     }
 }
 
@@ -78,6 +88,7 @@ impl World {
         }
         self.say(|| "a coordinator starts".to_owned());
         self.coordinator = Some(Coordinator { state, told: BTreeMap::new(), doing: Vec::new(), sleep: None });
+        self.drop_candidate_pins();
         self.note_new_records()
     }
 
@@ -117,8 +128,9 @@ impl World {
         let coordinator = self.coordinator.as_ref().expect("a coordinator observes");
         let running = coordinator.state.tasks().filter(|task| matches!(task.state, TaskState::Running { .. }));
         let shims = running.filter_map(Task::last_attempt).map(|attempt| (attempt, self.seen(attempt)));
+        let runs = coordinator.state.lines().runs().map(|run| (attempt_of(run.number), self.runs.seen(run.number)));
         Inventory {
-            shims: shims.collect(),
+            shims: shims.chain(runs).collect(),
             busy: coordinator.doing.iter().map(|doing| doing.action.subject()).collect(),
             told: coordinator.told.clone(),
             free_disk: Some(self.free_disk()),
@@ -170,11 +182,32 @@ impl World {
         self.check_decision(&decision, &mut seen)?;
         ensure!(decision.wake_at.is_none_or(|at| at > self.now), "asked to wake in the past");
         let does_something = !decision.actions.is_empty();
+        // Some are done by being written down: what is decided of lines is right of what they were before.
+        let is_of_a_task = |action: &Action| matches!(action.subject(), Subject::Attempt(_) | Subject::Task(_));
+        decision
+            .actions
+            .iter()
+            .filter(|action| !is_of_a_task(action))
+            .try_for_each(|action| self.check_begin(action))?;
         for action in decision.actions {
-            self.check_begin(&action)?;
+            if is_of_a_task(&action) {
+                self.check_begin(&action)?;
+            }
             self.say(|| format!("begin {action:?}"));
-            let doing = Doing { action, step: 0, seen: None };
-            self.coordinator.as_mut().expect("it has just decided").doing.push(doing);
+            if let Some(events) = self.verified_at_once(&action) {
+                self.record_all(events)?;
+            } else if let Some(wanted) = self.wanted(&action)? {
+                let seen = match &action {
+                    Action::Advance { target, .. } => self.state().lines().line(target).and_then(|line| line.head),
+                    _ => None,
+                };
+                let footing = Footing::of(self.state(), &action);
+                let doing = Doing { action, step: 0, seen, wanted, events: Vec::new(), footing };
+                self.coordinator.as_mut().expect("it has just decided").doing.push(doing);
+            }
+            if self.coordinator.is_none() {
+                return Ok(true);
+            }
         }
         let coordinator = self.coordinator.as_mut().expect("it has just decided");
         coordinator.sleep = (!does_something).then_some(Sleep { until: decision.wake_at });
@@ -195,6 +228,11 @@ impl World {
             return self.turn();
         }
         let i = self.rng.below(count);
+        let doing = &self.coordinator.as_ref().expect("it has actions").doing[i];
+        // To make a candidate takes a while.
+        if doing.wanted.is_some() && !self.rng.one_in(3) {
+            return Ok(());
+        }
         let mut doing = self.coordinator.as_mut().expect("it has actions").doing.swap_remove(i);
         match self.perform(&mut doing)? {
             Next::Step => {
@@ -202,15 +240,31 @@ impl World {
                 self.coordinator.as_mut().expect("no effect kills it").doing.push(doing);
                 Ok(())
             }
-            Next::Done(Some(event)) if !self.came_too_late(&event) => self.record(event),
-            Next::Done(_) => {
+            Next::Done(events) => {
                 self.wake();
-                Ok(())
+                let events = doing.footing.still_true(self.state(), events);
+                self.record_all(events)
             }
         }
     }
 
-    /// Somebody's wish was recorded while the action was under way. Of no other event can this be said.
+    /// One by one; a death may come between any two of them.
+    fn record_all(&mut self, events: Vec<Event>) -> Check {
+        let rate = self.shape.coordinator_dies.div_ceil(10);
+        let rate = if events.len() > 1 { rate } else { 0 };
+        for event in events {
+            if self.coordinator.is_some() && !self.came_too_late(&event) {
+                self.record(event)?;
+            }
+            if self.befalls(rate) {
+                self.coordinator_dies();
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody's wish was recorded while the action was under way. Of no other event can this be said, but of
+    /// what was found out about a result that is not in its line, or not rejected, any more.
     fn came_too_late(&self, event: &Event) -> bool {
         let task = event.task().and_then(|id| self.state().task(id));
         match event {
@@ -218,6 +272,10 @@ impl World {
                 task.is_none_or(|task| task.state != TaskState::Pending)
             }
             Event::FoldRequested { .. } => task.is_none_or(|task| !matches!(task.state, TaskState::Refused { .. })),
+            Event::LandingRefused { .. } => {
+                !task.is_some_and(|task| matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }))
+            }
+            Event::Blamed { .. } => !task.is_some_and(is_to_blame),
             _ => false,
         }
     }
@@ -239,13 +297,19 @@ impl World {
             }
             Action::Plan(task, target) => self.plan(task, &target, doing),
             Action::Land(task, target) => self.land(task, &target, step),
-            // Nobody asks for a check here.
-            other => Err(format!("{other:?} without a check")),
+            Action::Candidate { .. } | Action::Baseline { .. } => self.candidate(doing),
+            Action::Blame { .. } => self.blame(doing),
+            Action::Advance { target, steps } => self.advance_target(&target, &steps, doing),
+            Action::Verify(number) => self.verify(number, doing),
+            Action::Judge(number) => self.judge(number, doing),
+            Action::Evict(_) | Action::GiveUp { .. } | Action::CallOff(_) => {
+                Err(format!("{:?} is done at once", doing.action))
+            }
         }
     }
 
     fn start(&mut self, attempt: AttemptId) -> Check<Next> {
-        let Some(task) = self.state().task(attempt.task).cloned() else { return Ok(Next::Done(None)) };
+        let Some(task) = self.state().task(attempt.task).cloned() else { return Ok(Next::Done(Vec::new())) };
         let onto = task.hand_back.as_ref().map(|hand_back| &hand_back.target);
         let mut base = match onto {
             Some(target) => self.repo.tip(&target.full()).ok_or("nobody deletes a target")?,
@@ -284,12 +348,12 @@ impl World {
             5 if self.shims.iter().any(|s| s.attempt == attempt && matches!(s.phase, Phase::Spawned)) => {
                 doing.step = 4;
             }
-            5 => return Ok(Next::Done(None)),
+            5 => return Ok(Next::Done(Vec::new())),
             6 => {
                 let reason = "no space left".to_owned();
                 let result = Collected::Nothing;
                 if !self.claim(attempt, Fault::FailUnclaimed) {
-                    return Ok(Next::Done(None));
+                    return Ok(Next::Done(Vec::new()));
                 }
                 let outcome = Outcome::CouldNotStart { reason };
                 return Next::event(Event::Ended { attempt, outcome, result, facts: Facts::default() });
@@ -311,7 +375,7 @@ impl World {
     fn abandon(&mut self, attempt: AttemptId, step: usize) -> Check<Next> {
         if step == 0 {
             let is_ours = self.claim(attempt, Fault::AbandonUnclaimed);
-            return Ok(if is_ours { Next::Step } else { Next::Done(None) });
+            return Ok(if is_ours { Next::Step } else { Next::Done(Vec::new()) });
         }
         let (outcome, result) = (Outcome::Cancelled, Collected::Nothing);
         Next::event(Event::Ended { attempt, outcome, result, facts: Facts::default() })
@@ -321,7 +385,7 @@ impl World {
         let place = self.places.entry(attempt).or_default();
         place.told = Some(now || place.told == Some(true));
         self.coordinator.as_mut().expect("it acts").told.insert(attempt, now);
-        Ok(Next::Done(None))
+        Ok(Next::Done(Vec::new()))
     }
 
     fn salvage(&mut self, attempt: AttemptId, step: usize) -> Check<Next> {
@@ -332,7 +396,7 @@ impl World {
                 let place = self.places.entry(attempt).or_default();
                 let outcome = Outcome::Lost { cause: "its shim died".to_owned() };
                 place.exit.get_or_insert((outcome, place.head));
-                return Ok(Next::Done(None));
+                return Ok(Next::Done(Vec::new()));
             }
             _ => {}
         }

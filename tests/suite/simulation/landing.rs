@@ -1,10 +1,11 @@
 //! How a result gets into a target: what the real coordinator does with trees, done with sets.
 
-use pleach::core::change::{Conflict, Direction, Hold, Landing, Refusal};
+use pleach::core::change::{Conflict, Direction, FoldRequest, Hold, Landing, Refusal};
 use pleach::core::event::Event;
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
-use pleach::core::state::{Folded, TaskState};
+use pleach::core::state::{Folded, Task, TaskState};
 use pleach::core::task::Strategy;
+use pleach::core::verify::Check as VerifyCheck;
 
 use super::coordinator::{Doing, Next, kept};
 use super::repo::Content;
@@ -20,6 +21,10 @@ impl World {
             doing.seen = self.repo.tip(&target.full());
             return Ok(Next::Step);
         };
+        if !self.state().task(task).is_some_and(|task| matches!(task.state, TaskState::Queued { .. })) {
+            // Somebody took it out of its line.
+            return Ok(Next::Done(Vec::new()));
+        }
         let planned = if self.is_held() {
             Err(Refusal::Held(Hold::Overlap { checkout: "/home".into(), paths: Vec::new() }))
         } else {
@@ -36,15 +41,28 @@ impl World {
         let TaskState::Queued { attempt, request, undoes, .. } = &task.state else {
             return Err(format!("planned for {id}, which is not queued"));
         };
-        let conflict = Ok(Err(Refusal::Conflict(Conflict { onto: head, paths: Vec::new() })));
+        let Some(Folded { landing, .. }) = undoes else {
+            return self.fold_onto(&task, task.attempt_id(*attempt), request, head);
+        };
+        ensure!(request.direction == Direction::Undo, "a fold of {id} undoes something");
         let ours = self.repo.content(head);
-        if let Some(Folded { landing, .. }) = undoes {
-            ensure!(request.direction == Direction::Undo, "a fold of {id} undoes something");
-            let (after, before) = (self.repo.content(landing.to), self.repo.content(landing.from));
-            let Ok(content) = self.repo.three_way(after, ours, before) else { return conflict };
-            return Ok(Ok(if content == ours { head } else { self.repo.commit(&[head], content) }));
-        }
-        let own = self.own(task.attempt_id(*attempt))?;
+        let (after, before) = (self.repo.content(landing.to), self.repo.content(landing.from));
+        let Ok(content) = self.repo.three_way(after, ours, before) else {
+            return Ok(Err(Refusal::Conflict(Conflict { onto: head, paths: Vec::new() })));
+        };
+        Ok(Ok(if content == ours { head } else { self.repo.commit(&[head], content) }))
+    }
+
+    /// A result folded onto a head, which may be one that is only predicted.
+    pub(crate) fn fold_onto(
+        &mut self,
+        task: &Task,
+        attempt: AttemptId,
+        request: &FoldRequest,
+        head: CommitId,
+    ) -> Check<Result<CommitId, Refusal>> {
+        let ours = self.repo.content(head);
+        let own = self.own_of(task, attempt.number)?;
         if own.needs & !ours != 0 {
             return Ok(Err(Refusal::Held(Hold::Needs { needs: task.spec.needs.clone() })));
         }
@@ -62,79 +80,164 @@ impl World {
             Strategy::Merge if !task.undone => self.repo.merge(head, own.tip),
             _ => self.repo.three_way(own.before, ours, own.after),
         };
-        let Ok(content) = merged else { return conflict };
+        let Ok(content) = merged else {
+            return Ok(Err(Refusal::Conflict(Conflict { onto: head, paths: Vec::new() })));
+        };
         let is_in_already = self.repo.holds(head, own.tip) && !task.undone;
         if !is_in_already && content != ours | (own.after & !own.before) {
             return Ok(Err(Refusal::Held(Hold::NotConserved { paths: Vec::new() })));
         }
         Ok(Ok(match strategy {
-            _ if is_in_already => head,
+            _ if is_in_already || content == ours => head,
             Strategy::FastForward => own.tip,
-            Strategy::Merge => self.repo.commit(&[head, own.tip], content),
-            Strategy::Squash | Strategy::Rebase | Strategy::Auto => self.repo.commit(&[head], content),
+            Strategy::Merge => self.repo.fold(&[head, own.tip], content, attempt),
+            Strategy::Squash | Strategy::Rebase | Strategy::Auto => self.repo.fold(&[head], content, attempt),
         }))
     }
 
-    pub(crate) fn land(&mut self, id: TaskId, target: &BranchName, step: usize) -> Check<Next> {
-        let task = self.state().task(id).ok_or("landed for nobody")?;
-        let TaskState::Landing { attempt, landing, undoes, .. } = &task.state else {
-            return Err(format!("landed {id}, which has no landing"));
+    /// Those that land together with a task, in their order; it alone, where it lands alone.
+    fn together(&self, id: TaskId) -> Vec<Planned> {
+        let planned = |task: &Task| match &task.state {
+            TaskState::Landing { attempt, landing, whole, request, undoes, .. } => Some(Planned {
+                attempt: task.attempt_id(*attempt),
+                landing: landing.clone(),
+                whole: whole.clone(),
+                target: request.target.clone(),
+                check: request.check.as_deref().cloned(),
+                is_undo: undoes.is_some(),
+            }),
+            _ => None,
         };
-        let (attempt, landing, is_undo) = (task.attempt_id(*attempt), landing.clone(), undoes.is_some());
-        let is_done = self.repo.tip(&landed(attempt)) == Some(landing.to) && self.fault != Fault::ForgetLanding;
+        let Some(first) = self.state().task(id).and_then(planned) else { return Vec::new() };
+        if first.whole.is_none() {
+            return vec![first];
+        }
+        let is_with = |other: &Planned| other.whole == first.whole && other.target == first.target;
+        let mut rest: Vec<Planned> = self.state().open().filter_map(planned).filter(is_with).collect();
+        // Each begins where another one ends; what moves nothing comes first there.
+        let mut order: Vec<Planned> = Vec::new();
+        while !rest.is_empty() {
+            let starts = |one: &Planned| {
+                !rest.iter().any(|other| {
+                    other.landing.to == one.landing.from
+                        && other.landing.from != other.landing.to
+                        && other.attempt != one.attempt
+                })
+            };
+            let next = rest.iter().position(starts).unwrap_or(0);
+            order.push(rest.remove(next));
+        }
+        order
+    }
+
+    pub(crate) fn land(&mut self, id: TaskId, target: &BranchName, step: usize) -> Check<Next> {
+        let all = self.together(id);
+        let Some(first) = all.first() else { return Err(format!("landed {id}, which has no landing")) };
+        let whole = first.whole.clone().unwrap_or_else(|| first.landing.clone());
+        let has_mark = |one: &Planned| self.repo.tip(&landed(one.attempt)) == Some(one.landing.to);
+        let is_done = all.iter().all(has_mark) && self.fault != Fault::ForgetLanding;
         let head = self.repo.tip(&target.full());
+        // A death cut the plan short.
+        let is_whole = all.iter().any(|one| one.landing.to == whole.to) || self.fault == Fault::LandHalfAPlan;
         match step {
+            0 if !is_whole => Ok(self.missed(&all, target)),
             0 if is_done => Ok(Next::Step),
-            0 if head != Some(landing.from) => Next::event(Event::LandingMissed { task: id }),
-            0 if self.is_held() => {
-                let refusal = Refusal::Held(Hold::Refused { reason: "a hook".to_owned() });
-                Next::event(Event::LandingRefused { task: id, refusal })
-            }
+            0 if head != Some(whole.from) => Ok(self.missed(&all, target)),
+            0 if self.is_held() => Ok(self.held(&all)),
             1 if is_done => Ok(Next::Step),
-            1 if head != Some(landing.from) && self.fault != Fault::LandBlindly => {
-                Next::event(Event::LandingMissed { task: id })
-            }
+            1 if head != Some(whole.from) && self.fault != Fault::LandBlindly => Ok(self.missed(&all, target)),
             1 => {
-                self.move_target(attempt, target, &landing)?;
+                self.move_target(&all, target, &whole)?;
                 if self.fault != Fault::LandInTwoSteps {
-                    self.repo.refs.insert(landed(attempt), landing.to);
+                    self.mark(&all);
                 }
                 Ok(Next::Step)
             }
             2 => {
-                self.repo.refs.insert(landed(attempt), landing.to);
-                if is_undo && self.fault != Fault::UndoKeepsNothing {
-                    let tip = self.own(attempt)?.tip;
-                    self.repo.refs.insert(kept(attempt), tip);
+                self.mark(&all);
+                for one in all.iter().filter(|one| one.is_undo && self.fault != Fault::UndoKeepsNothing) {
+                    let tip = self.own(one.attempt)?.tip;
+                    self.repo.refs.insert(kept(one.attempt), tip);
                 }
                 Ok(Next::Step)
             }
-            3 => Next::event(Event::Landed { task: id, landing }),
+            3 => {
+                let landed = |one: Planned| Event::Landed { task: one.attempt.task, landing: one.landing };
+                Ok(Next::Done(all.into_iter().map(landed).collect()))
+            }
             _ => Ok(Next::Step),
         }
     }
 
-    fn move_target(&mut self, attempt: AttemptId, target: &BranchName, landing: &Landing) -> Check {
-        let before = self.repo.refs.insert(target.full(), landing.to);
-        self.say(|| format!("{target} moves to {:?} for {attempt}", landing.to));
-        self.check_move(attempt.task, target, before, landing)
+    fn mark(&mut self, all: &[Planned]) {
+        let count = if self.fault == Fault::MarkTheFirst { 1 } else { all.len() };
+        for one in &all[..count] {
+            self.repo.refs.insert(landed(one.attempt), one.landing.to);
+        }
+    }
+
+    /// They go back into the line, which stands on what the target is now.
+    fn missed(&self, all: &[Planned], target: &BranchName) -> Next {
+        let back = all.iter().map(|one| Event::LandingMissed { task: one.attempt.task });
+        let seen = self.repo.tip(&target.full()).filter(|_| all.iter().any(|one| one.check.is_some()));
+        let seen = seen.map(|head| Event::HeadSeen { target: target.clone(), head });
+        Next::Done(back.chain(seen).collect())
+    }
+
+    /// Something is in the way of some of them, or of all. The others go back into the line.
+    fn held(&mut self, all: &[Planned]) -> Next {
+        let mut is_held: Vec<bool> = all.iter().map(|_| self.rng.one_in(2)).collect();
+        if !is_held.contains(&true) {
+            is_held.fill(true);
+        }
+        let event = |(one, is_held): (&Planned, bool)| match is_held {
+            true => {
+                let refusal = Refusal::Held(Hold::Refused { reason: "a hook".to_owned() });
+                Event::LandingRefused { task: one.attempt.task, refusal }
+            }
+            false => Event::LandingMissed { task: one.attempt.task },
+        };
+        Next::Done(all.iter().zip(is_held).map(event).collect())
+    }
+
+    fn move_target(&mut self, all: &[Planned], target: &BranchName, whole: &Landing) -> Check {
+        let before = self.repo.refs.insert(target.full(), whole.to);
+        self.say(|| {
+            format!("{target} moves to {:?} for {:?}", whole.to, all.iter().map(|one| one.attempt).collect::<Vec<_>>())
+        });
+        self.check_move(all, target, before, whole)
     }
 
     /// What an attempt did, and what it builds on.
     pub(crate) fn own(&self, attempt: AttemptId) -> Check<Own> {
         let task = self.state().task(attempt.task).ok_or("nobody's change")?;
-        let base = self.base(attempt).ok_or("a change without a base")?;
-        let tip = task.change(attempt.number).ok_or("no change")?.tip;
+        self.own_of(task, attempt.number)
+    }
+
+    pub(crate) fn own_of(&self, task: &Task, number: u32) -> Check<Own> {
+        let base = task.attempt(number).and_then(|attempt| attempt.base).ok_or("a change without a base")?;
+        let tip = task.change(number).ok_or("no change")?.tip;
         let (before, after) = (self.repo.content(base), self.repo.content(tip));
-        Ok(Own { tip, before, after, needs: before & !self.repo.content(task.spec.base) })
+        Ok(Own { base, tip, before, after, needs: before & !self.repo.content(task.spec.base) })
     }
 }
 
 /// The change of an attempt, from `before` to `after`.
 pub(crate) struct Own {
+    pub(crate) base: CommitId,
     pub(crate) tip: CommitId,
     pub(crate) before: Content,
     pub(crate) after: Content,
     /// What of `before` came from its needs.
     pub(crate) needs: Content,
+}
+
+/// One that lands, and the step of the target that it lands by.
+pub(crate) struct Planned {
+    pub(crate) attempt: AttemptId,
+    pub(crate) landing: Landing,
+    whole: Option<Landing>,
+    target: BranchName,
+    pub(crate) check: Option<VerifyCheck>,
+    is_undo: bool,
 }

@@ -15,6 +15,8 @@ use pleach::core::state::{State, Task, TaskState as S};
 use pleach::core::task::FoldPolicy;
 
 use super::coordinator::{kept, pin};
+use super::landing::Planned;
+use super::verdicts::Verdicts;
 use super::world::{Check, World, ensure};
 
 #[derive(Default)]
@@ -27,6 +29,7 @@ pub(crate) struct Ledger {
     pub(crate) pushed: Vec<(CommitId, CommitId)>,
     /// What we did to targets, and how often the journal said so.
     pub(crate) moves: Vec<Move>,
+    pub(crate) verdicts: Verdicts,
     tasks: BTreeMap<TaskId, Book>,
 }
 
@@ -71,7 +74,9 @@ impl World {
             return Ok(());
         }
         let again = decide(self.state(), seen, &self.shape.limits, self.now);
-        ensure!(again.actions.is_empty(), "asked again at once: {:?} after {:?}", again.actions, decision.actions);
+        // What is worth a run beside others is a matter of degree.
+        let again: Vec<&Action> = again.actions.iter().filter(|a| !matches!(a, Action::Candidate { .. })).collect();
+        ensure!(again.is_empty(), "asked again at once: {again:?} after {:?}", decision.actions);
         Ok(())
     }
 
@@ -97,14 +102,15 @@ impl World {
                 let refused = self.ledger.book(*id).refused.ok_or("requeued, and was never refused")?;
                 ensure!(task.spec.fold == FoldPolicy::Auto, "{id} folds by itself, and nobody said that it may");
                 // What waited for its needs goes on as soon as they are in; all else waits for something to pass.
-                let needs = matches!(&task.state, S::Refused { refusal: Refusal::Held(Hold::Needs { .. }), .. });
+                let waits = |hold: &Hold| matches!(hold, Hold::Needs { .. } | Hold::RedTarget { .. });
+                let needs = matches!(&task.state, S::Refused { refusal: Refusal::Held(hold), .. } if waits(hold));
                 let rested = self.now >= refused + HELD_RETRY.seconds();
                 ensure!(needs || rested, "{id} is tried again at once");
                 Ok(())
             }
             Action::Plan(task, target) | Action::Land(task, target) => self.check_turn(*task, target, action),
             Action::Salvage(_) | Action::Collect(_) | Action::Remove(_) => Ok(()),
-            other => Err(format!("{other:?} without a check")),
+            other => self.check_verifying(other),
         }
     }
 
@@ -157,7 +163,7 @@ impl World {
         for other in state.tasks().filter(of_line).filter(|other| other.id != id) {
             let is_landing = matches!(other.state, S::Landing { .. });
             ensure!(!is_landing, "{id} is planned while {} lands", other.id);
-            let waits = other.spec.needs.iter().any(is_on_its_way);
+            let waits = other.on_hold || other.spec.needs.iter().any(is_on_its_way);
             ensure!(waits || asked(id) < asked(other.id), "{id} lands before {}, which asked first", other.id);
         }
         Ok(())
@@ -207,15 +213,17 @@ impl World {
     /// A target has just been moved by us.
     pub(crate) fn check_move(
         &mut self,
-        task: TaskId,
+        all: &[Planned],
         target: &BranchName,
         before: Option<CommitId>,
-        landing: &Landing,
+        whole: &Landing,
     ) -> Check {
-        ensure!(before == Some(landing.from), "{target} was no longer at {:?} when {task} landed", landing.from);
-        ensure!(self.repo.holds(landing.to, landing.from), "{target} does not move forward");
-        if landing.from != landing.to {
-            self.ledger.moves.push(Move { task, to: landing.to, is_recorded: false });
+        let tasks = || all.iter().map(|one| one.attempt.task).collect::<Vec<_>>();
+        ensure!(before == Some(whole.from), "{target} was no longer at {:?} when {:?} landed", whole.from, tasks());
+        ensure!(self.repo.holds(whole.to, whole.from), "{target} does not move forward");
+        self.check_verified(all, whole)?;
+        for one in all.iter().filter(|one| one.landing.from != one.landing.to) {
+            self.ledger.moves.push(Move { task: one.attempt.task, to: one.landing.to, is_recorded: false });
         }
         Ok(())
     }
@@ -231,7 +239,12 @@ impl World {
 
     fn note(&mut self, record: &Record) -> Check {
         let position = self.ledger.believed;
-        let Some(id) = record.event.task() else { return Ok(()) };
+        if let Event::QueueMoved { tasks, .. } = &record.event {
+            let mut places: Vec<usize> = tasks.iter().map(|id| self.ledger.book(*id).asked).collect();
+            places.sort_unstable();
+            tasks.iter().zip(places).for_each(|(id, place)| self.ledger.tasks.entry(*id).or_default().asked = place);
+        }
+        let Some(id) = record.event.task() else { return self.note_of_a_line(record) };
         let book = self.ledger.tasks.entry(id).or_default();
         match &record.event {
             Event::CancelRequested { now, .. } => book.cancelled = Some(*now || book.cancelled == Some(true)),
@@ -239,9 +252,12 @@ impl World {
             Event::FoldRequested { request, .. } => {
                 (book.asked, book.undoes) = (position, request.direction == Direction::Undo);
             }
-            Event::LandingRefused { .. } => {
+            Event::QueueLeft { .. } => self.note_left(id),
+            Event::LandingRefused { refusal, .. } => {
                 book.refused = Some(record.at);
                 let was_undo = book.undoes;
+                self.check_refusal(id, refusal)?;
+                self.note_left(id);
                 let stands = self.state().task(id).is_some_and(|task| matches!(task.state, S::Folded(_)));
                 ensure!(was_undo == stands, "the landing of {id} is refused: an undo {was_undo}, folded {stands}");
                 self.check_not_landed(id)?;
@@ -268,6 +284,7 @@ impl World {
             Event::Recovered { attempt, result, .. } => self.check_recovered(*attempt, result)?,
             Event::Removed { attempt } => self.check_removed(*attempt)?,
             Event::Landed { landing, .. } => self.check_landed(id, landing)?,
+            Event::Blamed { by_itself, .. } => self.check_blamed(id, *by_itself)?,
             _ => {}
         }
         self.check_limits()

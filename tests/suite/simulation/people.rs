@@ -6,8 +6,9 @@ use pleach::core::event::Event;
 use pleach::core::id::{AttemptId, BranchName, TaskId};
 use pleach::core::state::{Task, TaskState as S};
 use pleach::core::task::{CommandLine, FoldPolicy, Priority, Strategy, TaskSpec};
+use pleach::core::verify::Check as VerifyCheck;
 
-use super::coordinator::{Coordinator, branch, kept};
+use super::coordinator::{Coordinator, Doing, branch, kept};
 use super::world::{Check, World};
 
 pub(crate) const TARGETS: [&str; 2] = ["main", "dev"];
@@ -50,7 +51,8 @@ impl World {
         let task = self.state().next_task();
         let rng = &mut self.rng;
         let mut needs = Vec::new();
-        for _ in 0..*rng.pick(&[0, 0, 1, 1, 2, 3]) {
+        let is_queue = self.shape.is_queue;
+        for _ in 0..*rng.pick(if is_queue { &[0, 0, 0, 0, 0, 1] } else { &[0, 0, 1, 1, 2, 3] }) {
             if task.0 > 1 {
                 needs.push(TaskId(1 + rng.below(task.0 as usize - 1) as u64));
             }
@@ -58,9 +60,11 @@ impl World {
         needs.sort();
         needs.dedup();
         let target = BranchName((*rng.pick(&[TARGETS[0], TARGETS[0], TARGETS[0], TARGETS[1]])).to_owned());
+        let (check, unverified) = self.any_check();
+        let rng = &mut self.rng;
         let spec = TaskSpec {
-            check: None,
-            unverified: false,
+            check,
+            unverified,
             hooks: Vec::new(),
             publish: Default::default(),
             name: None,
@@ -77,14 +81,18 @@ impl World {
             retries: *rng.pick(&[0, 0, 1, 2]),
             env: Default::default(),
             environment: None,
-            fold: *rng.pick(&[
-                FoldPolicy::Auto,
-                FoldPolicy::Auto,
-                FoldPolicy::Auto,
-                FoldPolicy::Review,
-                FoldPolicy::Never,
-            ]),
-            strategy: if rng.one_in(2) { Some(*rng.pick(&STRATEGIES)) } else { None },
+            fold: if is_queue && !rng.one_in(4) {
+                FoldPolicy::Auto
+            } else {
+                *rng.pick(&[
+                    FoldPolicy::Auto,
+                    FoldPolicy::Auto,
+                    FoldPolicy::Auto,
+                    FoldPolicy::Review,
+                    FoldPolicy::Never,
+                ])
+            },
+            strategy: if rng.one_in(if is_queue { 6 } else { 2 }) { Some(*rng.pick(&STRATEGIES)) } else { None },
             message: None,
             copy: Vec::new(),
             setup: None,
@@ -102,6 +110,13 @@ impl World {
         match &task.state {
             S::Pending => (what == 0).then_some(Event::Withdrawn { task: id }),
             S::Running { .. } => (what < 3).then_some(Event::CancelRequested { task: id, now }),
+            S::Queued { .. } if task.on_hold => now.then_some(Event::QueueReleased { task: id }),
+            S::Queued { request, .. } if now && self.rng.one_in(3) => match what {
+                0 => Some(Event::QueueHeld { task: id }),
+                2 => Some(Event::QueueLeft { task: id }),
+                3 => Some(self.any_order(&request.target)),
+                _ => None,
+            },
             S::Queued { .. } | S::Landing { .. } => None,
             S::Folded(folded) if what < 6 => {
                 let target = folded.target.clone();
@@ -135,8 +150,34 @@ impl World {
         }
     }
 
+    /// The line of a target, in any order.
+    fn any_order(&mut self, target: &BranchName) -> Event {
+        let is_in_it = |task: &&Task| matches!(&task.state, S::Queued { request, .. } if request.target == *target);
+        let mut left: Vec<TaskId> = self.state().tasks().filter(is_in_it).map(|task| task.id).collect();
+        let mut tasks = Vec::new();
+        while !left.is_empty() {
+            tasks.push(left.swap_remove(self.rng.below(left.len())));
+        }
+        Event::QueueMoved { target: target.clone(), tasks }
+    }
+
+    /// What somebody wants a result to pass: mostly what is set up for all, now and then another one, or none.
+    fn any_check(&mut self) -> (Option<Box<VerifyCheck>>, bool) {
+        let Some(usual) = self.shape.checks.first() else { return (None, false) };
+        match self.rng.below(12) {
+            0 if !self.shape.is_queue || self.rng.one_in(3) => (None, true),
+            1 | 2 if !self.shape.is_queue || self.rng.one_in(3) => {
+                (self.shape.checks.last().cloned().map(Box::new), false)
+            }
+            _ => (Some(Box::new(usual.clone())), false),
+        }
+    }
+
     fn fold_request(&mut self, task: TaskId, direction: Direction, target: BranchName) -> Event {
         let strategy = *self.rng.pick(&STRATEGIES);
+        let (check, unverified) = self.any_check();
+        let (check, unverified) =
+            (check.filter(|_| direction == Direction::Fold), unverified && direction == Direction::Fold);
         Event::FoldRequested {
             task,
             request: FoldRequest {
@@ -145,8 +186,8 @@ impl World {
                 strategy,
                 message: None,
                 accept_flags: true,
-                check: None,
-                unverified: false,
+                check,
+                unverified,
                 hooks: Vec::new(),
             },
         }
@@ -190,7 +231,10 @@ impl World {
     /// Somebody pushes to a target: a commit of their own, or the branch of a task that they merged by hand.
     pub(crate) fn somebody_else(&mut self) -> Check {
         // They like to do it while we land something.
-        let lands = |c: &Coordinator| c.doing.iter().any(|doing| matches!(doing.action, Action::Land(..)));
+        let moves = |doing: &Doing| {
+            matches!(doing.action, Action::Land(..) | Action::Advance { .. } | Action::Candidate { .. })
+        };
+        let lands = |c: &Coordinator| c.doing.iter().any(moves);
         let rate = self.shape.others_push / if self.coordinator.as_ref().is_some_and(lands) { 5 } else { 1 };
         if !self.befalls(rate) {
             return Ok(());
@@ -204,7 +248,14 @@ impl World {
                 Err(_) => return Ok(()),
             },
             None => {
-                let content = self.repo.content(head) | self.repo.new_change();
+                let before = self.repo.content(head);
+                let checks: Vec<&str> = self.shape.checks.iter().map(|check| check.command.as_str()).collect();
+                let is_red = checks.iter().any(|check| self.repo.is_bad(check, before));
+                let change = match is_red && self.rng.one_in(2) {
+                    true => self.repo.mend(&checks, before),
+                    false => self.repo.new_change(),
+                };
+                let content = before | change;
                 self.repo.commit(&[head], content)
             }
         };

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use pleach::core::id::CommitId;
+use pleach::core::id::{AttemptId, CommitId, TreeId};
 
 use super::rng::mix;
 
@@ -21,8 +21,18 @@ pub(crate) struct Repo {
     changes: u32,
     seed: u64,
     /// One pair of changes in so many conflicts.
-    conflicts: u64,
+    pub(crate) conflicts: u64,
+    /// One change in so many breaks a check by itself, one pair of them together; none, if 0.
+    pub(crate) breaks: u64,
+    pub(crate) clashes: u64,
+    /// What is broken no more where a change is in.
+    mended: BTreeMap<Breakage, Content>,
+    /// What was made of what: the same question gives the same commit.
+    made: BTreeMap<(Vec<CommitId>, Content, AttemptId), CommitId>,
 }
+
+/// What breaks which check: a change, or two of them.
+type Breakage = (String, u32, u32);
 
 struct Commit {
     /// The commit itself among them.
@@ -32,7 +42,17 @@ struct Commit {
 
 impl Repo {
     pub(crate) fn new(seed: u64, conflicts: u64) -> Self {
-        Self { commits: Vec::new(), refs: BTreeMap::new(), changes: 0, seed, conflicts }
+        Self {
+            commits: Vec::new(),
+            refs: BTreeMap::new(),
+            changes: 0,
+            seed,
+            conflicts,
+            breaks: 0,
+            clashes: 0,
+            mended: BTreeMap::new(),
+            made: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn commit(&mut self, parents: &[CommitId], content: Content) -> CommitId {
@@ -46,6 +66,55 @@ impl Repo {
         }
         self.commits.push(Commit { ancestors, content });
         id(number)
+    }
+
+    /// The commit that folds the result of an attempt.
+    pub(crate) fn fold(&mut self, parents: &[CommitId], content: Content, of: AttemptId) -> CommitId {
+        let question = (parents.to_vec(), content, of);
+        if let Some(made) = self.made.get(&question) {
+            return *made;
+        }
+        let commit = self.commit(parents, content);
+        self.made.insert(question, commit);
+        commit
+    }
+
+    /// The tree of a content.
+    pub(crate) fn tree(content: Content) -> TreeId {
+        format!("{content:032x}{:08x}", 0).parse().unwrap()
+    }
+
+    /// Would a check say no to it?
+    pub(crate) fn is_bad(&self, check: &str, content: Content) -> bool {
+        !self.faults(check, content).is_empty()
+    }
+
+    fn faults(&self, check: &str, content: Content) -> Vec<Breakage> {
+        let name = check.bytes().fold(self.seed, |hash, byte| mix(hash ^ u64::from(byte)));
+        let is = |rate: u64, a: u32, b: u32| {
+            rate > 0 && mix(name ^ mix(u64::from(a) << 32 | u64::from(b))).is_multiple_of(rate)
+        };
+        let mut faults = Vec::new();
+        for a in bits(content) {
+            for b in bits(content & (Content::MAX >> (127 - a))) {
+                if is(if a == b { self.breaks } else { self.clashes }, a, b) {
+                    let fault = (check.to_owned(), a, b);
+                    if self.mended.get(&fault).is_none_or(|mended| mended & content == 0) {
+                        faults.push(fault);
+                    }
+                }
+            }
+        }
+        faults
+    }
+
+    /// A new change that mends all that is wrong with a content.
+    pub(crate) fn mend(&mut self, checks: &[&str], content: Content) -> Content {
+        let change = self.new_change();
+        for fault in checks.iter().flat_map(|check| self.faults(check, content)).collect::<Vec<_>>() {
+            *self.mended.entry(fault).or_default() |= change;
+        }
+        change
     }
 
     /// A change that nobody made before; none, once all are used up.

@@ -18,6 +18,7 @@ impl World {
         for task in state.tasks() {
             self.check_task_at_the_end(task)?;
         }
+        self.check_runs_at_the_end()?;
         if let Some(unrecorded) = self.ledger.moves.iter().find(|m| !m.is_recorded) {
             return Err(format!("{} has landed, and nobody knows", unrecorded.task));
         }

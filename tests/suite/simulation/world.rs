@@ -9,13 +9,14 @@ use jiff::{Timestamp, ToSpan};
 use pleach::core::event::{Event, Record};
 use pleach::core::id::{AttemptId, CommitId};
 use pleach::core::outcome::Outcome;
-use pleach::core::policy::Limits;
 use pleach::core::state::State;
 
 use super::coordinator::Coordinator;
 use super::ledger::Ledger;
 use super::repo::{Content, Repo};
 use super::rng::Rng;
+use super::runs::Runs;
+pub(crate) use super::shape::{Fault, Shape};
 
 /// What went wrong, for people.
 pub(crate) type Check<T = ()> = Result<T, String>;
@@ -24,93 +25,6 @@ macro_rules! ensure {
     ($holds:expr, $($why:tt)+) => { if !$holds { return Err(format!($($why)+)); } };
 }
 pub(crate) use ensure;
-
-/// A way in which the world around the core can be built wrongly. Each must be noticed, or the checks are blind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    /// An event is believed, and acted on, before it is durable.
-    BelieveFirst,
-    /// A new coordinator acts on what it reads without making it durable first.
-    BelieveWhatIsRead,
-    /// The target is set, whatever it is by now.
-    LandBlindly,
-    /// Nobody looks whether the landing is done already.
-    ForgetLanding,
-    /// The target and the ref that says so move in two transactions.
-    LandInTwoSteps,
-    /// A shim runs its task although another shim did so before.
-    RunTwice,
-    /// An attempt is abandoned without making sure that no shim comes up any more.
-    AbandonUnclaimed,
-    /// The same for an attempt whose launch failed.
-    FailUnclaimed,
-    /// A launch that is done over does its checkout over.
-    CheckOutAgain,
-    /// The base is not pinned.
-    ForgetPin,
-    /// No kept ref is made.
-    KeepNothing,
-    /// What gc freed of a fold is not kept anew when it is taken back.
-    UndoKeepsNothing,
-    /// A dead shim's task is not killed before the snapshot.
-    SalvageAlive,
-    /// The exit record is written before what was left is committed.
-    ExitFirst,
-    /// The worktree is said to be gone before it is.
-    RemovedFirst,
-}
-
-impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
-        Self::BelieveFirst,
-        Self::BelieveWhatIsRead,
-        Self::LandBlindly,
-        Self::ForgetLanding,
-        Self::LandInTwoSteps,
-        Self::RunTwice,
-        Self::AbandonUnclaimed,
-        Self::FailUnclaimed,
-        Self::CheckOutAgain,
-        Self::ForgetPin,
-        Self::KeepNothing,
-        Self::UndoKeepsNothing,
-        Self::SalvageAlive,
-        Self::ExitFirst,
-        Self::RemovedFirst,
-    ];
-}
-
-/// How wild a seed is. A rate of 0 is never, of `n` once in `n` chances.
-pub(crate) struct Shape {
-    pub(crate) tasks: usize,
-    pub(crate) steps: usize,
-    pub(crate) limits: Limits,
-    pub(crate) coordinator_dies: usize,
-    pub(crate) shim_dies: usize,
-    pub(crate) power_fails: usize,
-    pub(crate) others_push: usize,
-    pub(crate) launch_fails: usize,
-    /// The checkout is edited in one of so many spans of time.
-    pub(crate) held: i64,
-}
-
-impl Shape {
-    fn of(rng: &mut Rng) -> Self {
-        let groups = [("a".to_owned(), 1), ("b".to_owned(), 2)].into();
-        Self {
-            tasks: 2 + rng.below(9),
-            steps: 100 + rng.below(300),
-            limits: Limits { tasks: 1 + rng.below(4), groups, cores: 1, disk_floor: 1000 },
-            coordinator_dies: *rng.pick(&[0, 20, 50, 150]),
-            shim_dies: *rng.pick(&[0, 40, 100]),
-            power_fails: *rng.pick(&[0, 0, 100, 200]),
-            others_push: *rng.pick(&[0, 5, 15]),
-            launch_fails: *rng.pick(&[0, 0, 12]),
-            held: *rng.pick(&[0, 0, 3]),
-        }
-    }
-}
 
 #[derive(Default)]
 pub(crate) struct Journal {
@@ -180,6 +94,7 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) places: BTreeMap<AttemptId, Place>,
     pub(crate) shims: Vec<Shim>,
+    pub(crate) runs: Runs,
     pub(crate) coordinator: Option<Coordinator>,
     pub(crate) ledger: Ledger,
     /// Nothing bad happens any more, and nobody asks for anything.
@@ -192,6 +107,11 @@ impl World {
         let mut rng = Rng::new(seed);
         let shape = Shape::of(&mut rng);
         let mut repo = Repo::new(rng.next(), *rng.pick(&[6, 20, 1000]));
+        repo.breaks = *rng.pick(&[0, 4, 10, 30]);
+        repo.clashes = *rng.pick(&[0, 8, 40]);
+        if shape.is_queue {
+            repo.conflicts = *rng.pick(&[12, 60, 1000]);
+        }
         let first = repo.commit(&[], 0);
         for target in super::people::TARGETS {
             repo.refs.insert(format!("refs/heads/{target}"), first);
@@ -205,6 +125,7 @@ impl World {
             journal: Journal::default(),
             places: BTreeMap::new(),
             shims: Vec::new(),
+            runs: Runs::default(),
             coordinator: None,
             ledger: Ledger::default(),
             is_calm: false,
@@ -239,9 +160,11 @@ impl World {
             self.say(|| format!("kill -9 of the shim of {}", shim.attempt));
             self.wake();
         }
+        self.maybe_kill_a_run();
         match self.rng.below(10) {
             0 => self.somebody_else(),
             1 | 2 if !self.is_calm => self.somebody_asks(),
+            3 if !self.runs.shims.is_empty() => self.run_step(),
             3 | 4 => self.shim_step(),
             5 | 6 => self.turn(),
             _ => self.advance(),
@@ -257,6 +180,10 @@ impl World {
         }
         if self.state().is_paused() {
             self.record(Event::Resumed)?;
+        }
+        let on_hold: Vec<_> = self.state().tasks().filter(|task| task.on_hold).map(|task| task.id).collect();
+        for task in on_hold {
+            self.record(Event::QueueReleased { task })?;
         }
         for _ in 0..ENOUGH {
             self.step()?;
@@ -274,7 +201,9 @@ impl World {
             Phase::Running { left: 0, ending: Ending::Stubborn } => self.places[&shim.attempt].told != Some(true),
             _ => false,
         };
-        self.coordinator.as_ref().is_some_and(|c| c.doing.is_empty()) && self.shims.iter().all(endless)
+        self.coordinator.as_ref().is_some_and(|c| c.doing.is_empty())
+            && self.shims.iter().all(endless)
+            && self.runs.shims.is_empty()
     }
 
     /// Sleep until something is due, or else have enough of tasks that hang.
@@ -302,6 +231,7 @@ impl World {
         self.coordinator_dies();
         self.shims.clear();
         self.places.values_mut().for_each(|place| place.is_running = false);
+        self.runs.lose_power();
         let undecided = self.journal.records.len() - self.journal.durable;
         let survive = self.journal.durable + self.rng.below(undecided + 1);
         self.journal.records.truncate(survive);
@@ -337,7 +267,7 @@ impl World {
             }
             Phase::Locked => {
                 self.check_spawn(attempt)?;
-                let left = self.rng.below(4);
+                let left = if self.shape.is_queue { 1 } else { self.rng.below(4) };
                 Some(Phase::Running { left, ending: self.any_ending() })
             }
             Phase::Running { left, ending } => Some(self.task_step(attempt, left, ending)),
@@ -358,7 +288,7 @@ impl World {
     }
 
     fn any_ending(&mut self) -> Ending {
-        match self.rng.below(20) {
+        match self.rng.below(if self.shape.is_queue { 14 } else { 20 }) {
             0..=12 => Ending::By(Outcome::Exited { code: 0 }),
             13 => Ending::By(Outcome::Exited { code: 1 }),
             14 => Ending::By(Outcome::Signalled { signal: 11 }),
