@@ -250,8 +250,7 @@ impl World {
 
     /// One by one; a death may come between any two of them.
     fn record_all(&mut self, events: Vec<Event>) -> Check {
-        let rate = self.shape.coordinator_dies.div_ceil(10);
-        let rate = if events.len() > 1 { rate } else { 0 };
+        let rate = if events.len() > 1 { (self.shape.coordinator_dies / 10).max(5) } else { 0 };
         for event in events {
             if self.coordinator.is_some() && !self.came_too_late(&event) {
                 self.record(event)?;
