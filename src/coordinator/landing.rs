@@ -295,8 +295,15 @@ pub(super) fn together(state: &State, task: &Task) -> Vec<Planned> {
         steps.take(all.len() + 1).count()
     };
     let mut order: Vec<(usize, &Task, &Landing)> = all.iter().map(|(task, step)| (depth(step), *task, *step)).collect();
-    order.sort_by_key(|(depth, ..)| *depth);
+    // What moves nothing comes first where it stands.
+    order.sort_by_key(|(depth, _, step)| (*depth, step.from != step.to));
     order.into_iter().filter_map(|(_, task, step)| Some((entry(state, task)?, step.clone()))).collect()
+}
+
+/// Do their steps lead all the way?
+fn reaches(planned: &[Planned], whole: &Landing) -> bool {
+    let last = planned.iter().try_fold(whole.from, |at, (_, step)| (step.from == at).then_some(step.to));
+    last == Some(whole.to)
 }
 
 /// Move the target, or finish moving it.
@@ -306,8 +313,9 @@ pub(super) fn together(state: &State, task: &Task) -> Vec<Planned> {
 pub(super) fn land(world: &World, planned: &[Planned], whole: &Landing) -> Result<Vec<Event>, GitError> {
     let Some((first, _)) = planned.first() else { return Ok(Vec::new()) };
     let target = first.request.target.clone();
-    // A death cut the plan short: its end holds results that are not landing, and what comes before it was not verified.
-    if !planned.iter().any(|(_, step)| step.to == whole.to) {
+    // A death cut the plan short, or what was written down of its end: the whole holds results that are not landing.
+    let is_in = |head| world.repository.is_ancestor(whole.to, head);
+    if !reaches(planned, whole) && !world.repository.head_of(&target)?.map_or(Ok(false), is_in)? {
         let all: Vec<TaskId> = planned.iter().map(|(entry, _)| entry.task()).collect();
         return missed(world, &target, &all);
     }

@@ -124,7 +124,9 @@ impl World {
                         && other.attempt != one.attempt
                 })
             };
-            let next = rest.iter().position(starts).unwrap_or(0);
+            let is_still = |one: &Planned| one.landing.from == one.landing.to;
+            let next = rest.iter().position(|one| starts(one) && is_still(one));
+            let next = next.or_else(|| rest.iter().position(starts)).unwrap_or(0);
             order.push(rest.remove(next));
         }
         order
@@ -138,10 +140,11 @@ impl World {
         let is_done = all.iter().all(has_mark) && self.fault != Fault::ForgetLanding;
         let head = self.repo.tip(&target.full());
         // A death cut the plan short.
-        let is_whole = all.iter().any(|one| one.landing.to == whole.to) || self.fault == Fault::LandHalfAPlan;
+        let reached = all.iter().try_fold(whole.from, |at, one| (one.landing.from == at).then_some(one.landing.to));
+        let is_whole = reached == Some(whole.to) || self.fault == Fault::LandHalfAPlan;
         match step {
-            0 if !is_whole => Ok(self.missed(&all, target)),
             0 if is_done => Ok(Next::Step),
+            0 if !is_whole => Ok(self.missed(&all, target)),
             0 if head != Some(whole.from) => Ok(self.missed(&all, target)),
             0 if self.is_held() => Ok(self.held(&all)),
             1 if is_done => Ok(Next::Step),

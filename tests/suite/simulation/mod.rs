@@ -73,6 +73,11 @@ fn live(world: &mut World) -> Check {
         for _ in 0..world.shape.steps {
             world.step()?;
         }
+        // What stands in line goes on, and so do the deaths.
+        world.is_quiet = true;
+        for _ in 0..if world.shape.is_queue { world.shape.steps } else { 0 } {
+            world.step()?;
+        }
         world.come_to_rest()
     };
     catch_unwind(AssertUnwindSafe(life)).unwrap_or_else(|_| Err("it panicked".to_owned()))

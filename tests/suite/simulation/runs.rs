@@ -96,6 +96,10 @@ impl World {
         }
         let i = self.rng.below(self.runs.shims.len());
         let (number, phase) = (self.runs.shims[i].number, self.runs.shims[i].phase.clone());
+        // To come up takes a while now and then: a death of the coordinator, or another wish, may come first.
+        if matches!(phase, Phase::Spawned) && !self.is_calm && self.rng.one_in(2) {
+            return Ok(());
+        }
         match self.run_after(number, phase)? {
             Some(phase) => self.runs.shims[i].phase = phase,
             None => drop(self.runs.shims.swap_remove(i)),

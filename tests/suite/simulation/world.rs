@@ -99,6 +99,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     /// Nothing bad happens any more, and nobody asks for anything.
     pub(crate) is_calm: bool,
+    /// Nobody asks for anything any more.
+    pub(crate) is_quiet: bool,
     pub(crate) trace: Option<Vec<String>>,
 }
 
@@ -129,6 +131,7 @@ impl World {
             coordinator: None,
             ledger: Ledger::default(),
             is_calm: false,
+            is_quiet: false,
             trace: trace.then(Vec::new),
         }
     }
@@ -163,7 +166,7 @@ impl World {
         self.maybe_kill_a_run();
         match self.rng.below(10) {
             0 => self.somebody_else(),
-            1 | 2 if !self.is_calm => self.somebody_asks(),
+            1 | 2 if !self.is_calm && !self.is_quiet => self.somebody_asks(),
             3 if !self.runs.shims.is_empty() => self.run_step(),
             3 | 4 => self.shim_step(),
             5 | 6 => self.turn(),
