@@ -95,6 +95,8 @@ pub struct Verify {
     pub guarantee: Option<Spelled<Guarantee>>,
     /// Cores that one run uses.
     pub cores: Option<Cores>,
+    /// Is each result verified as soon as it is there?
+    pub early: Option<bool>,
     /// For how long a verdict holds.
     pub expire: Option<Duration>,
     /// What a verdict depends on beside the tree.

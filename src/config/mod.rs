@@ -288,6 +288,7 @@ fn check(
     set(&mut check.timeout, said.timeout.map(|timeout| Some(timeout.0)));
     set(&mut check.deterministic, said.deterministic);
     set(&mut check.guarantee, said.guarantee.map(|guarantee| guarantee.0));
+    set(&mut check.early, said.early);
     set(&mut check.cores, said.cores.map(|cores| Some(cores.0)));
     set(&mut check.expire, said.expire.map(|expire| Some(expire.0)));
     if said.fingerprint != file::Fingerprint::default() {

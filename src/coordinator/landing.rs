@@ -63,6 +63,7 @@ pub(super) fn entry(state: &State, task: &Task) -> Option<Entry> {
     let (request, undoes) = match &task.state {
         TaskState::Queued { request, undoes, .. } | TaskState::Landing { request, undoes, .. } => (request, undoes),
         TaskState::Refused { request, refusal: Refusal::Rejected(_), .. } => (request, &None),
+        TaskState::Ready { .. } => (&task.usual_fold()?, &None),
         _ => return None,
     };
     let unfolded = merge_queue::unfolded(state, task, &request.target);

@@ -267,8 +267,10 @@ impl Coordinator {
             let mut next = std::mem::take(&mut self.state);
             let checked = next.check(&record);
             if let Err(error) = checked {
-                // Only a bug can bring this about; what is written down stays sound.
-                log(&format!("did not record what makes no sense: {error}"));
+                // But for these only a bug can bring this about; what is written down stays sound.
+                if !record.event.may_be_overtaken() {
+                    log(&format!("did not record what makes no sense: {error}"));
+                }
                 self.state = next;
                 continue;
             }
@@ -578,8 +580,14 @@ impl Coordinator {
             }
             Action::Blame { target, task } => {
                 self.candidate(&action, target, &[*task], false, Purpose::Blame).map(|wanted| {
-                    let blame = move || verify::blame(&world, &wanted).map(Acted::from);
+                    let blame = move || verify::alone(&world, &wanted).map(Acted::from);
                     Box::new(blame) as Work
+                })
+            }
+            Action::Early { target, task } => {
+                self.candidate(&action, target, &[*task], false, Purpose::Early).map(|wanted| {
+                    let early = move || verify::alone(&world, &wanted).map(Acted::from);
+                    Box::new(early) as Work
                 })
             }
             Action::Advance { target, steps } => {
@@ -676,6 +684,7 @@ impl Coordinator {
             TaskState::Queued { request, .. }
             | TaskState::Landing { request, .. }
             | TaskState::Refused { request, .. } => request.check.as_deref().cloned(),
+            TaskState::Ready { .. } => self.state.task(id)?.spec.check.as_deref().cloned(),
             _ => None,
         };
         run.check.as_deref().cloned().or_else(|| run.tasks().find_map(of_a_task))

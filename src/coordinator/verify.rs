@@ -14,7 +14,7 @@ use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::outcome::Outcome;
 use crate::core::state::{State, TaskState};
 use crate::core::task::CommandLine;
-use crate::core::verify::{Check, Fingerprint, Kept, Purpose, Run, Step, Verdict, attempt_of};
+use crate::core::verify::{Check, Early, Fingerprint, Kept, Purpose, Run, Step, Verdict, attempt_of};
 use crate::core::word::Word;
 use crate::git::GitError;
 use crate::git::merge::Plan;
@@ -69,7 +69,7 @@ pub(super) fn candidate(world: &World, wanted: &Wanted) -> Result<Vec<Event>, St
     }
     let entries = match wanted.purpose {
         Purpose::Land => wanted.entries.as_slice(),
-        Purpose::Baseline | Purpose::Blame => &[],
+        Purpose::Baseline | Purpose::Blame | Purpose::Early => &[],
     };
     let stand_in = wanted.stand_in.filter(|commit| world.repository.tree_of(*commit).is_ok());
     let on_stand_in = stand_in.map(|commit| Ok((commit, chain(world, entries, commit)?))).transpose();
@@ -127,18 +127,19 @@ fn is_fresh(check: &Check, kept: &Kept) -> bool {
     check.expire.is_none_or(|limit| u64::try_from(age).is_ok_and(|age| age <= limit))
 }
 
-/// Verify a rejected result on its own base, unless that is known.
+/// Verify a result by itself, on its own base, unless what that gives is known.
 ///
 /// # Errors
 /// Where git fails.
-pub(super) fn blame(world: &World, wanted: &Wanted) -> Result<Vec<Event>, String> {
+pub(super) fn alone(world: &World, wanted: &Wanted) -> Result<Vec<Event>, String> {
     let Some((task, (base, tip))) = wanted.entries.first().and_then(|entry| Some((entry.task(), entry.change()?)))
     else {
         return Ok(Vec::new());
     };
     let run = run_of(world, wanted, base, vec![Step { task, commit: tip }], tip)?;
     if let Some(kept) = wanted.verdicts.get(&run.key).filter(|kept| is_fresh(&wanted.check, kept)) {
-        return Ok(vec![Event::Blamed { task, by_itself: Some(kept.verdict.is_red()) }]);
+        let run = Run { number: kept.run, ..run };
+        return Ok(of_it_alone(&run, task, &kept.verdict).into_iter().collect());
     }
     Ok(vec![Event::VerifyStarted { run: Box::new(run) }])
 }
@@ -306,10 +307,25 @@ fn ended(world: &World, run: &Run, verdict: Verdict, wall_ms: u64, cpu_ms: u64) 
             return Err(words);
         }
     }
-    let by_itself = verdict.is_about_the_tree().then(|| verdict.is_red());
-    let blamed = run.tasks().next().filter(|_| run.purpose == Purpose::Blame);
-    let blamed = blamed.map(|task| Event::Blamed { task, by_itself });
-    Ok([Event::VerifyEnded { run: run.number, verdict, wall_ms, cpu_ms }].into_iter().chain(blamed).collect())
+    let alone = run.tasks().next().and_then(|task| of_it_alone(run, task, &verdict));
+    Ok([Event::VerifyEnded { run: run.number, verdict, wall_ms, cpu_ms }].into_iter().chain(alone).collect())
+}
+
+/// What a run of one result by itself says of that.
+fn of_it_alone(run: &Run, task: TaskId, verdict: &Verdict) -> Option<Event> {
+    match run.purpose {
+        Purpose::Land | Purpose::Baseline => None,
+        Purpose::Blame => {
+            let by_itself = verdict.is_about_the_tree().then(|| verdict.is_red());
+            Some(Event::Blamed { task, by_itself })
+        }
+        // Called off because somebody merges it: then that is verified.
+        Purpose::Early if *verdict == Verdict::Cancelled => None,
+        Purpose::Early => {
+            let early = Early { tip: run.steps.first()?.commit, run: run.number, verdict: verdict.clone() };
+            Some(Event::VerifiedEarly { task, early })
+        }
+    }
 }
 
 fn verdict(exit: &Exit) -> Verdict {

@@ -75,6 +75,13 @@ pub enum Action {
         /// Which.
         task: TaskId,
     },
+    /// Nothing else is to be verified: find out whether a result that waits for somebody passes by itself.
+    Early {
+        /// For which target it is.
+        target: BranchName,
+        /// Which.
+        task: TaskId,
+    },
     /// Bring the run up.
     Verify(u32),
     /// Tell a run that nobody waits for it.
@@ -116,7 +123,9 @@ impl Action {
             | Self::GiveUp { target, .. } => Subject::Target(target.clone()),
             Self::Candidate { target, tasks, .. } => Subject::Candidate(target.clone(), tasks.clone()),
             Self::Baseline { target, .. } => Subject::Candidate(target.clone(), Vec::new()),
-            Self::Blame { target, task } => Subject::Candidate(target.clone(), vec![*task]),
+            Self::Blame { target, task } | Self::Early { target, task } => {
+                Subject::Candidate(target.clone(), vec![*task])
+            }
             Self::Verify(run) | Self::CallOff(run) | Self::Judge(run) => Subject::Run(*run),
         }
     }

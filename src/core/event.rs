@@ -9,7 +9,7 @@ use super::change::{Collected, FoldRequest, Landing, Refusal};
 use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
 use super::task::TaskSpec;
-use super::verify::{Run, Verdict};
+use super::verify::{Early, Run, Verdict};
 
 /// An event and when it was written down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -163,6 +163,14 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by_itself: Option<bool>,
     },
+    /// A result that waits for somebody was verified by itself.
+    VerifiedEarly {
+        /// Of which task.
+        task: TaskId,
+        /// What came of it.
+        #[serde(flatten)]
+        early: Early,
+    },
     /// Somebody gave a line another order.
     QueueMoved {
         /// Of which target.
@@ -256,6 +264,13 @@ impl Event {
         matches!(self, E::VerifyStarted { .. } | E::VerifyEnded { .. } | E::VerdictReused { .. } | E::HeadSeen { .. })
     }
 
+    /// May somebody's wish have come first, so that it is of no use any more?
+    pub fn may_be_overtaken(&self) -> bool {
+        use Event as E;
+        let of_a_start = matches!(self, E::Started { .. } | E::NotStarted { .. });
+        of_a_start || matches!(self, E::LandingRefused { .. } | E::Blamed { .. } | E::VerifiedEarly { .. })
+    }
+
     /// The task that it is about.
     pub fn task(&self) -> Option<TaskId> {
         match self {
@@ -269,6 +284,7 @@ impl Event {
             | Self::LandingRefused { task, .. }
             | Self::Landed { task, .. }
             | Self::Blamed { task, .. }
+            | Self::VerifiedEarly { task, .. }
             | Self::QueueHeld { task }
             | Self::QueueReleased { task }
             | Self::QueueLeft { task }

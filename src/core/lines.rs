@@ -75,7 +75,7 @@ impl Lines {
         match event {
             Event::VerifyStarted { run } => {
                 self.next_run = self.next_run.max(run.number + 1);
-                if run.purpose != Purpose::Blame {
+                if run.purpose.is_of_the_line() {
                     self.lines.entry(run.target.clone()).or_default().stands_on(run.head);
                 }
                 self.runs.insert(run.number, (**run).clone());
@@ -89,7 +89,7 @@ impl Lines {
                 }
             }
             Event::VerdictReused { run, verdict, times } => {
-                if run.purpose != Purpose::Blame {
+                if run.purpose.is_of_the_line() {
                     self.lines.entry(run.target.clone()).or_default().stands_on(run.head);
                 }
                 // Only what was really run twice counts twice.

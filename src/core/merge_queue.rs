@@ -43,7 +43,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits) -> Vec<Action> {
     }
     actions.extend(speculation::tend(state, seen, &wanted));
     if actions.is_empty() && state.lines().runs().next().is_none() {
-        actions.extend(speculation::blame(state, seen));
+        actions.extend(speculation::alone(state, seen));
     }
     actions
 }

@@ -20,6 +20,7 @@ use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::policy::Limits;
 use super::task::{FoldPolicy, Priority, Strategy};
+use super::verify::Early;
 use super::word::Word;
 
 pub use build::{Show, board, row, task};
@@ -108,6 +109,9 @@ pub struct Row {
     /// Tasks whose results it builds on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<TaskId>,
+    /// What is known of its result by itself, where that is looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early: Option<Early>,
     /// Does somebody keep it, in its line, from landing?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_hold: bool,

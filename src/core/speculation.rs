@@ -166,7 +166,16 @@ pub fn tend(state: &State, seen: &Inventory, wanted: &BTreeSet<u32>) -> Vec<Acti
     let tend = |run: &Run| {
         let number = run.number;
         let is_blamed = || run.tasks().filter_map(|id| state.task(id)).any(is_to_blame);
-        let is_wanted = wanted.contains(&number) || run.purpose == Purpose::Blame && is_blamed();
+        let is_early = || {
+            let step = run.steps.first();
+            let task = step.and_then(|step| state.task(step.task).filter(|task| task.tip() == Some(step.commit)));
+            task.is_some_and(is_to_verify_early)
+        };
+        let is_wanted = match run.purpose {
+            Purpose::Land | Purpose::Baseline => wanted.contains(&number),
+            Purpose::Blame => is_blamed(),
+            Purpose::Early => is_early(),
+        };
         let attempt = attempt_of(number);
         match seen.shim(attempt) {
             Shim::Absent if is_wanted => Some(Action::Verify(number)),
@@ -178,12 +187,32 @@ pub fn tend(state: &State, seen: &Inventory, wanted: &BTreeSet<u32>) -> Vec<Acti
     state.lines().runs().filter_map(tend).collect()
 }
 
-/// The first rejected result of which nobody knows whether it is broken by itself. Only asked where nothing else is to do.
-pub fn blame(state: &State, seen: &Inventory) -> Option<Action> {
-    let is_making = seen.busy.iter().any(|subject| matches!(subject, Subject::Candidate(..) | Subject::Target(_)));
-    let task = state.open().find(|task| is_to_blame(task)).filter(|_| !is_making)?;
-    let TaskState::Refused { request, .. } = &task.state else { return None };
-    Some(Action::Blame { target: request.target.clone(), task: task.id })
+/// The first rejected result of which nobody knows whether it is broken by itself, else the first that is ready and of
+/// which nobody knows whether it passes. Only asked where nothing else is to do.
+pub fn alone(state: &State, seen: &Inventory) -> Option<Action> {
+    if seen.busy.iter().any(|subject| matches!(subject, Subject::Candidate(..) | Subject::Target(_))) {
+        return None;
+    }
+    let blame = |task: &Task| match &task.state {
+        TaskState::Refused { request, .. } if is_to_blame(task) => {
+            Some(Action::Blame { target: request.target.clone(), task: task.id })
+        }
+        _ => None,
+    };
+    let early = |task: &Task| {
+        let target = task.usual_fold().filter(|_| is_to_verify_early(task))?.target;
+        Some(Action::Early { target, task: task.id })
+    };
+    state.open().find_map(blame).or_else(|| state.open().find_map(early))
+}
+
+/// Is a result that waits for somebody still to be verified by itself?
+pub fn is_to_verify_early(task: &Task) -> bool {
+    if !matches!(task.state, TaskState::Ready { .. }) {
+        return false;
+    }
+    let is_asked = task.spec.check.as_ref().is_some_and(|check| check.early) && task.spec.target.is_some();
+    is_asked && task.early.as_ref().is_none_or(|early| Some(early.tip) != task.tip())
 }
 
 /// Is a rejected result still to be verified on its own base?

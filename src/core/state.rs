@@ -19,6 +19,7 @@ use super::outcome::Outcome;
 use super::slots::Slots;
 use super::speculation;
 use super::task::{FoldPolicy, TaskSpec};
+use super::verify::Early;
 
 /// Everything that is known about a repository's tasks.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +64,9 @@ pub struct Task {
     /// Was a fold of it taken back? Its commits may then be in the target's history already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
+    /// What is known of a result of it by itself, where that was looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub early: Option<Early>,
     /// Does somebody keep it, in its line, from landing?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_hold: bool,
@@ -485,7 +489,7 @@ impl State {
             TaskState::Pending => self.waiting(task) == Some(Waiting::Turn),
             TaskState::Queued { .. } => !self.is_kept_waiting(task),
             TaskState::Running { .. } | TaskState::Landing { .. } => true,
-            _ => speculation::is_to_blame(task),
+            _ => speculation::is_to_blame(task) || speculation::is_to_verify_early(task),
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
         let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
@@ -512,6 +516,7 @@ impl Task {
             updated: at,
             attempts: Vec::new(),
             undone: false,
+            early: None,
             on_hold: false,
             hand_back: None,
         }
@@ -586,6 +591,11 @@ impl Task {
                 candidate: *candidate,
                 undoes: undoes.clone(),
             },
+            (S::Ready { .. }, Event::VerifiedEarly { early, .. }) if self.tip() == Some(early.tip) => {
+                next.early = Some(early.clone());
+                next.updated = self.updated;
+                self.state.clone()
+            }
             (S::Queued { .. }, Event::QueueHeld { .. }) => {
                 next.on_hold = true;
                 return Some(next);
@@ -701,7 +711,12 @@ impl Task {
 
     /// The request that its own fold policy makes as soon as a good result is there.
     pub fn auto_fold(&self) -> Option<FoldRequest> {
-        let target = self.spec.target.as_ref().filter(|_| self.spec.fold == FoldPolicy::Auto)?;
+        self.usual_fold().filter(|_| self.spec.fold == FoldPolicy::Auto)
+    }
+
+    /// The request that somebody makes who asks for nothing special.
+    pub fn usual_fold(&self) -> Option<FoldRequest> {
+        let target = self.spec.target.as_ref()?;
         let target = self.spec.publish.of(target);
         let strategy = self.spec.strategy.unwrap_or_default();
         Some(FoldRequest {

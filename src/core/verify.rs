@@ -48,6 +48,9 @@ pub struct Check {
     /// What is tried on files that git cannot merge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<Driver>,
+    /// Is a result verified by itself, on its own base, as soon as it is there and nothing else is to do?
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub early: bool,
     /// Is every candidate verified anew, whatever is known?
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_cache: bool,
@@ -150,8 +153,29 @@ pub enum Purpose {
     Land,
     /// To know whether a result that was sent back is broken by itself.
     Blame,
+    /// To know whether a result that waits for somebody passes by itself.
+    Early,
     /// To know whether the target passes with nothing of the line in it.
     Baseline,
+}
+
+impl Purpose {
+    /// Is it about the head that a line stands on?
+    pub fn is_of_the_line(self) -> bool {
+        matches!(self, Self::Land | Self::Baseline)
+    }
+}
+
+/// What is known of a result by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Early {
+    /// The last commit of it.
+    pub tip: CommitId,
+    /// By which run.
+    pub run: u32,
+    /// What it answered.
+    #[serde(flatten)]
+    pub verdict: Verdict,
 }
 
 /// What a run answered.
@@ -324,6 +348,9 @@ impl Line {
 
     /// A run on this line has ended.
     pub fn answered(&mut self, run: &Run, verdict: &Verdict) {
+        if !run.purpose.is_of_the_line() {
+            return;
+        }
         match verdict {
             Verdict::Cancelled => return,
             Verdict::TimedOut | Verdict::Broken { .. } => {
@@ -332,11 +359,11 @@ impl Line {
             }
             Verdict::Green | Verdict::Red { .. } | Verdict::Dirty { .. } => self.failures.clear(),
         }
-        if self.head.is_none() && run.purpose != Purpose::Blame {
+        if self.head.is_none() {
             self.head = Some(run.head);
         }
         match run.purpose {
-            Purpose::Blame => return,
+            Purpose::Blame | Purpose::Early => return,
             Purpose::Baseline => {
                 let is_here = self.head == Some(run.head);
                 if is_here && self.baseline.check != run.check {

@@ -89,8 +89,14 @@ impl Wish {
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
     let setup = wish.setup.then_some(approve::SETUP);
     approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
-    let is_auto = wish.fold.unwrap_or(session.config()?.fold) == FoldPolicy::Auto;
-    let frozen = if is_auto { verify::freeze(session, &wish.verify)? } else { verify::Frozen::default() };
+    let config = session.config()?;
+    let is_early = config.verify.value.as_ref().is_some_and(|check| check.early);
+    let is_verified = match wish.fold.unwrap_or(config.fold) {
+        FoldPolicy::Auto => true,
+        FoldPolicy::Review => is_early,
+        FoldPolicy::Never => false,
+    };
+    let frozen = if is_verified { verify::freeze(session, &wish.verify)? } else { verify::Frozen::default() };
     let base = base(session, wish.base.as_deref())?;
     let target = target(session, &wish)?;
     let needs = find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect();

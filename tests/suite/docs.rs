@@ -93,7 +93,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let (Fold { policy, strategy, publish, hooks }, Branch { prefix }, Limits { disk_floor }) = (fold, branch, limits);
     let examples = [concurrency.is_some(), timeout.is_some(), env_pass.is_some(), !groups.is_empty(), dir.is_some()];
     assert!(examples.iter().chain(&[copy.is_some(), setup.is_some(), hooks.is_some()]).all(|said| *said));
-    let Verify { command, timeout: limit, deterministic, guarantee, cores, expire, fingerprint, scope } = verify;
+    let Verify { command, timeout: limit, deterministic, guarantee, cores, early, expire, fingerprint, scope } = verify;
     assert!(command.is_some() && limit.is_some() && cores.is_some() && expire.is_some() && scope.len() == 1);
     let Fingerprint { commands, variables, files } = fingerprint;
     assert!([commands, variables, files].iter().all(|said| !said.is_empty()));
@@ -102,6 +102,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     // Of these the page says that they are the defaults.
     let default = Check::default();
     assert_eq!(deterministic, Some(default.deterministic));
+    assert_eq!(early, Some(default.early));
     assert_eq!(guarantee, Some(file::Spelled(default.guarantee)));
     let defaults = File {
         run: Run {

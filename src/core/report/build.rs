@@ -11,6 +11,7 @@ use crate::core::outcome::Outcome;
 use crate::core::schedule::{self, Place};
 use crate::core::state::{Attempt, State, Task, TaskState, Waiting};
 use crate::core::task::FoldPolicy;
+use crate::core::verify::{Early, Verdict};
 use crate::core::word::shown;
 
 /// How much of the past a board shows.
@@ -178,6 +179,7 @@ impl<'a> Queue<'a> {
             group: task.spec.group.clone(),
             needs: task.spec.needs.clone(),
             on_hold: task.on_hold,
+            early: early(task).cloned().filter(|_| matches!(task.state, TaskState::Ready { .. })),
             will_conflict: foreseen.conflicts,
             will_conflict_more: foreseen.more,
         }
@@ -226,6 +228,7 @@ impl<'a> Queue<'a> {
                 Refusal::Rejected(_) | Refusal::Held(_) => refusal.to_string(),
             },
             TaskState::Ready { .. } if task.undone => "its fold was undone".to_owned(),
+            TaskState::Ready { .. } => early(task).map(early_words).unwrap_or_default(),
             TaskState::Folded(folded) if folded.unverified => format!("into {}, unverified", folded.target),
             TaskState::Folded(folded) => format!("into {}", folded.target),
             _ => String::new(),
@@ -407,8 +410,27 @@ fn ready_hints(task: &Task) -> Vec<Hint> {
     if task.spec.fold != FoldPolicy::Never {
         hints.push(Hint { to: "fold it".to_owned(), command: format!("pleach merge {id}") });
     }
+    if let Some(early) = early(task).filter(|early| early.verdict != Verdict::Green) {
+        hints.push(Hint {
+            to: "see why it does not pass".to_owned(),
+            command: format!("pleach queue --log {}", early.run),
+        });
+    }
     hints.push(Hint { to: "throw it away".to_owned(), command: format!("pleach discard {id}") });
     hints
+}
+
+/// What is known of a ready result by itself.
+fn early(task: &Task) -> Option<&Early> {
+    task.early.as_ref().filter(|early| task.tip() == Some(early.tip))
+}
+
+fn early_words(early: &Early) -> String {
+    match &early.verdict {
+        Verdict::Green => "passes its check".to_owned(),
+        verdict if verdict.is_red() => format!("does not pass its check ({verdict}; run {})", early.run),
+        verdict => format!("could not be checked ({verdict}; run {})", early.run),
+    }
 }
 
 fn rejected_hints(task: &Task) -> Vec<Hint> {

@@ -66,3 +66,19 @@ fn pooled_worktrees_are_used_again_and_keep_what_git_ignores() {
     assert_eq!(slots.len(), 1);
     assert!(!scene.git(&["worktree", "list"]).contains("pool"));
 }
+
+#[test]
+fn what_was_verified_early_lands_without_a_run() {
+    let scene = scene("early = true\n");
+    let (good, bad) = (result(&scene, "echo fine > a"), result(&scene, "echo bad > b"));
+    let early = |id: &str| scene.status(id.parse().unwrap())["early"]["verdict"].clone();
+    scene.until("both are looked at", || early(&good) == "green" && early(&bad) == "red");
+    let board = scene.ok(&["ls"]);
+    assert!(board.contains("passes its check") && board.contains("does not pass its check (red, exit 1;"), "{board}");
+    let once = runs(&scene);
+    assert_eq!(once, 2);
+    assert_eq!(merge(&scene, &[good]).code, Some(0));
+    assert_eq!(runs(&scene), once, "its own tree is what lands");
+    assert_eq!(merge(&scene, &[bad]).code, Some(8));
+    scene.assert_tidy();
+}

@@ -275,6 +275,9 @@ impl World {
                 !task.is_some_and(|task| matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }))
             }
             Event::Blamed { .. } => !task.is_some_and(is_to_blame),
+            Event::VerifiedEarly { early, .. } => {
+                !task.is_some_and(|task| task.tip() == Some(early.tip) && matches!(task.state, TaskState::Ready { .. }))
+            }
             _ => false,
         }
     }
@@ -297,7 +300,7 @@ impl World {
             Action::Plan(task, target) => self.plan(task, &target, doing),
             Action::Land(task, target) => self.land(task, &target, step),
             Action::Candidate { .. } | Action::Baseline { .. } => self.candidate(doing),
-            Action::Blame { .. } => self.blame(doing),
+            Action::Blame { .. } | Action::Early { .. } => self.alone(doing),
             Action::Advance { target, steps } => self.advance_target(&target, &steps, doing),
             Action::Verify(number) => self.verify(number, doing),
             Action::Judge(number) => self.judge(number, doing),

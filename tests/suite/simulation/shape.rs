@@ -143,6 +143,7 @@ fn checks(rng: &mut Rng) -> Vec<Check> {
         cores: *rng.pick(&[None, Some(100), Some(100), Some(200)]),
         expire: *rng.pick(&[None, None, Some(200)]),
         no_cache: rng.one_in(5),
+        early: rng.one_in(3),
         ..Check::default()
     };
     (0..count).map(check).collect()

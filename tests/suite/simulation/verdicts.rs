@@ -91,6 +91,12 @@ impl World {
                 ensure!(is_rejected, "{} is blamed, and is {:?}", task.id, task.state);
                 Ok(())
             }
+            Action::Early { task, .. } => {
+                let task = state.task(*task).ok_or("nobody to verify")?;
+                let is_ready = matches!(&task.state, S::Ready { .. });
+                ensure!(is_ready, "{} is verified by itself, and is {:?}", task.id, task.state);
+                Ok(())
+            }
             Action::Verify(number) | Action::CallOff(number) | Action::Judge(number) => run_of(number).map(drop),
             Action::Baseline { .. } | Action::Evict(_) | Action::GiveUp { .. } => Ok(()),
             other => Err(format!("{other:?} is not of the queue")),
@@ -139,7 +145,8 @@ impl World {
                 let commit = run.steps.last().map_or(run.head, |step| step.commit);
                 ensure!(run.key == key(&run.command, commit, &self.repo), "the key of run {} is wrong", run.number);
                 let pin = self.repo.tip(&candidate_pin(run.number));
-                ensure!(run.purpose == Purpose::Blame || pin.is_some(), "nothing pins the candidate of {}", run.number);
+                let is_alone = matches!(run.purpose, Purpose::Blame | Purpose::Early);
+                ensure!(is_alone || pin.is_some(), "nothing pins the candidate of {}", run.number);
             }
             Event::VerifyEnded { run, verdict, .. } => self.note_answer(*run, verdict),
             Event::VerdictReused { run, verdict, times } => {

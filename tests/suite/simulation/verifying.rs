@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use pleach::core::action::Action;
-use pleach::core::change::{Hold, Landing, Refusal, Rejection};
+use pleach::core::change::{FoldRequest, Hold, Landing, Refusal, Rejection};
 use pleach::core::event::Event;
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use pleach::core::inventory::Shim as Seen;
 use pleach::core::state::{Task, TaskState};
-use pleach::core::verify::{Check as VerifyCheck, Kept, Purpose, Run, Step, Verdict, attempt_of};
+use pleach::core::verify::{Check as VerifyCheck, Early, Kept, Purpose, Run, Step, Verdict, attempt_of};
 
 use super::coordinator::{Doing, Next};
 use super::repo::Repo;
@@ -38,13 +38,14 @@ pub(crate) fn key(check: &str, commit: CommitId, repo: &Repo) -> String {
 }
 
 /// The attempt and the request of one that stands in a line, or was rejected.
-fn asked(task: &Task) -> Option<(AttemptId, &pleach::core::change::FoldRequest)> {
+fn asked(task: &Task) -> Option<(AttemptId, FoldRequest)> {
     match &task.state {
         TaskState::Queued { attempt, request, .. }
         | TaskState::Landing { attempt, request, .. }
         | TaskState::Refused { attempt, request, refusal: Refusal::Rejected(_) } => {
-            Some((task.attempt_id(*attempt), request))
+            Some((task.attempt_id(*attempt), request.clone()))
         }
+        TaskState::Ready { attempt } => Some((task.attempt_id(*attempt), task.usual_fold()?)),
         _ => None,
     }
 }
@@ -96,6 +97,7 @@ impl World {
             Action::Candidate { target, tasks, again } => (target, tasks.clone(), *again, Purpose::Land),
             Action::Baseline { target, task, again } => (target, vec![*task], *again, Purpose::Baseline),
             Action::Blame { target, task } => (target, vec![*task], false, Purpose::Blame),
+            Action::Early { target, task } => (target, vec![*task], false, Purpose::Early),
             _ => return Ok(Some(None)),
         };
         let entries: Option<Vec<Task>> =
@@ -156,7 +158,7 @@ impl World {
         let mut predicted = head;
         for task in wanted.entries.iter().filter(|_| wanted.purpose == Purpose::Land) {
             let (attempt, request) = asked(task).ok_or("nobody asked for it")?;
-            match self.fold_onto(task, attempt, request, predicted)? {
+            match self.fold_onto(task, attempt, &request, predicted)? {
                 Ok(commit) => predicted = commit,
                 Err(refusal) => return Ok(vec![Event::LandingRefused { task: task.id, refusal }]),
             }
@@ -204,14 +206,17 @@ impl World {
         }
     }
 
-    pub(crate) fn blame(&mut self, doing: &mut Doing) -> Check<Next> {
+    pub(crate) fn alone(&mut self, doing: &mut Doing) -> Check<Next> {
         let wanted = doing.wanted.as_ref().ok_or("nobody to blame")?;
         let [task] = wanted.entries.as_slice() else { return Err("blame is for one".to_owned()) };
         let (attempt, _) = asked(task).ok_or("nobody asked for it")?;
         let own = self.own_of(task, attempt.number)?;
         let run = self.run_of(wanted, own.base, vec![Step { task: task.id, commit: own.tip }], own.tip);
         Next::event(match self.known(wanted, &run) {
-            Some(kept) => Event::Blamed { task: task.id, by_itself: Some(kept.verdict.is_red()) },
+            Some(kept) => match of_it_alone(&Run { number: kept.run, ..run }, &kept.verdict) {
+                Some(event) => event,
+                None => return Ok(Next::Done(Vec::new())),
+            },
             None => Event::VerifyStarted { run: Box::new(run) },
         })
     }
@@ -280,11 +285,25 @@ impl World {
 
     fn judged(&mut self, number: u32, verdict: Verdict) -> Vec<Event> {
         let Some(run) = self.state().lines().run(number).cloned() else { return Vec::new() };
-        let by_itself = verdict.is_about_the_tree().then(|| verdict.is_red());
-        let blamed = run.tasks().next().filter(|_| run.purpose == Purpose::Blame);
+        let alone = of_it_alone(&run, &verdict);
         let wall_ms = 1000;
         let cpu_ms = *self.rng.pick(&[300, 1000, 2500]);
         let ended = Event::VerifyEnded { run: number, verdict, wall_ms, cpu_ms };
-        [ended].into_iter().chain(blamed.map(|task| Event::Blamed { task, by_itself })).collect()
+        [ended].into_iter().chain(alone).collect()
+    }
+}
+
+/// What a run of one result by itself says of that.
+fn of_it_alone(run: &Run, verdict: &Verdict) -> Option<Event> {
+    let Step { task, commit: tip } = *run.steps.first()?;
+    match run.purpose {
+        Purpose::Land | Purpose::Baseline => None,
+        Purpose::Blame => {
+            Some(Event::Blamed { task, by_itself: verdict.is_about_the_tree().then(|| verdict.is_red()) })
+        }
+        Purpose::Early if *verdict == Verdict::Cancelled => None,
+        Purpose::Early => {
+            Some(Event::VerifiedEarly { task, early: Early { tip, run: run.number, verdict: verdict.clone() } })
+        }
     }
 }
