@@ -21,13 +21,13 @@ fn main() {
     let mut rows =
         vec![("git merge --no-ff", bench.git_merge()), ("the checkout alone (read-tree -m -u)", bench.checkout())];
     rows.push(("pleach merge", bench.ours()));
-    let (checkout, ours) = (rows[1].1.wall_ms, rows[2].1.wall_ms);
-    let own = ours - checkout;
+    // Processor time: on a noisy machine the wall says more of others than of us.
+    let own = rows[2].1.cpu_ms - rows[1].1.cpu_ms;
     if has("--json") {
         let rows = rows
             .iter()
             .map(|(what, cost)| serde_json::json!({ "what": what, "wall_ms": cost.wall_ms, "cpu_ms": cost.cpu_ms }));
-        println!("{}", serde_json::json!({ "files": files, "rows": rows.collect::<Vec<_>>(), "own_ms": own }));
+        println!("{}", serde_json::json!({ "files": files, "rows": rows.collect::<Vec<_>>(), "own_cpu_ms": own }));
         return;
     }
     println!("{files} files, {LANDINGS} landings of one file each, per landing:");
@@ -35,7 +35,7 @@ fn main() {
         println!("{what:<40} {:>8.1} ms wall {:>8.1} ms processor", cost.wall_ms, cost.cpu_ms);
     }
     let goal = if own <= 50.0 { "met" } else { "NOT MET" };
-    println!("pleach beside the checkout: {own:.1} ms, at most 50: {goal}");
+    println!("pleach beside the checkout: {own:.1} ms of processor, at most 50: {goal}");
 }
 
 /// Of one landing.
