@@ -511,7 +511,7 @@ impl QueueMoveArgs {
 /// What a branch has to pass before a result lands in it.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct VerifyArgs {
-    /// Let the branch move only where this passes with the result in it (a line for `sh -c`)
+    /// Let the branch move only where this passes with the result in it (a line for `sh -c`); it stays with the task
     #[arg(long, value_name = "COMMAND", group = "check")]
     pub verify: Option<String>,
     /// Fold without the check that is configured; this is recorded and shown

@@ -236,7 +236,10 @@ pub(super) fn advance(
     steps: &[(Entry, CommitId)],
 ) -> Result<Vec<Event>, GitError> {
     let Some(now) = world.repository.head_of(target)?.filter(|now| *now == head) else {
-        return missed(world, target, &[]);
+        let tasks: Vec<TaskId> = steps.iter().map(|(entry, _)| entry.task()).collect();
+        // They stand in their line, and only a target that is gone is news to them.
+        let news = missed(world, target, &tasks)?;
+        return Ok(news.into_iter().filter(|event| !matches!(event, Event::LandingMissed { .. })).collect());
     };
     let Some((_, last)) = steps.last() else { return Ok(Vec::new()) };
     let whole_tree = world.repository.tree_of(*last)?;
@@ -266,10 +269,12 @@ pub(super) fn advance(
 
 /// These go back into the line, which stands on what the target is now.
 fn missed(world: &World, target: &BranchName, tasks: &[TaskId]) -> Result<Vec<Event>, GitError> {
+    let Some(head) = world.repository.head_of(target)? else {
+        let hold = || Refusal::Held(Hold::NoTarget { target: target.clone() });
+        return Ok(tasks.iter().map(|task| Event::LandingRefused { task: *task, refusal: hold() }).collect());
+    };
     let back = tasks.iter().map(|task| Event::LandingMissed { task: *task });
-    let head = world.repository.head_of(target)?;
-    let seen = head.map(|head| Event::HeadSeen { target: target.clone(), head });
-    Ok(back.chain(seen).collect())
+    Ok(back.chain([Event::HeadSeen { target: target.clone(), head }]).collect())
 }
 
 /// A result with the step of the target that it lands by.

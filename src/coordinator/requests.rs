@@ -103,6 +103,10 @@ fn cancel(task: &Task, now: bool) -> Result<Option<Event>, Refused> {
         // Whoever cancels what has just been cancelled has got what they wanted.
         TaskState::Withdrawn => Ok(None),
         TaskState::Failed if last_was_cancelled(task) => Ok(None),
+        TaskState::Queued { .. } => Err(wrong(
+            format!("task {id} is {}, so there is nothing to cancel", stands(task)),
+            "take it out of its line with `pleach queue remove`",
+        )),
         _ => Err(wrong(
             format!("task {id} is {}, so there is nothing to cancel", stands(task)),
             "drop its result with `pleach discard`",
@@ -149,7 +153,11 @@ fn discard(task: &Task) -> Result<Option<Event>, Refused> {
         TaskState::Pending | TaskState::Running { .. } => {
             Err(wrong(format!("task {id} is {}", stands(task)), "end it first with `pleach cancel`"))
         }
-        TaskState::Queued { .. } | TaskState::Landing { .. } => {
+        TaskState::Queued { .. } => {
+            let hint = "take it out of its line first with `pleach queue remove`";
+            Err(wrong(format!("task {id} is {}", stands(task)), hint))
+        }
+        TaskState::Landing { .. } => {
             Err(wrong(format!("task {id} is {}", stands(task)), "wait for it with `pleach wait`"))
         }
         TaskState::Folded(_) => Err(wrong(format!("task {id} is folded"), "take the fold back with `pleach undo`")),

@@ -479,6 +479,12 @@ impl Coordinator {
             Ok(Acted { events, shim }) => {
                 self.seen.busy.remove(&subject);
                 self.backoff.remove(&subject);
+                if events.is_empty() && action.must_tell() {
+                    // Asked again at once, it would come to nothing again.
+                    self.seen.busy.insert(subject.clone());
+                    self.rest(subject, &action, "it came to nothing");
+                    return Ok(());
+                }
                 let footing = self.footings.remove(&subject).unwrap_or_default();
                 let events = footing.still_true(&self.state, events);
                 self.record(events)?;

@@ -106,6 +106,14 @@ pub enum Subject {
 }
 
 impl Action {
+    /// Is there always something to tell of it?
+    pub fn must_tell(&self) -> bool {
+        matches!(
+            self,
+            Self::Plan(..) | Self::Candidate { .. } | Self::Baseline { .. } | Self::Advance { .. } | Self::Early { .. }
+        )
+    }
+
     /// What it works on.
     pub fn subject(&self) -> Subject {
         match self {

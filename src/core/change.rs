@@ -144,7 +144,7 @@ pub struct FoldRequest {
     /// What the target has to pass with it in; none where nothing is set up, or somebody said `--no-verify`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Box<Check>>,
-    /// Somebody said `--no-verify`, where a check is set up.
+    /// Somebody said `--no-verify`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
     /// What is asked before its commit lands.
@@ -307,7 +307,7 @@ impl fmt::Display for Hold {
             Self::Needs { needs } => {
                 write!(f, "it builds on {}, which the target does not hold", list(needs.iter().map(TaskId::to_string)))
             }
-            Self::Unverified { reason } => write!(f, "its check could not be run: {reason}"),
+            Self::Unverified { reason } => write!(f, "its check came to no answer: {reason}"),
             Self::RedTarget { onto, run, verdict } => {
                 write!(f, "the target itself does not pass the check at {onto:.8} ({verdict}; run {run})")
             }

@@ -145,7 +145,10 @@ impl Lines {
         let Some(line) = self.lines.get_mut(target) else { return };
         match refusal {
             Refusal::Rejected(_) => line.evicted += 1,
-            Refusal::Held(Hold::Unverified { .. }) => line.failures.clear(),
+            Refusal::Held(Hold::Unverified { .. }) => {
+                line.given_up += usize::from(!line.failures.is_empty());
+                line.failures.clear();
+            }
             // What is red where the target is red says nothing, and is not believed again.
             Refusal::Held(Hold::RedTarget { .. }) => {
                 let vain: Vec<u32> = line.red.iter().map(|red| red.run).collect();

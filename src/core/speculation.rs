@@ -42,7 +42,9 @@ pub struct Step {
 pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>) -> Step {
     let unknown = Line::default();
     let line = state.lines().line(group.target).unwrap_or(&unknown);
-    let tasks: Vec<TaskId> = group.tasks.iter().take(planner::WINDOW).map(|task| task.id).collect();
+    // One of them may hang the check for all: after each run without an answer, fewer are looked at.
+    let most = (group.tasks.len().min(planner::WINDOW) >> line.failures.len()).max(1);
+    let tasks: Vec<TaskId> = group.tasks.iter().take(most).map(|task| task.id).collect();
     if tasks.is_empty() {
         return Step::default();
     }
@@ -60,12 +62,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
     let making: Vec<&[TaskId]> = seen.busy.iter().filter_map(|subject| candidate_of(subject, group.target)).collect();
     let made = making.iter().filter_map(|tasks| places.all(tasks.iter().copied()));
     let question = Question {
-        line: group
-            .tasks
-            .iter()
-            .take(planner::WINDOW)
-            .map(|task| places.some(task.spec.needs.iter().copied()))
-            .collect(),
+        line: group.tasks.iter().take(most).map(|task| places.some(task.spec.needs.iter().copied())).collect(),
         running: runs.iter().map(|(_, probe)| *probe).chain(made).collect(),
         green,
         verifiers: verifiers(group.check, line, limits),
@@ -77,6 +74,10 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, group: &Group<'_>)
     let mut answer = planner::plan(&question);
     let is_hopeless = line.failures.len() >= FAILURES || line.baseline.proof(group.check).is_some();
     if answer.land.is_none() && is_hopeless {
+        // That some are held once may be their own fault; twice, it is not.
+        let is_theirs = line.failures.len() >= FAILURES && line.given_up == 0;
+        let all = || group.tasks.iter().map(|task| task.id).collect();
+        let tasks = if is_theirs { tasks } else { all() };
         return Step { actions: vec![Action::GiveUp { target: group.target.clone(), tasks }], ..Step::default() };
     }
     let wanted = runs.iter().filter(|(_, probe)| !answer.cancel.contains(probe)).map(|(run, _)| run.number);

@@ -67,6 +67,9 @@ pub struct Task {
     /// What is known of a result of it by itself, where that was looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early: Option<Early>,
+    /// The check that somebody typed for it when it was last asked to land.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub typed_check: Option<String>,
     /// Does somebody keep it, in its line, from landing?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_hold: bool,
@@ -209,7 +212,7 @@ pub struct Folded {
     pub landing: Landing,
     /// Its place among all folds: the number of the event that finished it.
     pub place: u64,
-    /// Somebody said `--no-verify`, where a check is set up.
+    /// Somebody said `--no-verify`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
 }
@@ -517,6 +520,7 @@ impl Task {
             attempts: Vec::new(),
             undone: false,
             early: None,
+            typed_check: None,
             on_hold: false,
             hand_back: None,
         }
@@ -574,6 +578,8 @@ impl Task {
             (S::Ready { attempt } | S::Refused { attempt, .. }, Event::FoldRequested { request, .. })
                 if request.direction == Direction::Fold =>
             {
+                let typed = request.check.as_ref().filter(|check| check.typed);
+                next.typed_check = typed.map(|check| check.command.clone());
                 S::Queued { attempt: *attempt, request: request.clone(), place, undoes: None }
             }
             (S::Folded(folded), Event::FoldRequested { request, .. }) if request.direction == Direction::Undo => {

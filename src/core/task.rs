@@ -65,7 +65,7 @@ pub struct TaskSpec {
     /// What the target has to pass with its result in, where it folds by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<Box<Check>>,
-    /// Somebody said `--no-verify`, where a check is set up.
+    /// Somebody said `--no-verify`.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unverified: bool,
     /// What is asked before its commit lands, where it folds by itself.

@@ -51,6 +51,9 @@ pub struct Check {
     /// Is a result verified by itself, on its own base, as soon as it is there and nothing else is to do?
     #[serde(default, skip_serializing_if = "is_default")]
     pub early: bool,
+    /// Did somebody type its command, instead of setting it up? Then it stays with the task.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub typed: bool,
     /// Is every candidate verified anew, whatever is known?
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_cache: bool,
@@ -281,6 +284,9 @@ pub struct Line {
     /// See `landed`.
     #[serde(default)]
     pub evicted: usize,
+    /// How often in a row some of it were held because no run gave an answer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub given_up: usize,
     /// The last runs in a row that gave no answer about a tree, and what they gave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<(u32, Verdict)>,
@@ -357,7 +363,10 @@ impl Line {
                 self.failures.push((run.number, verdict.clone()));
                 return;
             }
-            Verdict::Green | Verdict::Red { .. } | Verdict::Dirty { .. } => self.failures.clear(),
+            Verdict::Green | Verdict::Red { .. } | Verdict::Dirty { .. } => {
+                self.failures.clear();
+                self.given_up = 0;
+            }
         }
         if self.head.is_none() {
             self.head = Some(run.head);

@@ -82,17 +82,22 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
     for task in &tasks {
         refuse_elsewhere(task, how)?;
     }
-    let frozen = verify::freeze(session, &how.verify)?;
-    let asked = |task: &&Task| {
-        let Frozen { check, unverified, hooks } = frozen.clone();
-        Ok((task.id, FoldRequest { check, unverified, hooks, ..request(session, task, how)? }))
-    };
-    let folds = tasks.iter().map(asked).collect::<Result<Vec<_>, Error>>()?;
+    let mut frozen: Vec<(Verifying, Frozen)> = Vec::new();
+    let mut folds = Vec::new();
+    for task in &tasks {
+        let said = how.verify.of(task);
+        if !frozen.iter().any(|(known, _)| *known == said) {
+            frozen.push((said.clone(), verify::freeze(session, &said)?));
+        }
+        let of_it = frozen.iter().find(|(known, _)| *known == said).map(|(_, frozen)| frozen.clone());
+        let Frozen { check, unverified, hooks } = of_it.unwrap_or_default();
+        folds.push((task.id, FoldRequest { check, unverified, hooks, ..request(session, task, how)? }));
+    }
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
     until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
     let state = session.state()?;
     let driver = session.config().ok().and_then(|config| config.driver.value.as_ref()).map(Driver::name);
-    let untried = driver.filter(|_| frozen.check.is_none());
+    let untried = driver.filter(|_| folds.iter().any(|(_, request)| request.check.is_none()));
     let all = ids.into_iter().zip(before).map(|(id, before)| {
         let fate = match fate(&state, id) {
             Fate::Folded(folded) if before == TaskState::Folded(folded.clone()) => Fate::Already(folded),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::verify::{self, Verifying};
+use super::verify::{self, How, Verifying};
 use super::{Error, ErrorKind, Session, approve, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
@@ -96,6 +96,8 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         FoldPolicy::Review => is_early,
         FoldPolicy::Never => false,
     };
+    // What somebody typed stays with the task, however it comes to be merged.
+    let is_verified = is_verified || wish.verify.how != How::Configured;
     let frozen = if is_verified { verify::freeze(session, &wish.verify)? } else { verify::Frozen::default() };
     let base = base(session, wish.base.as_deref())?;
     let target = target(session, &wish)?;

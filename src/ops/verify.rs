@@ -2,6 +2,7 @@
 
 use super::{Error, Session, approve};
 use crate::config;
+use crate::core::state::Task;
 use crate::core::task::LandingHook;
 use crate::core::verify::Check;
 use crate::store::environment;
@@ -31,10 +32,23 @@ pub enum How {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Frozen {
     pub(super) check: Option<Box<Check>>,
-    /// One is set up, and somebody said that it is not to be used.
+    /// Somebody said that none is to be used.
     pub(super) unverified: bool,
     /// Hooks that are asked before a commit lands.
     pub(super) hooks: Vec<LandingHook>,
+}
+
+impl Verifying {
+    /// The same for this task: where nobody says anything else, what somebody typed for it before counts.
+    pub(super) fn of(&self, task: &Task) -> Self {
+        let typed = || task.spec.check.as_ref().filter(|check| check.typed).map(|check| &check.command);
+        let how = match (&self.how, task.typed_check.as_ref().or_else(typed)) {
+            (How::Configured, Some(command)) => How::Command(command.clone()),
+            (How::Configured, None) if task.spec.unverified => How::No,
+            (how, _) => how.clone(),
+        };
+        Self { how, no_cache: self.no_cache }
+    }
 }
 
 /// Freeze it.
@@ -43,9 +57,7 @@ pub(super) struct Frozen {
 /// Where nobody approved what a repository's own file wants run.
 pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, Error> {
     if said.how == How::No {
-        // Where the configuration cannot be read, there may be one.
-        let unverified = session.config().map_or(true, |config| config.verify.value.is_some());
-        return Ok(Frozen { check: None, unverified, hooks: Vec::new() });
+        return Ok(Frozen { check: None, unverified: true, hooks: Vec::new() });
     }
     let configured = session.config()?.verify.value.clone();
     let hooks = session.config()?.hooks.value.clone();
@@ -55,7 +67,9 @@ pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, 
     let check = match &said.how {
         How::Configured | How::No => configured,
         How::Command(command) => {
-            Some(Check { command: command.clone(), scopes: Vec::new(), ..configured.unwrap_or_default() })
+            let typed =
+                Check { command: command.clone(), scopes: Vec::new(), typed: true, ..configured.unwrap_or_default() };
+            Some(typed)
         }
     };
     let Some(check) = check else { return Ok(Frozen { hooks, ..Frozen::default() }) };

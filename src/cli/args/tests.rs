@@ -277,7 +277,7 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --log-cap <SIZE>       Keep this much of its output, half from the start and half from the end
               --no-setup             Leave out the setup of the worktree that is configured
               --verify <COMMAND>     Let the branch move only where this passes with the result in it (a
-                                     line for `sh -c`)
+                                     line for `sh -c`); it stays with the task
               --no-verify            Fold without the check that is configured; this is recorded and shown
               --no-cache             Run the check anew, whatever is known
               --json                 Answer in JSON

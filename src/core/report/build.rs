@@ -148,7 +148,8 @@ impl<'a> Queue<'a> {
         let last = task.attempts.last();
         let standing = standing(self.state, task);
         let change = task.result_attempt().and_then(|attempt| task.change(attempt.number));
-        let size = change.map_or(Size::default(), |change| change.size);
+        let is_there = task.state != TaskState::Empty;
+        let size = change.filter(|_| is_there).map_or(Size::default(), |change| change.size);
         let ended = task.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref());
         let is_under_way = matches!(task.state, TaskState::Running { .. });
         let live = task.last_attempt().filter(|_| is_under_way).and_then(|attempt| seen.live.get(&attempt));

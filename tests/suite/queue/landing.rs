@@ -1,6 +1,7 @@
 //! What lands, and who is sent back.
 
 use super::{assert_always_green, merge, result, runs, scene};
+use crate::support::scene::Scene;
 
 #[test]
 fn the_good_land_together_and_the_culprits_are_named() {
@@ -116,7 +117,7 @@ fn a_check_that_cannot_be_run_blames_nobody() {
     let ran = scene.pleach(&["merge", "--verify", "no-such-program --at all", &id]);
     assert!(ran.out.contains("was not found"), "{ran:?}");
     std::fs::write(scene.path("gate"), "").unwrap();
-    assert_eq!(merge(&scene, &[id]).code, Some(0));
+    assert_eq!(scene.pleach(&["merge", "--verify", "sh tools/check", &id]).code, Some(0));
     scene.assert_tidy();
 }
 
@@ -184,4 +185,53 @@ fn a_tool_that_came_back_is_asked_again() {
     assert_eq!((ran.code, scene.stands(1)), (Some(6), "held".into()), "{ran:?}");
     std::fs::write(&tool, "").unwrap();
     assert_eq!(scene.pleach(&["merge", "--verify", &check, &id]).code, Some(0));
+}
+
+#[test]
+fn what_somebody_typed_stays_with_the_task() {
+    let scene = Scene::new();
+    let (bad, good) = (result(&scene, "echo bad > a"), result(&scene, "echo fine > b"));
+    let check = "! grep -q bad a 2>/dev/null";
+    assert_eq!(scene.pleach(&["merge", "--verify", check, &bad, &good]).code, Some(8));
+    // Asked once more without a word of the check, and with another attempt.
+    assert_eq!(merge(&scene, std::slice::from_ref(&bad)).code, Some(8));
+    scene.ok(&["retry", &bad, "--onto-target"]);
+    scene.ok(&["wait", &bad]);
+    assert_eq!(merge(&scene, std::slice::from_ref(&bad)).code, Some(8));
+    let ran = scene.pleach(&["merge", "--no-verify", &bad]);
+    assert!(ran.code == Some(0) && ran.out.contains("without its check"), "{ran:?}");
+    // What is typed when it is added, too.
+    let id = scene.add(&["--verify", "false"], "echo fine > c").to_string();
+    scene.ok(&["wait", &id]);
+    assert_ne!(merge(&scene, std::slice::from_ref(&id)).code, Some(0));
+    assert_eq!(scene.folds("main").len(), 2);
+}
+
+#[test]
+fn a_target_that_goes_away_meanwhile_holds_it() {
+    let scene = scene("");
+    scene.git(&["branch", "release"]);
+    let id = result(&scene, "touch slow");
+    let merging = scene.start(&["merge", "--into", "release", &id]);
+    scene.until("the check runs", || runs(&scene) > 0);
+    scene.git(&["branch", "-D", "release"]);
+    std::fs::write(scene.path("gate"), "").unwrap();
+    let ran = crate::support::scene::finish(merging);
+    assert!(ran.code == Some(6) && ran.out.contains("there is no branch release"), "{ran:?}");
+    scene.git(&["branch", "release"]);
+    assert_eq!(scene.pleach(&["merge", "--into", "release", &id]).code, Some(0));
+    scene.assert_tidy();
+}
+
+#[test]
+fn one_that_hangs_the_check_keeps_nobody_else() {
+    let scene = scene("timeout = 1\n");
+    let ids: Vec<String> =
+        ["echo fine > a1", "touch slow", "echo fine > a3"].iter().map(|line| result(&scene, line)).collect();
+    let ran = merge(&scene, &ids);
+    assert_eq!(ran.code, Some(6), "{ran:?}");
+    let stands: Vec<String> = (1..=3).map(|id| scene.stands(id)).collect();
+    assert_eq!(stands, ["folded", "held", "folded"], "{ran:?}");
+    assert!(ran.out.contains("timed out"), "{ran:?}");
+    scene.assert_tidy();
 }
