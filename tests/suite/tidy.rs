@@ -43,7 +43,6 @@ const ARROWS: &[(&str, &str, &str)] = &[
 /// Files with more lines than a file should have, and why they are one.
 const LONG: &[(&str, &str)] = &[
     ("src/cli/args.rs", "all that can be typed is one table"),
-    ("src/coordinator/run.rs", "the one loop: what it hears, what it decides, what it starts and what comes back"),
     ("src/core/state.rs", "the life of a task is one table, and a replay of all events"),
 ];
 const LONGEST: usize = 500;
