@@ -355,7 +355,7 @@ pub(super) fn given_up(state: &State, target: &BranchName, tasks: &[TaskId]) -> 
         .map_or_else(String::new, |(run, verdict)| format!("{verdict}, {} times in a row (run {run})", failures.len()));
     let hold = match (failures, line.baseline.red.last(), line.head) {
         ([], Some((run, verdict)), Some(onto)) => Hold::RedTarget { onto, run: *run, verdict: verdict.clone() },
-        _ => Hold::Unverified { reason },
+        _ => Hold::Unverified { reason, run: failures.last().map(|(run, _)| *run) },
     };
     let refusal = || Refusal::Held(hold.clone());
     tasks.iter().map(|task| Event::LandingRefused { task: *task, refusal: refusal() }).collect()

@@ -254,6 +254,9 @@ pub enum Hold {
     Unverified {
         /// What came of it.
         reason: String,
+        /// The last of its runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run: Option<u32>,
     },
     /// The target does not pass its check by itself, so nothing can be said of what would go in.
     RedTarget {
@@ -307,7 +310,7 @@ impl fmt::Display for Hold {
             Self::Needs { needs } => {
                 write!(f, "it builds on {}, which the target does not hold", list(needs.iter().map(TaskId::to_string)))
             }
-            Self::Unverified { reason } => write!(f, "its check came to no answer: {reason}"),
+            Self::Unverified { reason, .. } => write!(f, "its check came to no answer: {reason}"),
             Self::RedTarget { onto, run, verdict } => {
                 write!(f, "the target itself does not pass the check at {onto:.8} ({verdict}; run {run})")
             }

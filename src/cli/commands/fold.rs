@@ -194,8 +194,9 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
         Hold::Flagged { .. } => {
             format!("look at it with `pleach diff {task}`, then `pleach merge --accept-flags {task}`")
         }
-        Hold::Unverified { .. } => {
-            format!("mend that, then `pleach {verb} {task}` again, or fold it as it is with `--no-verify`")
+        Hold::Unverified { run, .. } => {
+            let log = run.map(|run| format!("see what it wrote with `pleach queue --log {run}`; ")).unwrap_or_default();
+            format!("{log}mend that, then `pleach {verb} {task}` again, or fold it as it is with `--no-verify`")
         }
         Hold::RedTarget { run, .. } => format!(
             "see why with `pleach queue --log {run}`; mend {target} or the check, then `pleach {verb} {task}` again, or fold it \

@@ -457,6 +457,10 @@ fn held_hints(task: &Task) -> Vec<Hint> {
         Some(Refusal::Held(Hold::Unfinished { operation, .. })) => {
             again(&format!("fold it, once the {operation} is finished or aborted"))
         }
+        Some(Refusal::Held(Hold::RedTarget { run, .. } | Hold::Unverified { run: Some(run), .. })) => {
+            let log = Hint { to: "see why".to_owned(), command: format!("pleach queue --log {run}") };
+            std::iter::once(log).chain(again("fold it, once that is mended")).collect()
+        }
         Some(Refusal::Held(Hold::Flagged { .. })) => vec![Hint {
             to: "fold it all the same, after a look at it".to_owned(),
             command: format!("pleach merge --accept-flags {id}"),

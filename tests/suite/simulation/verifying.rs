@@ -84,7 +84,7 @@ impl World {
         let Some(line) = self.state().lines().line(target) else { return Vec::new() };
         let hold = match (line.failures.as_slice(), line.baseline.red.last(), line.head) {
             ([], Some((run, verdict)), Some(onto)) => Hold::RedTarget { onto, run: *run, verdict: verdict.clone() },
-            _ => Hold::Unverified { reason: String::new() },
+            _ => Hold::Unverified { reason: String::new(), run: None },
         };
         let refusal = || Refusal::Held(hold.clone());
         tasks.iter().map(|task| Event::LandingRefused { task: *task, refusal: refusal() }).collect()
