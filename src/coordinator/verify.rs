@@ -1,6 +1,6 @@
 //! Verifying candidates: making them, looking up what is known of their trees, bringing runs up, taking their answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Child;
 use std::time::Duration;
 
@@ -368,8 +368,10 @@ pub(super) fn rejected(state: &State, task: TaskId) -> Option<Event> {
     };
     let line = state.lines().line(&request.target)?;
     let reds: Vec<_> = line.red.iter().filter(|red| red.tasks == [task]).collect();
+    // An answer that was known may count twice, and is one run all the same.
+    let runs: BTreeSet<u32> = reds.iter().map(|red| red.run).collect();
     let rejection = Rejection {
-        runs: reds.iter().map(|red| red.run).collect(),
+        runs: runs.into_iter().collect(),
         verdict: reds.last()?.verdict.clone(),
         onto: line.head?,
         by_itself: None,

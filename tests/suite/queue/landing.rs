@@ -195,6 +195,9 @@ fn what_somebody_typed_stays_with_the_task() {
     assert_eq!(scene.pleach(&["merge", "--verify", check, &bad, &good]).code, Some(8));
     // Asked once more without a word of the check, and with another attempt.
     assert_eq!(merge(&scene, std::slice::from_ref(&bad)).code, Some(8));
+    let last = scene.status(1)["refusal"]["runs"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(merge(&scene, std::slice::from_ref(&bad)).code, Some(8));
+    assert_eq!(scene.status(1)["refusal"]["runs"], serde_json::json!([last]), "what is known is named once");
     scene.ok(&["retry", &bad, "--onto-target"]);
     scene.ok(&["wait", &bad]);
     assert_eq!(merge(&scene, std::slice::from_ref(&bad)).code, Some(8));
