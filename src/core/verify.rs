@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Landing;
 use super::driver::{Driven, Driver};
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TreeId};
+use super::sandbox::Policy;
 use super::task::Guarantee;
 use super::word::Word;
 
@@ -48,6 +49,9 @@ pub struct Check {
     /// What is tried on files that git cannot merge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<Driver>,
+    /// What a run may touch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sandbox: Policy,
     /// Is every candidate verified anew, whatever is known?
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_cache: bool,
