@@ -298,9 +298,7 @@ impl Ready {
 
     /// What is taken from the task itself.
     fn lock(&self) -> Result<(), Step> {
-        if self.tier == Tier::Full {
-            drop_capabilities();
-        }
+        drop_capabilities();
         // SAFETY: numbers only.
         ok(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, c"keep it from new privileges")?;
         if let Some(rules) = &self.rules {
