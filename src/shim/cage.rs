@@ -108,7 +108,8 @@ impl<'a> Cages<'a> {
     }
 }
 
-fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
+/// What an attempt is given, for a command that starts in `work`.
+pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
     let worktree = spec.worktree.as_path().to_owned();
     let private = spec.candidate.as_ref().map_or_else(|| dir.git(), |one| one.private.as_path().to_owned());
     let common = (private::common_name(&private), spec.repository.as_path().to_owned());

@@ -12,6 +12,7 @@ use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Exit, Spec, Verified};
 use crate::store::{Durable, StoreError, log};
 
+use super::inside::{self, Saved};
 use super::room::{Patience, Room};
 use super::watch::{Closed, Watch};
 
@@ -113,15 +114,15 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -
     }
     // Without a snapshot there is no tip, and without a tip the worktree is kept: nothing is lost either way.
     loop {
-        match save_files(dir, spec) {
+        match inside::save(dir, spec, exit.sandbox) {
             Ok(saved) => {
                 exit.tip = Some(saved.tip);
                 exit.extras = saved.extras;
                 exit.left_out = saved.left_out;
                 exit.notes.extend(saved.notes);
             }
-            Err(error) if error.is_no_room() && room.wait()? => continue,
-            Err(error) => exit.notes.push(format!("{NOT_SAVED}: {}", error.words())),
+            Err(error) if error.no_room && room.wait()? => continue,
+            Err(error) => exit.notes.push(format!("{NOT_SAVED}: {}", error.words)),
         }
         break;
     }
@@ -132,7 +133,8 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -
     Ok(())
 }
 
-fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitError> {
+/// Save what lies in the worktree, and export it: where [`inside::save`] says.
+pub(super) fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<Saved, GitError> {
     let repository = Repository::at(spec.repository.as_path());
     let place = Place { worktree: spec.worktree.as_path().to_owned(), private: dir.git() };
     let saved = snapshot::take(&repository, &place, spec.base, &spec.message)?;
@@ -142,5 +144,6 @@ fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitEr
     if !tips.is_empty() {
         snapshot::persist(|| pack::export(&place, &tips, spec.base, &dir.pack()))?;
     }
-    Ok(saved)
+    let snapshot::Snapshot { tip, extras, left_out, notes } = saved;
+    Ok(Saved { tip, extras, left_out, notes })
 }

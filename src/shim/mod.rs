@@ -10,6 +10,7 @@
 
 mod cage;
 mod finish;
+pub mod inside;
 mod room;
 mod verify;
 pub mod watch;
@@ -134,16 +135,16 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     let mut cages = cage::Cages::new(dir, spec);
     let mut leaked = 0;
     let mut verified = None;
-    let mut run = || {
-        setup(spec, &mut cages, &signals, &mut watch, &mut leaked)
-            .map(|()| task(spec, &mut cages, &signals, &mut watch, &mut leaked, memory))
+    let mut run = |cages: &mut Cages<'_>| {
+        setup(spec, cages, &signals, &mut watch, &mut leaked)
+            .map(|()| task(spec, cages, &signals, &mut watch, &mut leaked, memory))
     };
     let outcome = match &spec.candidate {
-        None => run(),
-        Some(candidate) => verify::prepare(spec, candidate).and_then(|before| {
-            let outcome = run()?;
-            let seen = verify::look(spec, candidate, &before);
-            verified = Some(seen.map_err(|error| Outcome::CouldNotStart { reason: error.words() })?);
+        None => run(&mut cages),
+        Some(candidate) => verify::prepare(dir, spec, candidate).and_then(|before| {
+            let outcome = run(&mut cages)?;
+            let seen = verify::look(dir, spec, candidate, &before, cages.tier());
+            verified = Some(seen.map_err(|error| Outcome::CouldNotStart { reason: error.words })?);
             Ok(outcome)
         }),
     };

@@ -174,6 +174,12 @@ const ATTACKS: &[Attack] = &[
         held: BOTH,
     },
     Attack {
+        name: "have git run something when the files are saved",
+        script: "git config filter.evil.clean \"sh -c 'echo x > $OUT/filtered; cat'\" && echo '* filter=evil' > .gitattributes && echo dirty > dirty",
+        escaped: |world, _| has(world, "out/filtered"),
+        held: BOTH,
+    },
+    Attack {
         name: "make a ring of system calls",
         script: "perl -e '$b = \"\\0\" x 256; print \"RING\\n\" if syscall(425, 4, $b) >= 0'",
         escaped: |_, said| said.contains("RING"),
