@@ -82,7 +82,7 @@ enum What {
 }
 
 /// More mounts than these are refused: their descriptors are kept in an array.
-const MOST: usize = 1024;
+const MOST: usize = 4096;
 
 const FIRST_OF_OTHERS: c_int = 3;
 

@@ -23,7 +23,8 @@ fn each_command_of_the_readme_works() {
 
 #[test]
 fn each_command_of_the_other_pages_works() {
-    for page in ["docs/configuration.md", "docs/internals.md", "hooks/README.md", "CONTRIBUTING.md"] {
+    for page in ["docs/configuration.md", "docs/sandbox.md", "docs/internals.md", "hooks/README.md", "CONTRIBUTING.md"]
+    {
         run_all(page);
     }
 }

@@ -300,6 +300,16 @@ fn the_reduced_tier_holds_what_it_says() {
 }
 
 #[test]
+fn the_page_has_each_attack() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sandbox.md")).unwrap();
+    for attack in ATTACKS {
+        let word = |tier| if attack.held.contains(&tier) { "held" } else { "open" };
+        let row = format!("| {} | {} | {} |", attack.name, word("reduced"), word("full"));
+        assert!(page.contains(&row), "docs/sandbox.md: {row}");
+    }
+}
+
+#[test]
 fn nobody_is_reached_without_a_network() {
     let call = "perl -MIO::Socket::INET -e 'print \"REACHED\\n\" if IO::Socket::INET->new(PeerAddr => \"127.0.0.1\", PeerPort => $ARGV[0])' $PORT";
     for (tier, network, reached) in [

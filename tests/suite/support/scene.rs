@@ -143,7 +143,8 @@ impl Scene {
         command.env_remove("GIT_CONFIG_NOSYSTEM").env("PLEACH_STATE_DIR", self.root.join("state"));
         command.env("PLEACH_IDLE_SECONDS", "1").env("PLEACH_CRASH", self.root.join("crash"));
         // Tasks and tests tell each other things by files that a sandbox would keep apart: `sandbox` tries that.
-        command.env("PLEACH_SANDBOX", "none").envs(&self.variables).current_dir(&self.top).args(args);
+        let tier = std::env::var("PLEACH_TEST_SANDBOX").unwrap_or_else(|_| "none".to_owned());
+        command.env("PLEACH_SANDBOX", tier).envs(&self.variables).current_dir(&self.top).args(args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
