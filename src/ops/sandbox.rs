@@ -76,6 +76,7 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
             .collect(),
         home: config::env::home(),
         sockets: surroundings::sockets(),
+        links: Vec::new(),
     };
     // What is pressed at the terminal is for the command.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {

@@ -73,7 +73,7 @@ impl Cage {
         let refused = |step: &str, why: io::Error| Refused { tier, step: step.to_owned(), why: why.to_string() };
         #[cfg(target_os = "linux")]
         {
-            let plan = plan::plan(policy, places, &surroundings::kind);
+            let plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);
             let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
             Ok(Self { tier, inner: Some(inner) })
         }

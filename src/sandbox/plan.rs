@@ -33,6 +33,8 @@ pub struct Places {
     pub home: Option<PathBuf>,
     /// Sockets that somebody listens at.
     pub sockets: Vec<PathBuf>,
+    /// Links on the way to any of these, and where they lead.
+    pub links: Vec<(PathBuf, PathBuf)>,
 }
 
 /// One step.
@@ -130,14 +132,14 @@ const LINKS: &[(&str, &str)] = &[
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
 /// How a path is, as far as the plan must know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing is there.
     Absent,
     /// A directory.
     Directory,
-    /// A link.
-    Link,
+    /// A link, and where it leads in the end, without any link on the way.
+    Link(PathBuf),
     /// Anything else.
     File,
 }
@@ -189,16 +191,17 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
         .chain(policy.hide.iter().map(|path| under(home, path.as_path())));
     let own_pleach = places.common.iter().map(|(_, common)| common.join("pleach"));
     for path in hidden.chain(places.hide.iter().cloned()).chain(own_pleach) {
+        // A secret may be kept elsewhere, with a link to it.
+        let path = real(path, kind);
         match kind(&path) {
             Kind::Directory => mounts.push(Mount::Empty(path)),
             Kind::File => mounts.push(Mount::Nothing(path)),
-            // What it leads to is hidden by its own name, or is no secret.
-            Kind::Link | Kind::Absent => {}
+            Kind::Link(_) | Kind::Absent => {}
         }
     }
 
     let mut write: Vec<PathBuf> = places.write.clone();
-    write.extend(policy.write.iter().map(|path| under(home, path.as_path())).filter(|path| is_there(path)));
+    write.extend(policy.write.iter().map(|path| real(under(home, path.as_path()), kind)).filter(|path| is_there(path)));
     let writable: Vec<Mount> = write.iter().map(|path| again(path, path, Access::Write)).collect();
     mounts.extend(writable);
     mounts.extend(places.show.iter().map(|path| again(path, path, Access::Read)));
@@ -257,6 +260,9 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
         .collect();
     mounts.extend(doors);
     mounts.extend(kept);
+    // Among the temporary files nothing is there that is not put there.
+    let links = places.links.iter().filter(|(at, _)| is_temporary(at));
+    mounts.extend(links.map(|(at, to)| Mount::Link { at: at.clone(), to: to.clone() }));
     mounts.extend(LINKS.iter().map(|(at, to)| Mount::Link { at: at.into(), to: to.into() }));
     let mut all = write;
     all.extend(places.tmp.clone());
@@ -273,6 +279,13 @@ fn in_order(mounts: Vec<Mount>) -> Vec<Mount> {
     list.reverse();
     list.sort_by_key(|mount| mount.at().components().count());
     list
+}
+
+fn real(path: PathBuf, kind: &dyn Fn(&Path) -> Kind) -> PathBuf {
+    match kind(&path) {
+        Kind::Link(real) => real,
+        _ => path,
+    }
 }
 
 fn under(home: Option<&Path>, path: &Path) -> PathBuf {
@@ -313,12 +326,16 @@ mod tests {
             hide: vec!["/state".into()],
             keep: Vec::new(),
             home: Some("/home/ute".into()),
+            links: Vec::new(),
             sockets: vec!["/run/x.sock".into(), "/home/ute/project/.git/pleach/socket".into()],
         }
     }
 
     fn kind(path: &Path) -> Kind {
         let files = ["/home/ute/.netrc", "/run/x.sock", "/home/ute/project/.git/pleach/socket"];
+        if path == Path::new("/home/ute/.kube") {
+            return Kind::Link("/home/ute/dotfiles/kube".into());
+        }
         let absent = ["/home/ute/.aws", "/var/tmp", "/run/user"];
         let is = |list: &[&str]| list.iter().any(|one| path == Path::new(one));
         match path {
@@ -358,7 +375,7 @@ mod tests {
     #[test]
     fn secrets_doors_and_other_tasks_are_hidden() {
         let plan = plan(&Policy { hide: vec!["~/notes".into()], ..Policy::default() }, &places(), &kind);
-        for path in ["/home/ute/.ssh", "/run/dbus", "/state", "/home/ute/notes"] {
+        for path in ["/home/ute/.ssh", "/run/dbus", "/state", "/home/ute/notes", "/home/ute/dotfiles/kube"] {
             assert_eq!(at(&plan, path), Some(&Mount::Empty(path.into())), "{path}");
         }
         for path in ["/home/ute/.netrc", "/run/x.sock"] {

@@ -46,6 +46,7 @@ pub(super) fn mount_processes(is_root: bool) -> Result<(), Step> {
             c"/proc/sysrq-trigger",
             c"/proc/acpi",
             c"/proc/scsi",
+            c"/proc/dynamic_debug",
         ] {
             // SAFETY: a path.
             if unsafe { libc::access(path.as_ptr(), libc::F_OK) } != 0 {

@@ -128,6 +128,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
         keep: surroundings::named(values).into_iter().chain(own_directory()).collect(),
         home: home.filter(|home| home.is_absolute()),
         sockets: surroundings::sockets(),
+        links: Vec::new(),
         worktree,
     }
 }

@@ -118,3 +118,27 @@ fn a_check_is_held_too() {
     assert!(!outside.exists());
     assert_eq!(scene.read("new"), "x\n");
 }
+
+/// A home or a state directory may be reached by a link: what lies in what is not told by its name.
+#[test]
+fn links_on_the_way_change_nothing() {
+    if !works("full") {
+        return;
+    }
+    let mut scene = scene("full");
+    let link = |name: &str, to: &str| std::os::unix::fs::symlink(scene.path(to), scene.path(name)).unwrap();
+    fs::create_dir_all(scene.path("home/deep/state")).unwrap();
+    link("s", "home/deep/state");
+    fs::rename(scene.path("home/.ssh"), scene.path("home/dotfiles")).unwrap();
+    link("home/.ssh", "home/dotfiles");
+    let state = scene.path("s").display().to_string();
+    scene.variables.insert("PLEACH_STATE_DIR".to_owned(), state);
+    let (id, log) = run(
+        &scene,
+        &[],
+        "echo x > new && git add new && git commit -qm new && echo y > dirty; pwd; cat ~/.ssh/id ~/dotfiles/id; ls ~/deep/state/*/environments; exit 0",
+    );
+    assert_eq!(scene.git(&["show", &format!("pleach/{id}:dirty")]), "y", "{log}");
+    assert!(!log.contains("SECRET"), "{log}");
+    assert_eq!(scene.status(id)["attempts"][0]["sandbox"], "full");
+}
