@@ -49,6 +49,7 @@ pub mod refs;
 pub mod repository;
 pub mod rerere;
 mod resume;
+pub mod rights;
 pub mod seal;
 pub mod snapshot;
 mod trash;

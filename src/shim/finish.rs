@@ -6,7 +6,7 @@ use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
 use crate::core::sandbox::Tier;
 use crate::git::worktree::Place;
-use crate::git::{GitError, Repository, pack, snapshot};
+use crate::git::{GitError, Repository, pack, rights, snapshot};
 use crate::process::{clock, crash, tree, usage};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Exit, Spec, Verified};
@@ -137,7 +137,13 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -
 pub(super) fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<Saved, GitError> {
     let repository = Repository::at(spec.repository.as_path());
     let place = Place { worktree: spec.worktree.as_path().to_owned(), private: dir.git() };
-    let saved = snapshot::take(&repository, &place, spec.base, &spec.message)?;
+    let take = || snapshot::take(&repository, &place, spec.base, &spec.message);
+    let mut saved = take();
+    // What could not be read is not in it, and would go with the worktree.
+    if saved.as_ref().map_or(true, |saved| !saved.notes.is_empty()) && rights::give_back(&place.worktree) {
+        saved = take();
+    }
+    let saved = saved?;
     crash::point("shim.left_overs_committed");
     let extras = saved.extras.iter().map(|(_, commit)| *commit);
     let tips: Vec<CommitId> = std::iter::once(saved.tip).chain(extras).filter(|tip| *tip != spec.base).collect();

@@ -142,3 +142,16 @@ fn links_on_the_way_change_nothing() {
     assert!(!log.contains("SECRET"), "{log}");
     assert_eq!(scene.status(id)["attempts"][0]["sandbox"], "full");
 }
+
+/// Nobody is root in a sandbox, and most people are not outside of it: what a task made unreadable is saved all the same.
+#[test]
+fn what_a_task_made_unreadable_is_saved() {
+    let Some(scene) = full() else { return };
+    let line =
+        "mkdir ro none; echo 1 > ro/f; chmod 000 ro/f; chmod 555 ro; echo 2 > none/f; chmod 000 none; chmod 000 .";
+    let (id, log) = run(&scene, &[], line);
+    assert_eq!(scene.outcome(id), "exited 0", "{log}");
+    for (path, content) in [("ro/f", "1"), ("none/f", "2")] {
+        assert_eq!(scene.git(&["show", &format!("pleach/{id}:{path}")]), content);
+    }
+}
