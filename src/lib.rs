@@ -17,13 +17,15 @@
 //! # The layers
 //!
 //! Imports point up this list only, and `tests/suite/tidy.rs` holds them to it:
-//! [`core`] (nouns and decisions, no I/O), [`process`] (the only door to programs and the clock), [`config`], [`git`],
+//! [`core`] (nouns and decisions, no I/O), [`process`] (the only door to programs and the clock), [`sandbox`] (what a
+//! process may touch), [`config`], [`git`],
 //! [`store`], [`shim`], [`coordinator`], [`ops`], [`cli`].
 //!
 //! # Where to look
 //!
 //! - What a task can be: [`core::task`]. Its whole life, in one table: [`core::state`].
 //! - Who starts next: [`core::schedule`]. Who lands next: [`core::merge_queue`].
+//! - What a task may touch, and how that is held: [`sandbox`].
 //! - What a task sees instead of your repository: [`git::private`]. How its result comes back: [`git::pack`].
 //! - How a branch moves without harm to what you are editing: [`git::fold`].
 //! - Every path that we write: [`store::layout`]. Every variable that we read: [`config::env`].
@@ -42,5 +44,6 @@ pub mod core;
 pub mod git;
 pub mod ops;
 pub mod process;
+pub mod sandbox;
 pub mod shim;
 pub mod store;

@@ -12,6 +12,7 @@ use clap_complete::Shell;
 
 use crate::config::units;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
+use crate::core::sandbox::{Network, Tier};
 use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
 use crate::core::word::Word;
 use crate::ops::control::InLine;
@@ -137,6 +138,9 @@ pub enum Verb {
     /// Show all of it in a small repository made for that
     #[command(after_help = example!("pleach demo", "pleach demo /tmp/garden"))]
     Demo(DemoArgs),
+    /// Run a command as a task would run, in this checkout, to try what it can touch
+    #[command(after_help = example!("pleach sandbox -- npm test", "pleach sandbox --network none --read-only -- ./analyse", "pleach sandbox --tier full -- sh -c 'touch ~/x'"))]
+    Sandbox(SandboxArgs),
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
     Approve(ApproveArgs),
@@ -210,6 +214,12 @@ pub struct TaskArgs {
     /// Keep this much of its output, half from the start and half from the end
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub log_cap: Option<u64>,
+    /// Run it only where the sandbox holds this much
+    #[arg(long, value_name = "TIER", value_parser = words(Tier::ALL))]
+    pub require_sandbox: Option<Tier>,
+    /// Let it write its temporary directory only
+    #[arg(long)]
+    pub read_only: bool,
     /// Leave out the setup of the worktree that is configured
     #[arg(long)]
     pub no_setup: bool,
@@ -609,6 +619,23 @@ pub struct DemoArgs {
     /// temporary files where here is a repository
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
+}
+
+/// `sandbox`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct SandboxArgs {
+    /// Say how far it is kept to itself; without it, as far as is set or possible
+    #[arg(long, value_name = "TIER", value_parser = words(Tier::ALL))]
+    pub tier: Option<Tier>,
+    /// Say whom it can talk to
+    #[arg(long, value_name = "WHOM", value_parser = words(Network::ALL))]
+    pub network: Option<Network>,
+    /// Let it write its temporary directory only
+    #[arg(long)]
+    pub read_only: bool,
+    /// What to run: one word is a line for `sh -c`, several are a program and its arguments
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
 }
 
 /// `approve`

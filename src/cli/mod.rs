@@ -37,6 +37,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         match verb {
             shim::SHIM => return shim::main(rest, false),
             shim::SALVAGE => return shim::main(rest, true),
+            shim::inside::INSIDE => return shim::inside::main(rest),
             shim::COORDINATOR => return coordinator::main(rest),
             _ => {}
         }

@@ -9,6 +9,7 @@ use super::time::{ago, clock, span};
 use crate::config::units::Bytes;
 use crate::core::change::{Conflict, Refusal};
 use crate::core::report::{AttemptReport, NeedReport, TaskReport};
+use crate::core::sandbox::Tier;
 use crate::core::task::{FoldPolicy, Priority};
 use crate::core::word::{Word, shown};
 
@@ -99,6 +100,7 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     }
     let handed = attempt.hand_back.as_ref().map(|hand_back| shown(&hand_back.to_string()));
     field(out, "given", &handed.unwrap_or_default())?;
+    field(out, "sandbox", &attempt.sandbox.map(sandbox).unwrap_or_default())?;
     field(out, "used", &used(attempt))?;
     field(out, "log", &log(attempt))?;
     field(out, "worktree", &attempt.places.worktree.as_ref().map(Word::shown).unwrap_or_default())?;
@@ -123,6 +125,14 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
         field(out, "note", &shown(text))?;
     }
     Ok(())
+}
+
+fn sandbox(tier: Tier) -> String {
+    match tier {
+        Tier::Full => tier.to_string(),
+        Tier::Reduced => "reduced: it could read all that you can".to_owned(),
+        Tier::None => "none: it could do all that you can".to_owned(),
+    }
 }
 
 fn used(attempt: &AttemptReport) -> String {

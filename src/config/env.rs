@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::core::id::{AttemptId, TaskId};
+use crate::core::sandbox::Tier;
 use crate::core::word::Word;
 
 /// Where the state of all repositories lives.
@@ -20,6 +21,8 @@ pub const CRASH: &str = "PLEACH_CRASH";
 pub const IDLE_SECONDS: &str = "PLEACH_IDLE_SECONDS";
 /// How many tasks run at once.
 pub const CONCURRENCY: &str = "PLEACH_CONCURRENCY";
+/// The tier of the sandbox.
+pub const SANDBOX: &str = "PLEACH_SANDBOX";
 /// Inside a task: its id.
 pub const TASK: &str = "PLEACH_TASK";
 /// Inside a task: its attempt.
@@ -39,6 +42,7 @@ pub const HANDBACK_TIP: &str = "PLEACH_HANDBACK_TIP";
 pub const NAMES: &[(&str, &str)] = &[
     (STATE_DIR, "where worktrees and logs are kept (default: $XDG_STATE_HOME/pleach)"),
     (CONCURRENCY, "how many tasks run at once (default: the number of cores)"),
+    (SANDBOX, "the tier of the sandbox: best, full, reduced or none (default: best, or what the configuration says)"),
     (IDLE_SECONDS, "how long a coordinator without work stays, in seconds (default: 60)"),
     (CRASH, "for tests: a directory; a file in it makes the process die at the point of that name"),
     (TASK, "set inside a task: its id"),
@@ -113,6 +117,18 @@ pub fn concurrency() -> Result<Option<usize>, BadVariable> {
     match value.parse::<usize>() {
         Ok(number) if number > 0 => Ok(Some(number)),
         _ => Err(BadVariable { name: CONCURRENCY, value, expected: "a number above 0" }),
+    }
+}
+
+/// The tier of the sandbox, where the environment says so; within, none means the best that works.
+///
+/// # Errors
+/// Where it is not one.
+pub fn sandbox() -> Result<Option<Option<Tier>>, BadVariable> {
+    let Some(value) = text(SANDBOX) else { return Ok(None) };
+    match super::file::tier(&value) {
+        Some(tier) => Ok(Some(tier)),
+        None => Err(BadVariable { name: SANDBOX, value, expected: super::file::A_TIER }),
     }
 }
 

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::units;
 use crate::core::id::ParseId;
+use crate::core::sandbox::{Network, Tier};
 use crate::core::task::{FoldPolicy, Guarantee, LandingHook, Priority, Publish, Strategy};
 
 /// One configuration file.
@@ -31,6 +32,8 @@ pub struct File {
     pub branch: Branch,
     /// `[limits]`
     pub limits: Limits,
+    /// `[sandbox]`
+    pub sandbox: Sandbox,
 }
 
 /// `[run]`: how tasks run.
@@ -147,6 +150,22 @@ pub struct Branch {
     pub prefix: Option<String>,
 }
 
+/// `[sandbox]`: what a task may touch.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// The tier, or the best that works.
+    pub tier: Option<WantedTier>,
+    /// With less than this nothing runs.
+    pub require: Option<Spelled<Tier>>,
+    /// Whom tasks can talk to.
+    pub network: Option<Spelled<Network>>,
+    /// What else they can write.
+    pub write: Option<Vec<PathBuf>>,
+    /// What else they cannot see.
+    pub hide: Option<Vec<PathBuf>>,
+}
+
 /// `[limits]`: what must stay free.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -218,6 +237,10 @@ impl File {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cores(pub u32);
 
+/// `full`, `reduced`, `none`; or `best`, which is none in particular.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedTier(pub Option<Tier>);
+
 /// A number above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtLeastOne(pub usize);
@@ -242,6 +265,21 @@ impl<'de> Deserialize<'de> for AtLeastOne {
             _ => Err(D::Error::custom(format_args!("{number} is not a number above 0"))),
         }
     }
+}
+
+impl<'de> Deserialize<'de> for WantedTier {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(d)?;
+        tier(&text).map(Self).ok_or_else(|| D::Error::custom(format_args!("{text:?} is not {A_TIER}")))
+    }
+}
+
+/// What a tier is called where the best may be meant, too.
+pub const A_TIER: &str = "a tier of the sandbox (best, full, reduced or none)";
+
+/// `best` is none in particular. None where it is no tier at all.
+pub fn tier(text: &str) -> Option<Option<Tier>> {
+    if text == "best" { Some(None) } else { text.parse().ok().map(Some) }
 }
 
 impl<'de> Deserialize<'de> for Cores {

@@ -17,6 +17,7 @@ use file::{File, FileError};
 
 use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
 use crate::core::policy::Limits;
+use crate::core::sandbox::{Network, Policy};
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
 use crate::core::word::Word;
@@ -73,6 +74,8 @@ pub struct Config {
     pub branch_prefix: String,
     /// Bytes that must stay free on the disk of the worktrees.
     pub disk_floor: u64,
+    /// What a task may touch.
+    pub sandbox: Policy,
 }
 
 /// A value and who said it.
@@ -150,6 +153,7 @@ impl Default for Config {
             driver: Sourced { value: None, from: Origin::Default },
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
             disk_floor: DEFAULT_DISK_FLOOR,
+            sandbox: Policy::default(),
         }
     }
 }
@@ -173,6 +177,9 @@ impl Config {
         }
         if let Some(concurrency) = env::concurrency()? {
             config.concurrency = concurrency;
+        }
+        if let Some(tier) = env::sandbox()? {
+            config.sandbox.tier = tier;
         }
         Ok(config)
     }
@@ -216,7 +223,7 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, merge, branch, limits } = file;
+        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox } = file;
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
             return Err(from.refuse("run.timeout must be above 0; leave it out for no limit".to_owned()));
@@ -254,6 +261,7 @@ impl Config {
             self.branch_prefix = branch_prefix(prefix, from)?;
         }
         set(&mut self.disk_floor, limits.disk_floor.map(|floor| floor.0));
+        lay_sandbox(&mut self.sandbox, sandbox, from)?;
         Ok(())
     }
 }
@@ -336,6 +344,37 @@ fn driver(
     // An empty command takes back what a farther file said.
     let value = Some(driver).filter(|driver| !driver.command.is_empty());
     Ok(Some(Sourced { value, from: from.clone() }))
+}
+
+/// What a file says of the sandbox. A repository can only make it closer: it is what is kept in.
+fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Result<(), ConfigError> {
+    if matches!(from, Origin::Repository(_)) {
+        let loosens = [
+            ("tier", said.tier.is_some()),
+            ("write", said.write.is_some()),
+            ("network = \"allow\"", said.network.is_some_and(|network| network.0 == Network::Allow)),
+        ];
+        if let Some((key, _)) = loosens.into_iter().find(|(_, is_said)| *is_said) {
+            let what =
+                format!("sandbox.{key} can only be set in your own file (pleach/config.toml), not by a repository");
+            return Err(from.refuse(what));
+        }
+        policy.require = policy.require.max(said.require.map(|tier| tier.0).unwrap_or_default());
+    } else {
+        set(&mut policy.require, said.require.map(|tier| tier.0));
+    }
+    set(&mut policy.tier, said.tier.map(|tier| tier.0));
+    set(&mut policy.network, said.network.map(|network| network.0));
+    let is_path = |path: &PathBuf| path.is_absolute() || path.starts_with("~");
+    if let Some(path) = said.write.iter().chain(&said.hide).flatten().find(|path| !is_path(path)) {
+        let what = format!("sandbox: {} must be an absolute path, or start with ~/", path.display());
+        return Err(from.refuse(what));
+    }
+    let words = |paths: Vec<PathBuf>| paths.iter().map(|path| Word::from(path.as_path())).collect::<Vec<_>>();
+    set(&mut policy.write, said.write.map(words));
+    // What is hidden adds up: nobody takes back what somebody else keeps to themselves.
+    policy.hide.extend(said.hide.map(words).unwrap_or_default());
+    Ok(())
 }
 
 /// All that a check would run.

@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::core::sandbox::Tier;
 
 fn check_refused(text: &str, expected: Expect) {
     let error = File::parse(Path::new("/r/.pleach.toml"), text.as_bytes()).expect_err("should be refused");
@@ -53,6 +54,12 @@ prefix = "wip/"
 
 [limits]
 disk_floor = "10 GiB"
+[sandbox]
+tier = "reduced"
+require = "reduced"
+network = "none"
+write = ["~/.cache"]
+hide = ["/srv"]
 "#;
 
 #[test]
@@ -79,6 +86,14 @@ fn everything_can_be_set() {
         hooks: Sourced { value: vec![LandingHook::CommitMsg], from: user() },
         branch_prefix: "wip/".into(),
         disk_floor: 10 << 30,
+        sandbox: Policy {
+            tier: Some(Tier::Reduced),
+            require: Tier::Reduced,
+            network: Network::None,
+            read_only: false,
+            write: vec!["~/.cache".into()],
+            hide: vec!["/srv".into()],
+        },
     };
     assert_eq!(config, expected);
     assert_eq!(config.needs_approval(), []);
@@ -151,7 +166,7 @@ fn errors_name_the_place_and_what_is_allowed() {
     check_refused(
         "[ruin]\n",
         expect![
-            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`"
+            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`"
         ],
     );
     check_refused(
@@ -184,4 +199,21 @@ fn errors_name_the_place_and_what_is_allowed() {
         expect!["/r/.pleach.toml:3:9: invalid type: integer `1`, expected a string"],
     );
     check_refused("[run\n", expect!["/r/.pleach.toml:1:5: unclosed table, expected `]`"]);
+}
+
+#[test]
+fn a_repository_can_only_make_the_sandbox_closer() {
+    for said in ["tier = \"none\"", "write = [\"/\"]", "network = \"allow\""] {
+        let refused = laid(&[(&format!("[sandbox]\n{said}"), repository())]).unwrap_err().to_string();
+        assert!(refused.contains("can only be set in your own file"), "{refused}");
+    }
+    let mine = "[sandbox]\nrequire = \"full\"\nhide = [\"/mine\"]";
+    let theirs = "[sandbox]\nrequire = \"none\"\nnetwork = \"none\"\nhide = [\"/theirs\"]";
+    let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
+    assert_eq!((policy.require, policy.network), (Tier::Full, Network::None));
+    assert_eq!(policy.hide, ["/mine".into(), "/theirs".into()]);
+    let bad = laid(&[("[sandbox]\ntier = \"half\"", user())]).unwrap_err().to_string();
+    assert!(bad.contains("best, full, reduced or none"), "{bad}");
+    let relative = laid(&[("[sandbox]\nwrite = [\"cache\"]", user())]).unwrap_err().to_string();
+    assert!(relative.contains("absolute"), "{relative}");
 }

@@ -57,6 +57,7 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
         log_bytes: exit.log_bytes,
         log_dropped: exit.log_dropped,
         leaked: exit.leaked,
+        sandbox: exit.sandbox,
         notes: exit.notes,
     };
     Ok(vec![Event::Ended { attempt, outcome: exit.outcome, result, facts }])

@@ -170,6 +170,8 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         log_cap: task.spec.log_cap,
         message: format!("{}\n\nPleach-Task: {attempt}\n", message.trim_end()),
         candidate: None,
+        checkout: task.spec.checkout.clone(),
+        sandbox: task.spec.sandbox.clone(),
     })
 }
 

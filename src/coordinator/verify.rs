@@ -273,6 +273,8 @@ fn spec(world: &World, run: &Run, check: &Check) -> Result<Spec, String> {
         grace: GRACE,
         log_cap: LOG_CAP,
         message: String::new(),
+        checkout: None,
+        sandbox: check.sandbox.clone(),
         candidate: Some(Candidate { tree: run.tree, private: private.into() }),
     })
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{Collected, FoldRequest, Landing, Refusal};
 use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
+use super::sandbox::Tier;
 use super::task::TaskSpec;
 use super::verify::{Early, Run, Verdict};
 
@@ -248,6 +249,9 @@ pub struct Facts {
     /// Processes that were left when it ended, and were killed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub leaked: u64,
+    /// How far it was kept to itself; none where it never started, or was of a version that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Tier>,
     /// What went wrong beside the task itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,

@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod planner;
 pub mod policy;
 pub mod report;
+pub mod sandbox;
 pub mod schedule;
 #[cfg(test)]
 pub(crate) mod sketch;

@@ -19,6 +19,7 @@ use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::policy::Limits;
+use super::sandbox::Tier;
 use super::task::{FoldPolicy, Priority, Strategy};
 use super::verify::Early;
 use super::word::Word;
@@ -288,6 +289,9 @@ pub struct AttemptReport {
     pub log_dropped: u64,
     /// Processes that were left when it ended, and were killed.
     pub leaked: u64,
+    /// How far it is kept to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Tier>,
     /// Files, lines and commits of its result.
     #[serde(flatten)]
     pub size: super::change::Size,

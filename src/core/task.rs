@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{BranchName, CommitId, ParseId, TaskId, TaskName};
+use super::sandbox::Policy;
 use super::verify::Check;
 use super::word::Word;
 
@@ -83,6 +84,9 @@ pub struct TaskSpec {
     /// Bytes of output that are kept; half for the head, half for the tail.
     #[serde(default = "default_log_cap", skip_serializing_if = "is_default_log_cap")]
     pub log_cap: u64,
+    /// What it may touch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sandbox: Policy,
     /// Who asked, by a random word: the same question twice gets the same task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub request: String,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Landing;
 use super::driver::{Driven, Driver};
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TreeId};
+use super::sandbox::Policy;
 use super::task::Guarantee;
 use super::word::Word;
 
@@ -54,6 +55,9 @@ pub struct Check {
     /// Did somebody type its command, instead of setting it up? Then it stays with the task.
     #[serde(default, skip_serializing_if = "is_default")]
     pub typed: bool,
+    /// What a run may touch.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sandbox: Policy,
     /// Is every candidate verified anew, whatever is known?
     #[serde(default, skip_serializing_if = "is_default")]
     pub no_cache: bool,

@@ -94,12 +94,14 @@ fn fill(repo: &Repository, dir: &Path, private: &Private, checkout: &Path) -> Re
         let path = dir.join(inner);
         fs::create_dir_all(&path).map_err(GitError::file("create", &path))?;
     }
-    write(&dir.join("objects/info/alternates"), &alternates(&[&common.join("objects")]))?;
+    let name = common_name(dir);
+    link(common, &name)?;
+    write(&dir.join("objects/info/alternates"), &alternates(&[&name.join("objects")]))?;
     for name in ["shallow", "info/exclude", "info/attributes"] {
         copy(&common.join(name), &dir.join(name))?;
     }
     copy(&checkout.join("info/sparse-checkout"), &dir.join("info/sparse-checkout"))?;
-    write(&dir.join("config"), &private_config::derive(repo, checkout)?)?;
+    write(&dir.join("config"), &private_config::derive(repo, checkout, &name.join("hooks"))?)?;
     let refs = given_refs(repo, private)?;
     write(&dir.join("packed-refs"), &refs.packed)?;
     write(&dir.join(REFS_AT_START), &refs.packed)?;
@@ -110,6 +112,27 @@ fn fill(repo: &Repository, dir: &Path, private: &Private, checkout: &Path) -> Re
         write(&path, &[b"ref: ", &target[..], b"\n"].concat())?;
     }
     write(&dir.join("HEAD"), format!("ref: refs/heads/{}\n", private.branch).as_bytes())
+}
+
+/// How a private repository calls the user's: a link beside it. In a sandbox, where another thing may be at the path of the
+/// user's repository, the repository itself is there.
+pub fn common_name(private_dir: &Path) -> PathBuf {
+    private_dir.with_file_name("common")
+}
+
+fn link(common: &Path, name: &Path) -> Result<(), GitError> {
+    if fs::read_link(name).is_ok_and(|leads| leads == common) {
+        return Ok(());
+    }
+    match fs::remove_file(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(GitError::file("replace", name)(error)),
+        _ => {}
+    }
+    match std::os::unix::fs::symlink(common, name) {
+        // Somebody was faster, with the same.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(GitError::file("make a link at", name)),
+    }
 }
 
 /// A path as git reads it in `objects/info/alternates`: in quotes where it holds one of the `special` bytes.

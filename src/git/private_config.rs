@@ -69,11 +69,12 @@ struct Listed {
     value: Option<Vec<u8>>,
 }
 
-/// The text of the private configuration, from one reading of the user's.
+/// The text of the private configuration, from one reading of the user's. `hooks` is where its hooks are, where it does not
+/// say so itself.
 ///
 /// # Errors
 /// Where git cannot read the configuration.
-pub(super) fn derive(repo: &Repository, checkout: &Path) -> Result<Vec<u8>, GitError> {
+pub(super) fn derive(repo: &Repository, checkout: &Path, hooks: &Path) -> Result<Vec<u8>, GitError> {
     let listed = match by_library(checkout) {
         Some(listed) => listed,
         None => by_git(repo, checkout)?,
@@ -83,7 +84,7 @@ pub(super) fn derive(repo: &Repository, checkout: &Path) -> Result<Vec<u8>, GitE
     let effective: HashMap<&[u8], &[u8]> = pairs.collect();
     let local = listed.iter().filter(|listed| listed.is_local);
     let settings: Vec<Setting<'_>> = local.filter_map(|listed| parse(&listed.key, listed.value.as_deref())).collect();
-    Ok(compose(repo, &settings, &effective))
+    Ok(compose(hooks, &settings, &effective))
 }
 
 fn by_git(repo: &Repository, checkout: &Path) -> Result<Vec<Listed>, GitError> {
@@ -157,7 +158,7 @@ fn system_file() -> Option<&'static PathBuf> {
     OF_GIT.get_or_init(ask).as_ref()
 }
 
-fn compose(repo: &Repository, settings: &[Setting<'_>], effective: &HashMap<&[u8], &[u8]>) -> Vec<u8> {
+fn compose(hooks: &Path, settings: &[Setting<'_>], effective: &HashMap<&[u8], &[u8]>) -> Vec<u8> {
     let mut text = Vec::new();
     let local = |section: &str, name: &str| {
         let found = settings.iter().rev().find(|s| s.section == section && s.subsection.is_none() && s.name == name);
@@ -179,7 +180,6 @@ fn compose(repo: &Repository, settings: &[Setting<'_>], effective: &HashMap<&[u8
     own("core", "logallrefupdates", b"true");
     own("gc", "auto", b"0");
     own("maintenance", "auto", b"false");
-    let hooks = repo.common_dir().join("hooks");
     let hooks = Word::from(hooks);
     // A path in the tree itself (`.githooks`) stays one: the task has a tree of its own.
     own("core", "hookspath", effective.get(&b"core.hookspath"[..]).copied().unwrap_or(hooks.as_bytes()));
@@ -309,7 +309,7 @@ two   three
             git(&["config", "--unset", &key]);
         }
         assert!(by_library(&common).is_some());
-        let derived = derive(&repo, &common).unwrap();
+        let derived = derive(&repo, &common, &common.join("hooks")).unwrap();
         let file = top.join("derived");
         std::fs::write(&file, derived).unwrap();
         let read = |key: &str| {

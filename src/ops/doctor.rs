@@ -9,16 +9,18 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Error, Session, client, look};
+use super::{Error, Session, client, look, sandbox};
 use crate::config::units::Bytes;
 use crate::coordinator::{kept_prefix, trash};
 use crate::core::change::list;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
+use crate::core::sandbox::Tier;
 use crate::core::state::{Place, State, TaskState};
 use crate::core::word::count as counted;
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
+use crate::sandbox::probe;
 use crate::store::{self, Layout};
 
 /// The oldest git that has all we need (`merge-tree --write-tree --merge-base`, `--attr-source`).
@@ -69,6 +71,7 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
     let mut doctor = Doctor { mode, findings: Vec::new() };
     doctor.git();
     doctor.configuration(session);
+    doctor.sandbox(session);
     doctor.shared_config(session);
     doctor.locks(session);
     match session.layout().cloned() {
@@ -138,6 +141,38 @@ impl Doctor {
         if let Some(error) = session.misconfigured() {
             let next = error.hint.clone().unwrap_or_default();
             self.bad(format!("the configuration cannot be used: {}", error.message), next);
+        }
+    }
+
+    /// What holds here, and what would make it more.
+    fn sandbox(&mut self, session: &Session) {
+        let found = sandbox::probe();
+        let reasons: Vec<String> = found.refused.iter().map(ToString::to_string).collect();
+        let mend = found.refused.iter().find_map(probe::mend);
+        let policy = session.config().map(|config| config.sandbox.clone()).unwrap_or_default();
+        let what = match found.best {
+            Tier::Full => "the sandbox: full".to_owned(),
+            tier => format!(
+                "the sandbox: {tier}, in which {}; {}",
+                list(tier.gaps().iter().map(ToString::to_string)),
+                reasons.join("; ")
+            ),
+        };
+        let next = mend.map_or_else(|| "see docs/sandbox.md for what it needs".to_owned(), str::to_owned);
+        match found.best {
+            best if best < policy.require => {
+                self.bad(format!("{what}; but {} is required, so no task can run", policy.require), next);
+            }
+            Tier::Full => match policy.tier {
+                Some(tier @ (Tier::None | Tier::Reduced)) => {
+                    self.good(format!("the sandbox: full would work here; {tier} is set"));
+                }
+                _ => self.good(what),
+            },
+            _ => {
+                let next_step = Some(next);
+                self.findings.push(Finding { what, health: Health::Good, next_step });
+            }
         }
     }
 

@@ -43,7 +43,12 @@ pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Er
     let task = find(&state, std::slice::from_ref(handle))?[0];
     let seen = seen(session, &state);
     let known = known(session, task);
-    Ok(report::task(&state, task, &seen, known, clock::now()))
+    let mut report = report::task(&state, task, &seen, known, clock::now());
+    for attempt in report.attempts.iter_mut().filter(|attempt| attempt.outcome.is_none()) {
+        let held = session.layout().map(|layout| record::load::<record::Held>(&layout.attempt(attempt.id).held()));
+        attempt.sandbox = held.and_then(|held| held.ok().flatten()).map(|held| held.tier);
+    }
+    Ok(report)
 }
 
 /// What is seen beside the journal. The limits are those of the configuration here: the coordinator follows the newest

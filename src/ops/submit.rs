@@ -7,6 +7,7 @@ use super::{Error, ErrorKind, Session, approve, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
+use crate::core::sandbox::{Policy, Tier};
 use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
 use crate::core::word::Word;
 use crate::process::tool::own_directory;
@@ -53,6 +54,10 @@ pub struct Wish {
     pub setup: bool,
     /// What the target has to pass, where the result folds by itself.
     pub verify: Verifying,
+    /// It runs only where the sandbox holds this much.
+    pub require_sandbox: Option<Tier>,
+    /// It writes its temporary directory only.
+    pub read_only: bool,
 }
 
 impl Wish {
@@ -78,6 +83,8 @@ impl Wish {
             log_cap: None,
             setup: true,
             verify: Verifying::default(),
+            require_sandbox: None,
+            read_only: false,
         }
     }
 }
@@ -133,6 +140,11 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         unverified: frozen.unverified,
         hooks: frozen.hooks,
         log_cap: wish.log_cap.unwrap_or(config.log_cap),
+        sandbox: Policy {
+            require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
+            read_only: wish.read_only,
+            ..config.sandbox.clone()
+        },
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
     };
     let limits = config.limits();

@@ -84,6 +84,7 @@ pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, 
     let layout = session.make_layout()?.clone();
     let inherited = config::env::inherited(&session.config()?.env_pass.value);
     let environment = Some(environment::keep(&layout, &inherited)?);
-    let check = Check { environment, driver, no_cache: said.no_cache, ..check };
+    let sandbox = session.config()?.sandbox.clone();
+    let check = Check { environment, driver, sandbox, no_cache: said.no_cache, ..check };
     Ok(Frozen { check: Some(Box::new(check)), unverified: false, hooks })
 }

@@ -104,15 +104,22 @@ impl Signals {
     }
 }
 
-/// Run the command in a group of its own, without input.
+/// Run the command in a group of its own, without input. `confine` has the last word on how it starts.
 ///
 /// # Errors
 /// Where it cannot be started: nothing has run then.
-pub fn run(mut command: Command, patience: Patience, signals: &Signals, watcher: &mut dyn Watcher) -> io::Result<End> {
+pub fn run(
+    mut command: Command,
+    confine: impl FnOnce(&mut Command),
+    patience: Patience,
+    signals: &Signals,
+    watcher: &mut dyn Watcher,
+) -> io::Result<End> {
     tree::become_subreaper();
     let (reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     die_with_us(&mut command);
+    confine(&mut command);
     let child = command.spawn()?;
     // The command holds the writing ends: only when the tree has closed them does the output end.
     drop(command);

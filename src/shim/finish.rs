@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
+use crate::core::sandbox::Tier;
 use crate::git::worktree::Place;
 use crate::git::{GitError, Repository, pack, rights, snapshot};
 use crate::process::{clock, crash, tree, usage};
@@ -11,6 +12,7 @@ use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Exit, Spec, Verified};
 use crate::store::{Durable, StoreError, log};
 
+use super::inside::{self, Saved};
 use super::room::{Patience, Room};
 use super::watch::{Closed, Watch};
 
@@ -20,19 +22,26 @@ const SUMMARY_LIMIT: usize = 4096;
 /// How the note begins that says why there is no snapshot.
 const NOT_SAVED: &str = "its files could not be committed";
 
+/// What came of running it.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// How it ended.
+    pub(super) outcome: Outcome,
+    /// Processes that were left, and were killed.
+    pub(super) leaked: u64,
+    /// How far it was kept to itself.
+    pub(super) sandbox: Option<Tier>,
+    /// Of a run that verifies: what was seen after it.
+    pub(super) verified: Option<Verified>,
+}
+
 /// The task has ended, and its tree is empty.
-pub(super) fn finish(
-    dir: &AttemptDir,
-    spec: &Spec,
-    outcome: Outcome,
-    leaked: u64,
-    watch: Watch,
-    verified: Option<Verified>,
-) -> Result<(), StoreError> {
+pub(super) fn finish(dir: &AttemptDir, spec: &Spec, ran: Ran, watch: Watch) -> Result<(), StoreError> {
     let ended = clock::now();
     let usage = usage::of_children();
     let (said, door) = watch.close();
-    let exit = Exit { outcome, ended, leaked, ..record_of(said) };
+    let Ran { outcome, leaked, sandbox, verified } = ran;
+    let exit = Exit { outcome, ended, leaked, sandbox, ..record_of(said) };
     let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, verified, ..exit };
     let mut room = Room::new(dir, Patience::Door(door));
     // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
@@ -74,7 +83,8 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     let (log_bytes, log_dropped) = log::counts(&dir.log()).unwrap_or_default();
     let said = Closed { summary: progress.summary, log_bytes, log_dropped, ..Closed::default() };
     let cause = "its supervisor was killed".to_owned();
-    let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, ..record_of(said) };
+    let sandbox = record::load::<record::Held>(&dir.held()).ok().flatten().map(|held| held.tier);
+    let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, sandbox, ..record_of(said) };
     conclude(dir, spec, exit, room)
 }
 
@@ -92,6 +102,7 @@ fn record_of(said: Closed) -> Exit {
         log_bytes: said.log_bytes,
         log_dropped: said.log_dropped,
         leaked: 0,
+        sandbox: None,
         notes: said.notes,
         verified: None,
     }
@@ -103,15 +114,15 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -
     }
     // Without a snapshot there is no tip, and without a tip the worktree is kept: nothing is lost either way.
     loop {
-        match save_files(dir, spec) {
+        match inside::save(dir, spec, exit.sandbox) {
             Ok(saved) => {
                 exit.tip = Some(saved.tip);
                 exit.extras = saved.extras;
                 exit.left_out = saved.left_out;
                 exit.notes.extend(saved.notes);
             }
-            Err(error) if error.is_no_room() && room.wait()? => continue,
-            Err(error) => exit.notes.push(format!("{NOT_SAVED}: {}", error.words())),
+            Err(error) if error.no_room && room.wait()? => continue,
+            Err(error) => exit.notes.push(format!("{NOT_SAVED}: {}", error.words)),
         }
         break;
     }
@@ -122,7 +133,8 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -
     Ok(())
 }
 
-fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitError> {
+/// Save what lies in the worktree, and export it: where [`inside::save`] says.
+pub(super) fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<Saved, GitError> {
     let repository = Repository::at(spec.repository.as_path());
     let place = Place { worktree: spec.worktree.as_path().to_owned(), private: dir.git() };
     let take = || snapshot::take(&repository, &place, spec.base, &spec.message);
@@ -138,5 +150,6 @@ fn save_files(dir: &AttemptDir, spec: &Spec) -> Result<snapshot::Snapshot, GitEr
     if !tips.is_empty() {
         snapshot::persist(|| pack::export(&place, &tips, spec.base, &dir.pack()))?;
     }
-    Ok(saved)
+    let snapshot::Snapshot { tip, extras, left_out, notes } = saved;
+    Ok(Saved { tip, extras, left_out, notes })
 }

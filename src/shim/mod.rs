@@ -8,7 +8,9 @@
 //!
 //! A task runs at most once in an attempt: whoever comes second finds `run.json` and leaves.
 
+mod cage;
 mod finish;
+pub mod inside;
 mod room;
 mod verify;
 pub mod watch;
@@ -22,12 +24,13 @@ use std::time::Duration;
 
 use crate::core::outcome::Outcome;
 use crate::core::task::CommandLine;
-use crate::process::supervise::{self, End, Patience, Signals, Stop};
+use crate::process::supervise::{End, Patience, Signals, Stop};
 use crate::process::{Tool, clock, crash, daemon, socket};
 use crate::store::election::{self, Held};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Run, Spec};
 use crate::store::{Durable, Layout, StoreError};
+use cage::Cages;
 use finish::Salvage;
 use watch::Watch;
 
@@ -129,22 +132,25 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     close_stdout();
     crash::point("shim.started");
     let memory = memory_kills();
+    let mut cages = cage::Cages::new(dir, spec);
     let mut leaked = 0;
     let mut verified = None;
-    let mut run = || {
-        setup(spec, &signals, &mut watch, &mut leaked).map(|()| task(spec, &signals, &mut watch, &mut leaked, memory))
+    let mut run = |cages: &mut Cages<'_>| {
+        setup(spec, cages, &signals, &mut watch, &mut leaked)
+            .map(|()| task(spec, cages, &signals, &mut watch, &mut leaked, memory))
     };
     let outcome = match &spec.candidate {
-        None => run(),
-        Some(candidate) => verify::prepare(spec, candidate).and_then(|before| {
-            let outcome = run()?;
-            let seen = verify::look(spec, candidate, &before);
-            verified = Some(seen.map_err(|error| Outcome::CouldNotStart { reason: error.words() })?);
+        None => run(&mut cages),
+        Some(candidate) => verify::prepare(dir, spec, candidate).and_then(|before| {
+            let outcome = run(&mut cages)?;
+            let seen = verify::look(dir, spec, candidate, &before, cages.tier());
+            verified = Some(seen.map_err(|error| Outcome::CouldNotStart { reason: error.words })?);
             Ok(outcome)
         }),
     };
     let outcome = outcome.unwrap_or_else(|outcome| outcome);
-    finish::finish(dir, spec, outcome, leaked, watch, verified)
+    let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), verified };
+    finish::finish(dir, spec, ran, watch)
 }
 
 /// Whoever waits for our first words must not wait for our end.
@@ -154,14 +160,20 @@ fn close_stdout() {
     }
 }
 
-fn setup(spec: &Spec, signals: &Signals, watch: &mut Watch, leaked: &mut u64) -> Result<(), Outcome> {
+fn setup(
+    spec: &Spec,
+    cages: &mut Cages<'_>,
+    signals: &Signals,
+    watch: &mut Watch,
+    leaked: &mut u64,
+) -> Result<(), Outcome> {
     let Some(setup) = &spec.setup else { return Ok(()) };
     let failed = |why: String| Outcome::CouldNotStart { reason: format!("the setup hook {why}") };
     let line = CommandLine::Shell(setup.command.as_str().into());
-    let command = tool(spec, &line, spec.worktree.as_path()).into_command();
     let patience =
         Patience { timeout: Some(Duration::from_secs(setup.timeout)), grace: Duration::from_secs(spec.grace) };
-    let end = supervise::run(command, patience, signals, watch).map_err(|error| failed(error.to_string()))?;
+    let end = cages.run(&line, spec.worktree.as_path(), patience, signals, watch);
+    let end = end.map_err(|error| failed(error.to_string()))?;
     *leaked += end.leaked;
     match (end.stopped, end.code) {
         (Some(Stop::Cancelled), _) => Err(Outcome::Cancelled),
@@ -172,20 +184,27 @@ fn setup(spec: &Spec, signals: &Signals, watch: &mut Watch, leaked: &mut u64) ->
     }
 }
 
-fn task(spec: &Spec, signals: &Signals, watch: &mut Watch, leaked: &mut u64, memory: u64) -> Outcome {
+fn task(
+    spec: &Spec,
+    cages: &mut Cages<'_>,
+    signals: &Signals,
+    watch: &mut Watch,
+    leaked: &mut u64,
+    memory: u64,
+) -> Outcome {
     let dir = spec.worktree.as_path().join(spec.directory.as_path());
     let failed = |reason| Outcome::CouldNotStart { reason };
     if !dir.is_dir() {
         return failed(format!("there is no directory {} in its base", spec.directory.shown()));
     }
-    let command = tool(spec, &spec.command, &dir).into_command();
     let patience = Patience { timeout: spec.timeout.map(Duration::from_secs), grace: Duration::from_secs(spec.grace) };
     crash::point("shim.spawned_task");
-    match supervise::run(command, patience, signals, watch) {
+    match cages.run(&spec.command, &dir, patience, signals, watch) {
         Ok(end) => {
             *leaked += end.leaked;
             outcome(end, memory)
         }
+        Err(error) if error.is_refused() => failed(error.to_string()),
         Err(error) => failed(format!("{}: {error}", spec.command.shown())),
     }
 }

@@ -9,6 +9,7 @@
 //! <state dir>/<repository>-<hash>/
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
+//!                                  sandbox.json  common (leads to the repository)
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!                                  handback/ (what it is told of an earlier result)
 //!     attempts/0.3/                the same of run 3 of a check
@@ -197,6 +198,11 @@ impl AttemptDir {
     /// Who the shim is: written once, by the shim, before its task.
     pub fn run(&self) -> PathBuf {
         self.0.join("run.json")
+    }
+
+    /// How far its task is kept to itself: written by the shim when it starts that.
+    pub fn held(&self) -> PathBuf {
+        self.0.join("sandbox.json")
     }
 
     /// How its task ended, before its files are saved: of no more use once [`AttemptDir::exit`] is there.

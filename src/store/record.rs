@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Durable, StoreError, read, replace_with};
 use crate::core::id::{AttemptId, CommitId, TreeId};
 use crate::core::outcome::Outcome;
+use crate::core::sandbox::{Policy, Tier};
 use crate::core::task::{CommandLine, Setup};
 use crate::core::word::Word;
 
@@ -42,6 +43,12 @@ pub struct Spec {
     pub log_cap: u64,
     /// The message of the commit of left-overs.
     pub message: String,
+    /// The checkout of the user in whose place the worktree appears, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<Word>,
+    /// What it may touch.
+    #[serde(default)]
+    pub sandbox: Policy,
     /// Where it is not an attempt of a task, but a run that verifies a candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
@@ -117,9 +124,19 @@ pub struct Exit {
     /// What went wrong beside the task itself.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// How far it was kept to itself; none where it never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Tier>,
     /// Of a run that verifies: what was seen after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
+}
+
+/// How far a task is kept to itself (`sandbox.json`): written by its shim when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// How far.
+    pub tier: Tier,
 }
 
 /// What a task says of itself while it runs (`progress.json`).

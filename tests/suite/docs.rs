@@ -9,6 +9,7 @@ use pleach::config::env::NAMES;
 use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, Verify, Worktree};
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
 use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
+use pleach::core::sandbox::{Network, Tier};
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Publish, Strategy};
 use pleach::core::verify::Check;
 use serde_json::Value;
@@ -22,7 +23,8 @@ fn each_command_of_the_readme_works() {
 
 #[test]
 fn each_command_of_the_other_pages_works() {
-    for page in ["docs/configuration.md", "docs/internals.md", "hooks/README.md", "CONTRIBUTING.md"] {
+    for page in ["docs/configuration.md", "docs/sandbox.md", "docs/internals.md", "hooks/README.md", "CONTRIBUTING.md"]
+    {
         run_all(page);
     }
 }
@@ -86,7 +88,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, merge, branch, limits } =
+    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
@@ -99,6 +101,8 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     assert!([commands, variables, files].iter().all(|said| !said.is_empty()));
     let Merge { driver, patterns, timeout: driver_timeout } = merge;
     assert!(driver.is_some_and(|line| line.contains("%A")) && patterns.is_some());
+    let file::Sandbox { tier, require, network, write, hide } = sandbox;
+    assert!(write.is_some() && hide.is_some());
     // Of these the page says that they are the defaults.
     let default = Check::default();
     assert_eq!(deterministic, Some(default.deterministic));
@@ -122,6 +126,12 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         merge: Merge { timeout: Some(file::Duration(DEFAULT_DRIVER_TIMEOUT)), ..Merge::default() },
         branch: Branch { prefix: Some(config::DEFAULT_BRANCH_PREFIX.to_owned()) },
         limits: Limits { disk_floor: Some(file::Size(DEFAULT_DISK_FLOOR)) },
+        sandbox: file::Sandbox {
+            tier: Some(file::WantedTier(None)),
+            require: Some(file::Spelled(Tier::None)),
+            network: Some(file::Spelled(Network::Allow)),
+            ..file::Sandbox::default()
+        },
         ..File::default()
     };
     let found = File {
@@ -131,6 +141,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         merge: Merge { timeout: driver_timeout, ..Merge::default() },
         branch: Branch { prefix },
         limits: Limits { disk_floor },
+        sandbox: file::Sandbox { tier, require, network, ..file::Sandbox::default() },
         ..File::default()
     };
     assert_eq!(found, defaults);

@@ -15,6 +15,7 @@ mod many;
 mod odd;
 mod queue;
 mod real;
+mod sandbox;
 mod simulation;
 mod support;
 mod tidy;

@@ -15,15 +15,16 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
     ("config", &["core"], "files and environment become one value"),
     ("git", &["core", "process"], "an adapter; it starts `git`"),
     ("store", &["core", "process"], "an adapter; journal and snapshot have crash points"),
+    ("sandbox", &["core"], "what a process may touch; it knows nothing of tasks or of git"),
     (
         "shim",
-        &["core", "process", "git", "store"],
+        &["core", "process", "sandbox", "git", "store"],
         "an adapter that is a process: it runs the task, then exports its result",
     ),
     ("coordinator", &["core", "process", "config", "git", "store", "shim"], "the loop over the adapters"),
     (
         "ops",
-        &["core", "process", "config", "git", "store", "shim", "coordinator"],
+        &["core", "process", "sandbox", "config", "git", "store", "shim", "coordinator"],
         "one file for each thing to ask for",
     ),
     ("cli", &["core", "config", "ops"], "words in, words out"),

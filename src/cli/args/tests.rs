@@ -218,6 +218,7 @@ fn the_first_page() {
           gc           Free worktrees, kept results and logs of old tasks
           doctor       Look for what is broken or left over, and mend it
           demo         Show all of it in a small repository made for that
+          sandbox      Run a command as a task would run, in this checkout, to try what it can touch
           approve      Allow what this repository's own file would run
           completions  Print the completions of a shell
           man          Write the man pages into a directory, or one to standard output
@@ -256,32 +257,39 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
                         arguments; its standard input is empty
 
         Options:
-          -n, --name <NAME>          Give it a name that every verb takes in place of its id; of several
-                                     tasks the newest counts
-          -p, --priority <PRIORITY>  Say who goes first [possible values: low, normal, high, critical]
-          -t, --timeout <DURATION>   End it after this much wall time
-              --grace <DURATION>     Leave it this long between the polite end and the other
-          -a, --after <TASK>         Start it after these tasks, on top of their results
-          -b, --base <REV>           Start it from this revision instead of HEAD
-          -i, --into <BRANCH>        Fold its result into this branch instead of the one that is checked out
-          -g, --group <GROUP>        Count it in this group, whose limit is in the configuration
-          -r, --retries <N>          Run it again by itself this many times where it fails
-          -e, --env <NAME[=VALUE]>   Set a variable for it; NAME alone passes yours on
-          -f, --fold <POLICY>        Say what becomes of a good result [possible values: review, auto,
-                                     never]
-          -s, --strategy <STRATEGY>  Say how it is folded [possible values: merge, squash, rebase, ff, auto]
-              --publish <WHAT>       Say what moves: the branch, or pleach/target/BRANCH, which stands for
-                                     it [possible values: branch, ref]
-          -m, --message <TEXT>       Commit what it leaves uncommitted, and fold it, with this message
-              --copy <PATTERN>       Bring these ignored files along (a pattern as in .gitignore)
-              --log-cap <SIZE>       Keep this much of its output, half from the start and half from the end
-              --no-setup             Leave out the setup of the worktree that is configured
-              --verify <COMMAND>     Let the branch move only where this passes with the result in it (a
-                                     line for `sh -c`); it stays with the task
-              --no-verify            Fold without the check that is configured; this is recorded and shown
-              --no-cache             Run the check anew, whatever is known
-              --json                 Answer in JSON
-          -h, --help                 Print help (see more with '--help')
+          -n, --name <NAME>             Give it a name that every verb takes in place of its id; of several
+                                        tasks the newest counts
+          -p, --priority <PRIORITY>     Say who goes first [possible values: low, normal, high, critical]
+          -t, --timeout <DURATION>      End it after this much wall time
+              --grace <DURATION>        Leave it this long between the polite end and the other
+          -a, --after <TASK>            Start it after these tasks, on top of their results
+          -b, --base <REV>              Start it from this revision instead of HEAD
+          -i, --into <BRANCH>           Fold its result into this branch instead of the one that is checked
+                                        out
+          -g, --group <GROUP>           Count it in this group, whose limit is in the configuration
+          -r, --retries <N>             Run it again by itself this many times where it fails
+          -e, --env <NAME[=VALUE]>      Set a variable for it; NAME alone passes yours on
+          -f, --fold <POLICY>           Say what becomes of a good result [possible values: review, auto,
+                                        never]
+          -s, --strategy <STRATEGY>     Say how it is folded [possible values: merge, squash, rebase, ff,
+                                        auto]
+              --publish <WHAT>          Say what moves: the branch, or pleach/target/BRANCH, which stands
+                                        for it [possible values: branch, ref]
+          -m, --message <TEXT>          Commit what it leaves uncommitted, and fold it, with this message
+              --copy <PATTERN>          Bring these ignored files along (a pattern as in .gitignore)
+              --log-cap <SIZE>          Keep this much of its output, half from the start and half from the
+                                        end
+              --require-sandbox <TIER>  Run it only where the sandbox holds this much [possible values:
+                                        none, reduced, full]
+              --read-only               Let it write its temporary directory only
+              --no-setup                Leave out the setup of the worktree that is configured
+              --verify <COMMAND>        Let the branch move only where this passes with the result in it (a
+                                        line for `sh -c`); it stays with the task
+              --no-verify               Fold without the check that is configured; this is recorded and
+                                        shown
+              --no-cache                Run the check anew, whatever is known
+              --json                    Answer in JSON
+          -h, --help                    Print help (see more with '--help')
 
         Everywhere:
           -C <DIR>            Work as if started in this directory

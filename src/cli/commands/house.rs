@@ -76,7 +76,7 @@ pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8, Error> 
                     Health::Bad => ("bad", Paint::Bad),
                 };
                 writeln!(out, "{} {}", style.paint(paint, format!("{mark:<8}")), shown(&finding.what))?;
-                let step = finding.next_step.iter().filter(|_| finding.health == Health::Bad);
+                let step = finding.next_step.iter().filter(|_| matches!(finding.health, Health::Bad | Health::Good));
                 step.into_iter().try_for_each(|step| writeln!(out, "         {}", shown(step)))
             })
         })?;

@@ -5,6 +5,7 @@ mod house;
 mod look;
 mod queue;
 mod run;
+mod sandbox;
 mod wait;
 
 use std::io::{self, Write};
@@ -68,6 +69,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Gc(args) => house::gc(context, &args),
         Verb::Doctor(args) => house::doctor(context, &args),
         Verb::Demo(args) => super::demo::demo(context, args.dir),
+        Verb::Sandbox(args) => sandbox::sandbox(context, args),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
         Verb::Man(args) => house::man(args.dir.as_deref()),
@@ -96,7 +98,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Approve(args) => args.json,
         Verb::Logs(args) => args.json,
         Verb::Progress(_) | Verb::Summary(_) => false,
-        Verb::Demo(_) | Verb::Completions(_) | Verb::Man(_) => false,
+        Verb::Demo(_) | Verb::Sandbox(_) | Verb::Completions(_) | Verb::Man(_) => false,
     }
 }
 

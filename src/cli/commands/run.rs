@@ -84,6 +84,8 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         log_cap: task.log_cap,
         setup: !task.no_setup,
         verify: task.verify.into(),
+        require_sandbox: task.require_sandbox,
+        read_only: task.read_only,
     })
 }
 

@@ -117,6 +117,7 @@ pub(crate) fn state() -> State {
         log_bytes: 3 << 20,
         log_dropped: 1 << 20,
         leaked: 2,
+        sandbox: Some(crate::core::sandbox::Tier::Reduced),
         notes: vec!["setup took 9s".into()],
         ended: Some(at(50)),
     };

@@ -71,6 +71,8 @@ fn command(world: &World, args: &[&str]) -> Command {
     command
         .env("HOME", &world.root)
         .env("XDG_CONFIG_HOME", &world.root)
+        // What counts them writes its list outside of the worktree.
+        .env("PLEACH_SANDBOX", "none")
         .env("PLEACH_STATE_DIR", world.root.join("state"));
     command
 }

@@ -65,6 +65,7 @@ impl World {
         let spec = TaskSpec {
             check,
             unverified,
+            sandbox: Default::default(),
             hooks: Vec::new(),
             publish: Default::default(),
             name: None,

@@ -142,6 +142,12 @@ impl Scene {
         let mut command = self.plain(env!("CARGO_BIN_EXE_pleach"));
         command.env_remove("GIT_CONFIG_NOSYSTEM").env("PLEACH_STATE_DIR", self.root.join("state"));
         command.env("PLEACH_IDLE_SECONDS", "1").env("PLEACH_CRASH", self.root.join("crash"));
+        // Tasks and tests tell each other things by files that a sandbox would keep apart: `sandbox` tries that.
+        match std::env::var_os("PLEACH_TEST_SANDBOX") {
+            // To see what a sandbox breaks. What is named is seen by tasks, although it is among the temporary files.
+            Some(tier) => command.env("PLEACH_SANDBOX", tier).env("XDG_DATA_HOME", &self.root),
+            None => command.env("PLEACH_SANDBOX", "none"),
+        };
         command.envs(&self.variables).current_dir(&self.top).args(args);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command

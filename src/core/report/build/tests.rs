@@ -98,6 +98,7 @@ fn the_json_of_a_board_and_of_a_task_is_stable_and_reads_back() {
               "log_bytes": 3145728,
               "log_dropped": 1048576,
               "leaked": 2,
+              "sandbox": "reduced",
               "commits": 2,
               "files": 1,
               "insertions": 10,

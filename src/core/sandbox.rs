@@ -1,0 +1,162 @@
+//! How far a task is kept to itself: what was asked for, and what was held.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::ParseId;
+use super::word::Word;
+
+/// How far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// A git directory and an environment of its own, and nothing more.
+    #[default]
+    None,
+    /// It can write only where it should; much else is open ([`Tier::gaps`]).
+    Reduced,
+    /// Namespaces of its own: what it should not touch is read-only or not there.
+    Full,
+}
+
+/// Whom it can talk to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Nobody but itself.
+    None,
+    /// Everybody.
+    #[default]
+    Allow,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policy {
+    /// The tier; none for the best that works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<Tier>,
+    /// With less than this it does not run at all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub require: Tier,
+    /// Whom it can talk to.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub network: Network,
+    /// Not even its worktree can be written, only its temporary directory.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub read_only: bool,
+    /// What else it can write.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub write: Vec<Word>,
+    /// What else it cannot see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hide: Vec<Word>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Policy {
+    /// The tiers to try, the best first. Empty where what is asked for is less than what is required.
+    pub fn tiers(&self) -> Vec<Tier> {
+        let best = self.tier.unwrap_or(Tier::Full);
+        // A tier that was named is meant: only what is less than required is refused, not replaced.
+        let least = if self.tier.is_some() { self.require.max(best) } else { self.require };
+        [Tier::Full, Tier::Reduced, Tier::None].into_iter().filter(|tier| *tier <= best && *tier >= least).collect()
+    }
+}
+
+impl Tier {
+    /// Every spelling, in order.
+    pub const ALL: &'static [(&'static str, Self)] =
+        &[("none", Self::None), ("reduced", Self::Reduced), ("full", Self::Full)];
+
+    /// Its one spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Reduced => "reduced",
+            Self::Full => "full",
+        }
+    }
+
+    /// What a task can do in it that it should not be able to do.
+    pub fn gaps(self) -> &'static [&'static str] {
+        match self {
+            Self::Full => &["a socket that is made after the task started, outside of the hidden directories"],
+            Self::Reduced => &[
+                "it can read your secrets",
+                "it can change modes and times of your files",
+                "it can reach sockets of your other programs",
+                "absolute paths into your checkout lead there, and are refused",
+                "it can see other tasks",
+            ],
+            Self::None => &["it can do whatever you can"],
+        }
+    }
+}
+
+impl Network {
+    /// Every spelling, in order.
+    pub const ALL: &'static [(&'static str, Self)] = &[("none", Self::None), ("allow", Self::Allow)];
+
+    /// Its one spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Tier {
+    type Err = ParseId;
+
+    fn from_str(text: &str) -> Result<Self, ParseId> {
+        let found = Self::ALL.iter().find(|(word, _)| *word == text);
+        let expected = "a tier of the sandbox (none, reduced or full)";
+        found.map(|(_, tier)| *tier).ok_or_else(|| ParseId { text: text.to_owned(), expected })
+    }
+}
+
+impl FromStr for Network {
+    type Err = ParseId;
+
+    fn from_str(text: &str) -> Result<Self, ParseId> {
+        let found = Self::ALL.iter().find(|(word, _)| *word == text);
+        let expected = "whom it can talk to (none or allow)";
+        found.map(|(_, network)| *network).ok_or_else(|| ParseId { text: text.to_owned(), expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_tried() {
+        use Tier::{Full, None as Off, Reduced};
+        let tiers = |tier, require| Policy { tier, require, ..Policy::default() }.tiers();
+        assert_eq!(tiers(None, Off), [Full, Reduced, Off]);
+        assert_eq!(tiers(None, Reduced), [Full, Reduced]);
+        assert_eq!(tiers(None, Full), [Full]);
+        assert_eq!(tiers(Some(Reduced), Off), [Reduced]);
+        assert_eq!(tiers(Some(Off), Off), [Off]);
+        assert_eq!(tiers(Some(Off), Full), [], "nothing that is asked for is enough");
+    }
+}

@@ -1,0 +1,119 @@
+//! What a process may touch.
+//!
+//! - [`plan`]: what is where for a task, as a list; pure. [`filter`]: the system calls that it may not make, as data.
+//! - `linux`: doing that to a process between its fork and its exec, in namespaces of its own. `landlock`: the rules of the
+//!   kernel for where that is not possible. [`probe`]: what works here, found by doing it.
+//!
+//! A tier is chosen by trying: what fails on the way has not run anything of the task, says at which step it failed,
+//! and the next tier may be tried. Nothing here knows of tasks or of git.
+#![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "between fork and exec there are only system calls"))]
+
+#[cfg(target_os = "linux")]
+pub mod filter;
+#[cfg(target_os = "linux")]
+mod first;
+#[cfg(target_os = "linux")]
+mod landlock;
+#[cfg(target_os = "linux")]
+mod linux;
+pub mod plan;
+pub mod probe;
+pub mod surroundings;
+#[cfg(target_os = "linux")]
+mod system;
+
+use std::io;
+use std::process::Command;
+
+use crate::core::sandbox::{Policy, Tier};
+pub use plan::Places;
+
+/// It cannot be kept to itself so far.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {tier} tier of the sandbox does not work here: cannot {step}: {why}")]
+pub struct Refused {
+    /// The tier that was tried.
+    pub tier: Tier,
+    /// The step that failed.
+    pub step: String,
+    /// Why, in the words of the system.
+    pub why: String,
+}
+
+/// In which group of processes the command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// One of its own.
+    Own,
+    /// That of whoever started it: signals of the terminal reach it.
+    Same,
+}
+
+/// What is done to one command when it starts.
+#[derive(Debug)]
+pub struct Cage {
+    tier: Tier,
+    #[cfg(target_os = "linux")]
+    inner: Option<linux::Inner>,
+}
+
+impl Cage {
+    /// Make all ready that can be made ready before the fork.
+    ///
+    /// # Errors
+    /// Where this tier does not work here.
+    pub fn prepare(tier: Tier, policy: &Policy, places: &Places, group: Group) -> Result<Self, Refused> {
+        if tier == Tier::None {
+            return Ok(Self {
+                tier,
+                #[cfg(target_os = "linux")]
+                inner: None,
+            });
+        }
+        let refused = |step: &str, why: io::Error| Refused { tier, step: step.to_owned(), why: why.to_string() };
+        #[cfg(target_os = "linux")]
+        {
+            let plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);
+            let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
+            Ok(Self { tier, inner: Some(inner) })
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _ = (policy, places, group);
+            Err(refused("keep a process to itself on this system", io::ErrorKind::Unsupported.into()))
+        }
+    }
+
+    /// Have it done when this command is started.
+    pub fn confine(&self, command: &mut Command) {
+        #[cfg(target_os = "linux")]
+        if let Some(inner) = &self.inner {
+            inner.confine(command);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = command;
+    }
+
+    /// Which tier it is.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// After the command could not be started: was it because of us? Then nothing of it has run.
+    pub fn refused(&self) -> Option<Refused> {
+        #[cfg(target_os = "linux")]
+        if let Some((step, why)) = self.inner.as_ref().and_then(linux::Inner::failure) {
+            return Some(Refused { tier: self.tier, step, why: why.to_string() });
+        }
+        None
+    }
+
+    /// After the command has ended: how many processes it left, which were ended with it.
+    pub fn left(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        if let Some(inner) = &self.inner {
+            return inner.left();
+        }
+        0
+    }
+}

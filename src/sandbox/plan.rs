@@ -1,0 +1,404 @@
+//! What is where for a task: pure, so that it can be read and tested without any namespace.
+//!
+//! A [`Plan`] is a list of [`Mount`]s in the order in which they are made, parents before children. Everything that is
+//! in no list is there and cannot be written.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::core::sandbox::{Network, Policy};
+
+/// What a task is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Where its command starts.
+    pub work: PathBuf,
+    /// Its worktree.
+    pub worktree: PathBuf,
+    /// The checkout of the user in whose place the worktree appears too.
+    pub checkout: Option<PathBuf>,
+    /// The directory of the repository as its private one names it (`common`), and as it is.
+    pub common: Option<(PathBuf, PathBuf)>,
+    /// What else it writes: its private git directory.
+    pub write: Vec<PathBuf>,
+    /// What it sees of the hidden: its socket.
+    pub show: Vec<PathBuf>,
+    /// Its temporary directory; it is `/tmp`, too.
+    pub tmp: Option<PathBuf>,
+    /// Directories of ours with other tasks in them.
+    pub hide: Vec<PathBuf>,
+    /// What is seen although it lies among the temporary files: programs, homes.
+    pub keep: Vec<PathBuf>,
+    /// The home of the user.
+    pub home: Option<PathBuf>,
+    /// Sockets that somebody listens at.
+    pub sockets: Vec<PathBuf>,
+    /// Links on the way to any of these, and where they lead.
+    pub links: Vec<(PathBuf, PathBuf)>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// What is at `from` is also at `to`.
+    Again {
+        /// On the disk.
+        from: PathBuf,
+        /// For the task.
+        to: PathBuf,
+        /// What can be done with it.
+        access: Access,
+    },
+    /// A copy of what is there: what is written to it stays in memory, and vanishes with the task.
+    Copy(PathBuf),
+    /// An empty directory that nobody can write.
+    Empty(PathBuf),
+    /// An empty directory in memory that anybody can write.
+    Memory(PathBuf),
+    /// A file without content that cannot even be opened.
+    Nothing(PathBuf),
+    /// Terminals of its own.
+    Terminals(PathBuf),
+    /// A symbolic link.
+    Link {
+        /// Its place.
+        at: PathBuf,
+        /// Where it leads.
+        to: PathBuf,
+    },
+}
+
+/// What can be done with something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read it.
+    Read,
+    /// Read and write it.
+    Write,
+    /// It is a device.
+    Device,
+}
+
+/// All that is done to a process before it becomes the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub mounts: Vec<Mount>,
+    /// Where its command starts.
+    pub work: PathBuf,
+    /// Whom it can talk to.
+    pub network: Network,
+    /// What it can write, for a tier that knows no mounts.
+    pub write: Vec<PathBuf>,
+}
+
+/// What is hidden of a home.
+#[rustfmt::skip]
+pub const SECRETS: &[&str] = &[
+    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".git-credentials", ".npmrc", ".pypirc",
+    ".password-store", ".vault-token", ".terraform.d/credentials.tfrc.json", ".cargo/credentials", ".cargo/credentials.toml",
+    ".config/gcloud", ".config/gh", ".config/hub", ".config/glab-cli", ".config/git/credentials", ".config/op", ".config/doctl", ".config/rclone",
+    ".local/share/keyrings", ".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium",
+    ".config/BraveSoftware", ".config/microsoft-edge",
+    ".bash_history", ".zsh_history", ".local/share/fish/fish_history",
+];
+
+/// What is hidden of the system: doors of programs that do more than a task may.
+pub const DOORS: &[&str] = &[
+    "/run/user",
+    "/run/dbus",
+    "/run/docker.sock",
+    "/run/docker",
+    "/run/podman",
+    "/run/containerd",
+    "/run/crio",
+    "/run/libvirt",
+    "/run/systemd/private",
+    "/run/snapd.sock",
+    "/run/screen",
+    "/run/tmux",
+    "/var/run/docker.sock",
+];
+
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+const LINKS: &[(&str, &str)] = &[
+    ("/dev/ptmx", "pts/ptmx"),
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+];
+/// Where anybody can leave files.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+
+/// How a path is, as far as the plan must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing is there.
+    Absent,
+    /// A directory.
+    Directory,
+    /// A link, and where it leads in the end, without any link on the way.
+    Link(PathBuf),
+    /// Anything else.
+    File,
+}
+
+/// Make the plan. `kind` tells of a path, without following a link.
+pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> Plan {
+    let mut mounts = Vec::new();
+    let is_there = |path: &Path| kind(path) != Kind::Absent;
+    let again = |from: &Path, to: &Path, access| Mount::Again { from: from.to_owned(), to: to.to_owned(), access };
+    let worktree_access = if policy.read_only { Access::Read } else { Access::Write };
+
+    if let Some(tmp) = &places.tmp {
+        mounts.extend(
+            TEMPORARY
+                .iter()
+                .map(Path::new)
+                .filter(|dir| kind(dir) == Kind::Directory)
+                .map(|dir| again(tmp, dir, Access::Write)),
+        );
+        mounts.push(again(tmp, tmp, Access::Write));
+    }
+    let is_temporary = |path: &Path| {
+        places.tmp.is_some() && TEMPORARY.iter().any(|dir| path.starts_with(dir) && path != Path::new(dir))
+    };
+    let common = places.common.iter().map(|(_, common)| common);
+    for path in places.keep.iter().chain(&places.home).chain(common).filter(|path| is_temporary(path) && is_there(path))
+    {
+        mounts.push(again(path, path, Access::Read));
+    }
+
+    mounts.push(Mount::Memory("/dev".into()));
+    mounts.extend(
+        DEVICES
+            .iter()
+            .map(|name| Path::new("/dev").join(name))
+            .filter(|path| is_there(path))
+            .map(|path| again(&path, &path, Access::Device)),
+    );
+    mounts.push(Mount::Terminals("/dev/pts".into()));
+    mounts.push(Mount::Memory("/dev/shm".into()));
+
+    let home = places.home.as_deref();
+    if let Some(home) = home.filter(|home| kind(home) == Kind::Directory && home.parent().is_some()) {
+        mounts.push(Mount::Copy(home.to_owned()));
+    }
+    let secrets = SECRETS.iter().filter_map(|name| Some(home?.join(name)));
+    let hidden = secrets
+        .chain(DOORS.iter().map(PathBuf::from))
+        .chain(policy.hide.iter().map(|path| under(home, path.as_path())));
+    let own_pleach = places.common.iter().map(|(_, common)| common.join("pleach"));
+    for path in hidden.chain(places.hide.iter().cloned()).chain(own_pleach) {
+        // A secret may be kept elsewhere, with a link to it.
+        let path = real(path, kind);
+        match kind(&path) {
+            Kind::Directory => mounts.push(Mount::Empty(path)),
+            Kind::File => mounts.push(Mount::Nothing(path)),
+            Kind::Link(_) | Kind::Absent => {}
+        }
+    }
+
+    let mut write: Vec<PathBuf> = places.write.clone();
+    write.extend(policy.write.iter().map(|path| real(under(home, path.as_path()), kind)).filter(|path| is_there(path)));
+    let writable: Vec<Mount> = write.iter().map(|path| again(path, path, Access::Write)).collect();
+    mounts.extend(writable);
+    mounts.extend(places.show.iter().map(|path| again(path, path, Access::Read)));
+    if let Some((name, common)) = &places.common {
+        mounts.push(again(common, name, Access::Read));
+        let own = name.join("pleach");
+        if is_there(&common.join("pleach")) {
+            mounts.push(Mount::Empty(own));
+        }
+    }
+    mounts.push(again(&places.worktree, &places.worktree, worktree_access));
+    // Nothing else may lie in it, or it would be hidden by what is put over it.
+    let contains = |checkout: &Path| {
+        let others = places
+            .tmp
+            .iter()
+            .chain(&write)
+            .chain(&places.show)
+            .chain([&places.worktree])
+            .chain(&places.keep)
+            .chain(&places.home);
+        others.into_iter().any(|path| path.starts_with(checkout))
+    };
+    let checkout =
+        places.checkout.as_deref().filter(|checkout| kind(checkout) == Kind::Directory && !contains(checkout));
+    if let Some(checkout) = checkout {
+        mounts.retain(|mount| !mount.at().starts_with(checkout));
+        mounts.push(again(&places.worktree, checkout, worktree_access));
+        let inside = places.show.iter().filter_map(|path| Some((path, path.strip_prefix(&places.worktree).ok()?)));
+        mounts.extend(inside.map(|(path, below)| again(path, &checkout.join(below), Access::Read)));
+    }
+    let covered = |socket: &Path| {
+        checkout.is_some_and(|checkout| socket.starts_with(checkout))
+            || write.iter().chain(&places.show).chain([&places.worktree]).any(|path| socket.starts_with(path))
+            || is_temporary(socket)
+            || mounts.iter().any(|mount| matches!(mount, Mount::Empty(dir) if socket.starts_with(dir)))
+    };
+    let doors: Vec<Mount> = places
+        .sockets
+        .iter()
+        .filter(|path| !covered(path) && kind(path) == Kind::File)
+        .cloned()
+        .map(Mount::Nothing)
+        .collect();
+    // Where the directory is seen although it is among the temporary files, its sockets are hidden one by one.
+    let kept = places.sockets.iter().filter(|path| is_temporary(path) && kind(path) == Kind::File);
+    let kept = kept.filter(|path| places.keep.iter().chain(&places.home).any(|dir| path.starts_with(dir)));
+    let is_ours =
+        |path: &Path| write.iter().chain(&places.show).chain([&places.worktree]).any(|own| path.starts_with(own));
+    let is_hidden =
+        |path: &Path| mounts.iter().any(|mount| matches!(mount, Mount::Empty(dir) if path.starts_with(dir)));
+    let kept: Vec<Mount> = kept
+        .filter(|path| !is_ours(path) && !is_hidden(path) && checkout.is_none_or(|top| !path.starts_with(top)))
+        .cloned()
+        .map(Mount::Nothing)
+        .collect();
+    mounts.extend(doors);
+    mounts.extend(kept);
+    // Among the temporary files nothing is there that is not put there.
+    let links = places.links.iter().filter(|(at, _)| is_temporary(at));
+    mounts.extend(links.map(|(at, to)| Mount::Link { at: at.clone(), to: to.clone() }));
+    mounts.extend(LINKS.iter().map(|(at, to)| Mount::Link { at: at.into(), to: to.into() }));
+    let mut all = write;
+    all.extend(places.tmp.clone());
+    if !policy.read_only {
+        all.push(places.worktree.clone());
+    }
+    Plan { mounts: in_order(mounts), work: places.work.clone(), network: policy.network, write: all }
+}
+
+/// Parents before children, each place once: what was said last counts.
+fn in_order(mounts: Vec<Mount>) -> Vec<Mount> {
+    let mut met = BTreeSet::new();
+    let mut list: Vec<Mount> = mounts.into_iter().rev().filter(|mount| met.insert(mount.at().to_owned())).collect();
+    list.reverse();
+    list.sort_by_key(|mount| mount.at().components().count());
+    list
+}
+
+fn real(path: PathBuf, kind: &dyn Fn(&Path) -> Kind) -> PathBuf {
+    match kind(&path) {
+        Kind::Link(real) => real,
+        _ => path,
+    }
+}
+
+fn under(home: Option<&Path>, path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(below), Some(home)) => home.join(below),
+        _ => path.to_owned(),
+    }
+}
+
+impl Mount {
+    /// Where it appears.
+    pub fn at(&self) -> &Path {
+        match self {
+            Self::Again { to, .. } => to,
+            Self::Copy(at)
+            | Self::Empty(at)
+            | Self::Memory(at)
+            | Self::Nothing(at)
+            | Self::Terminals(at)
+            | Self::Link { at, .. } => at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places() -> Places {
+        Places {
+            work: "/state/worktrees/1/dir".into(),
+            worktree: "/state/worktrees/1".into(),
+            checkout: Some("/home/ute/project".into()),
+            common: Some(("/state/attempts/1/common".into(), "/home/ute/project/.git".into())),
+            write: vec!["/state/attempts/1/git".into()],
+            show: vec!["/state/attempts/1/inbox".into()],
+            tmp: Some("/state/attempts/1/tmp".into()),
+            hide: vec!["/state".into()],
+            keep: Vec::new(),
+            home: Some("/home/ute".into()),
+            links: Vec::new(),
+            sockets: vec!["/run/x.sock".into(), "/home/ute/project/.git/pleach/socket".into()],
+        }
+    }
+
+    fn kind(path: &Path) -> Kind {
+        let files = ["/home/ute/.netrc", "/run/x.sock", "/home/ute/project/.git/pleach/socket"];
+        if path == Path::new("/home/ute/.kube") {
+            return Kind::Link("/home/ute/dotfiles/kube".into());
+        }
+        let absent = ["/home/ute/.aws", "/var/tmp", "/run/user"];
+        let is = |list: &[&str]| list.iter().any(|one| path == Path::new(one));
+        match path {
+            _ if is(&files) => Kind::File,
+            _ if is(&absent) => Kind::Absent,
+            _ => Kind::Directory,
+        }
+    }
+
+    fn at<'a>(plan: &'a Plan, path: &str) -> Option<&'a Mount> {
+        plan.mounts.iter().find(|mount| mount.at() == Path::new(path))
+    }
+
+    #[test]
+    fn parents_come_before_what_is_in_them() {
+        let plan = plan(&Policy::default(), &places(), &kind);
+        for (index, mount) in plan.mounts.iter().enumerate() {
+            let later = plan.mounts[index + 1..].iter().find(|later| mount.at().starts_with(later.at()));
+            assert!(later.is_none(), "{mount:?} would be hidden by {later:?}");
+        }
+    }
+
+    #[test]
+    fn the_worktree_is_in_the_place_of_the_checkout_and_of_its_own() {
+        let plan = plan(&Policy::default(), &places(), &kind);
+        for path in ["/home/ute/project", "/state/worktrees/1"] {
+            let Some(Mount::Again { from, access, .. }) = at(&plan, path) else { panic!("{plan:?}") };
+            assert_eq!((from.as_path(), *access), (Path::new("/state/worktrees/1"), Access::Write));
+        }
+        assert_eq!(at(&plan, "/home/ute/project/.git/pleach"), None, "nothing is put into the user's own");
+        assert_eq!(
+            at(&plan, "/state/attempts/1/common/pleach"),
+            Some(&Mount::Empty("/state/attempts/1/common/pleach".into()))
+        );
+    }
+
+    #[test]
+    fn secrets_doors_and_other_tasks_are_hidden() {
+        let plan = plan(&Policy { hide: vec!["~/notes".into()], ..Policy::default() }, &places(), &kind);
+        for path in ["/home/ute/.ssh", "/run/dbus", "/state", "/home/ute/notes", "/home/ute/dotfiles/kube"] {
+            assert_eq!(at(&plan, path), Some(&Mount::Empty(path.into())), "{path}");
+        }
+        for path in ["/home/ute/.netrc", "/run/x.sock"] {
+            assert_eq!(at(&plan, path), Some(&Mount::Nothing(path.into())), "{path}");
+        }
+        assert_eq!(at(&plan, "/home/ute/.aws"), None);
+    }
+
+    #[test]
+    fn read_only_means_the_worktree_too() {
+        let plan = plan(&Policy { read_only: true, ..Policy::default() }, &places(), &kind);
+        for path in ["/home/ute/project", "/state/worktrees/1"] {
+            assert!(matches!(at(&plan, path), Some(Mount::Again { access: Access::Read, .. })), "{path}");
+        }
+        assert!(!plan.write.contains(&PathBuf::from("/state/worktrees/1")));
+    }
+
+    #[test]
+    fn a_checkout_that_holds_what_the_task_needs_is_left_where_it_is() {
+        let mut places = places();
+        places.checkout = Some("/home/ute".into());
+        assert_eq!(at(&plan(&Policy::default(), &places, &kind), "/home/ute"), Some(&Mount::Copy("/home/ute".into())));
+        places.checkout = Some("/".into());
+        assert_eq!(at(&plan(&Policy::default(), &places, &kind), "/"), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! What works here, found by doing it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::{Cage, Group, Places, Refused};
+use crate::core::sandbox::{Policy, Tier};
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The best tier that works.
+    pub best: Tier,
+    /// What the better ones failed at.
+    pub refused: Vec<Refused>,
+}
+
+/// Does it hold? A write into its own directory must succeed, and one beside it must not.
+const TRIAL: &str = "echo x > inside && ! (echo x > ../outside) 2>/dev/null";
+
+/// Try the tiers, the best first, each with a small program. `command` makes a shell that runs a line.
+pub fn look(command: &dyn Fn(&str) -> Command) -> Found {
+    let mut refused = Vec::new();
+    for tier in [Tier::Full, Tier::Reduced] {
+        match works(tier, command) {
+            Ok(()) => return Found { best: tier, refused },
+            Err(why) => refused.push(why),
+        }
+    }
+    Found { best: Tier::None, refused }
+}
+
+fn works(tier: Tier, command: &dyn Fn(&str) -> Command) -> Result<(), Refused> {
+    let failed = |step: &str, why: String| Refused { tier, step: step.to_owned(), why };
+    let make = |error: std::io::Error| failed("make a directory to try it in", error.to_string());
+    let dir = tempfile::tempdir().map_err(make)?;
+    let top = dir.path().canonicalize().map_err(make)?;
+    let work = top.join("work");
+    fs::create_dir(&work).map_err(make)?;
+    let places = Places { work: work.clone(), worktree: work.clone(), ..Places::default() };
+    let cage = Cage::prepare(tier, &Policy::default(), &places, Group::Own)?;
+    let mut command = command(TRIAL);
+    command.current_dir(&work).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    cage.confine(&mut command);
+    match command.status() {
+        Ok(status) if status.success() && !top.join("outside").exists() && work.join("inside").exists() => Ok(()),
+        Ok(_) => Err(failed("hold it", "a trial wrote where it must not, or could not write where it must".to_owned())),
+        Err(error) => Err(cage.refused().unwrap_or_else(|| failed("run a trial", error.to_string()))),
+    }
+}
+
+/// The one command that would mend it, where that is known.
+pub fn mend(refused: &Refused) -> Option<&'static str> {
+    let says = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
+    if refused.tier != Tier::Full {
+        return None;
+    }
+    if says("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return Some("sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0");
+    }
+    if says("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        return Some("sudo sysctl -w kernel.unprivileged_userns_clone=1");
+    }
+    if says("/proc/sys/user/max_user_namespaces", "0") {
+        return Some("sudo sysctl -w user.max_user_namespaces=15000");
+    }
+    let is_in_a_container = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
+    is_in_a_container
+        .then_some("start the container with --security-opt seccomp=unconfined --security-opt systempaths=unconfined")
+}

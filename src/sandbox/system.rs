@@ -1,0 +1,182 @@
+//! The system calls of the full tier, each with what it is for. They are made between fork and exec: nothing here takes
+//! memory or a lock.
+
+use std::ffi::{CStr, c_int, c_ulong};
+use std::os::fd::RawFd;
+
+use libc::{c_long, mount_attr};
+
+/// What failed: the step in words.
+pub(super) type Step = &'static CStr;
+
+const OPEN_TREE_CLONE: c_long = 1;
+pub(super) const RECURSIVE: c_long = 0x8000;
+pub(super) const EMPTY_PATH: c_long = 0x1000;
+const MOVE_EMPTY_PATH: c_long = 4;
+const FIRST_OF_OTHERS: c_int = 3;
+/// The highest number that a capability might have.
+const CAPABILITIES: c_ulong = 63;
+
+/// Put a copy over a directory. Where the kernel cannot, the directory stays, and cannot be written.
+pub(super) fn copy(at: &CStr, options: &CStr) {
+    // `/dev` gets its own contents later, and this is then out of reach.
+    if mount(c"tmpfs", c"/dev", libc::MS_NOSUID | libc::MS_NODEV, c"mode=0755", c"").is_err() {
+        return;
+    }
+    // SAFETY: paths.
+    unsafe {
+        libc::mkdir(c"/dev/u".as_ptr(), 0o755);
+        libc::mkdir(c"/dev/w".as_ptr(), 0o755);
+    }
+    let _ = mount(c"overlay", at, libc::MS_NOSUID | libc::MS_NODEV, options, c"");
+    // SAFETY: a path. The copy holds what it needs of it.
+    unsafe { libc::umount2(c"/dev".as_ptr(), libc::MNT_DETACH) };
+}
+
+/// `/proc` as this namespace sees it. For root, what would still be root's there is closed.
+pub(super) fn mount_processes(is_root: bool) -> Result<(), Step> {
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    mount(c"proc", c"/proc", flags, c"", c"mount its processes (/proc)")?;
+    if is_root {
+        for path in [
+            c"/proc/sys",
+            c"/proc/irq",
+            c"/proc/bus",
+            c"/proc/fs",
+            c"/proc/sysrq-trigger",
+            c"/proc/acpi",
+            c"/proc/scsi",
+            c"/proc/dynamic_debug",
+        ] {
+            // SAFETY: a path.
+            if unsafe { libc::access(path.as_ptr(), libc::F_OK) } != 0 {
+                continue;
+            }
+            let tree = open_tree(path, RECURSIVE)?;
+            let closed = set(tree, c"", RECURSIVE | EMPTY_PATH, libc::MOUNT_ATTR_RDONLY);
+            closed.map_err(|()| c"close what is root's in /proc")?;
+            move_to(tree, path)?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn drop_capabilities() {
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: c_int,
+    }
+    let header = Header { version: 0x2008_0522, pid: 0 };
+    let none = [0_u32; 6];
+    // SAFETY: numbers, and structs as long as this version of them says. That a number is no capability is no failure.
+    unsafe {
+        for capability in 0..=CAPABILITIES {
+            libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+        }
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr());
+    }
+}
+
+/// Servers of the task are reached by the task.
+pub(super) fn loopback() {
+    // SAFETY: the request is as the kernel wants it. Where it fails, the task has no loopback, and that is all.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        if socket < 0 {
+            return;
+        }
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw const request);
+        libc::close(socket);
+    }
+}
+
+pub(super) fn open_tree(path: &CStr, deep: c_long) -> Result<RawFd, Step> {
+    let flags = OPEN_TREE_CLONE | c_long::from(libc::O_CLOEXEC) | deep;
+    // SAFETY: a path and numbers.
+    let tree = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    if tree < 0 { Err(c"take hold of what it needs") } else { Ok(tree as RawFd) }
+}
+
+pub(super) fn set(dir: RawFd, path: &CStr, flags: c_long, attributes: u64) -> Result<(), ()> {
+    let wanted = mount_attr { attr_set: attributes, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    // SAFETY: the attributes outlive the call and are as long as is said.
+    let done = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, dir, path.as_ptr(), flags, &raw const wanted, size_of::<mount_attr>())
+    };
+    if done == 0 { Ok(()) } else { Err(()) }
+}
+
+pub(super) fn move_to(tree: RawFd, at: &CStr) -> Result<(), Step> {
+    // SAFETY: paths and numbers.
+    let moved = unsafe {
+        libc::syscall(libc::SYS_move_mount, tree, c"".as_ptr(), libc::AT_FDCWD, at.as_ptr(), MOVE_EMPTY_PATH)
+    };
+    ok(moved as c_int, c"put something in its place")
+}
+
+pub(super) fn mount(kind: &CStr, at: &CStr, flags: c_ulong, options: &CStr, step: Step) -> Result<(), Step> {
+    // SAFETY: paths, words and numbers.
+    ok(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) }, step)
+}
+
+pub(super) fn write_to(path: &CStr, bytes: &[u8]) -> bool {
+    // SAFETY: a path, and a buffer as long as is said.
+    unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return false;
+        }
+        let written = libc::write(file, bytes.as_ptr().cast(), bytes.len());
+        let error = errno();
+        libc::close(file);
+        *libc::__errno_location() = error;
+        written == bytes.len() as isize
+    }
+}
+
+/// Close every descriptor from 3 on but these.
+pub(super) fn close_others(kept: &[RawFd]) {
+    let mut from = FIRST_OF_OTHERS as libc::c_uint;
+    let mut sorted = [libc::c_uint::MAX; 4];
+    for (slot, fd) in sorted.iter_mut().zip(kept) {
+        *slot = *fd as libc::c_uint;
+    }
+    sorted.sort_unstable();
+    for stay in sorted {
+        if stay > from {
+            let to = stay - 1;
+            // SAFETY: numbers. What is closed here is used by nobody: this process never returns.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+        }
+        if stay == libc::c_uint::MAX {
+            break;
+        }
+        from = stay + 1;
+    }
+}
+
+pub(super) fn read_whole(fd: RawFd, buffer: *mut u8, length: usize) -> bool {
+    loop {
+        // SAFETY: the caller gives a buffer of this length.
+        let count = unsafe { libc::read(fd, buffer.cast(), length) };
+        if count < 0 && errno() == libc::EINTR {
+            continue;
+        }
+        return count == length as isize;
+    }
+}
+
+pub(super) fn errno() -> c_int {
+    // SAFETY: it is always there.
+    unsafe { *libc::__errno_location() }
+}
+
+pub(super) fn ok(answer: c_int, step: Step) -> Result<(), Step> {
+    if answer == 0 { Ok(()) } else { Err(step) }
+}

@@ -1,0 +1,142 @@
+//! Running the commands of an attempt in a sandbox: the best tier that the policy allows and that works here.
+//!
+//! A tier is chosen by the first command of the attempt, by trying; all later ones have the same. What was refused has run
+//! nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::core::sandbox::Tier;
+use crate::core::task::CommandLine;
+use crate::git::private;
+use crate::process::supervise::{self, End, Patience, Signals};
+use crate::process::tool::own_directory;
+use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
+use crate::store::layout::AttemptDir;
+use crate::store::record::{self, Held, Spec};
+use crate::store::{Durable, StoreError};
+
+use super::watch::Watch;
+
+/// A command could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CannotRun {
+    /// It could not be kept to itself as far as it must be.
+    #[error("{0}; see what works here with `pleach doctor`")]
+    Refused(Refused),
+    /// No tier is both asked for and enough.
+    #[error("the sandbox is required to hold more ({required}) than what is asked for")]
+    Insufficient {
+        /// What is required.
+        required: Tier,
+    },
+    #[error("{}", words(.0))]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Start(#[from] io::Error),
+}
+
+fn words(error: &StoreError) -> String {
+    match error {
+        StoreError::File { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
+    }
+}
+
+impl CannotRun {
+    /// Was it because of the sandbox, and not of the command?
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Insufficient { .. })
+    }
+}
+
+/// The sandbox of one attempt.
+#[derive(Debug)]
+pub(super) struct Cages<'a> {
+    dir: &'a AttemptDir,
+    spec: &'a Spec,
+    chosen: Option<Tier>,
+}
+
+impl<'a> Cages<'a> {
+    pub(super) fn new(dir: &'a AttemptDir, spec: &'a Spec) -> Self {
+        Self { dir, spec, chosen: None }
+    }
+
+    /// How far its commands were kept to themselves, once one has started.
+    pub(super) fn tier(&self) -> Option<Tier> {
+        self.chosen
+    }
+
+    /// Run a command to the end of all that it starts.
+    pub(super) fn run(
+        &mut self,
+        line: &CommandLine,
+        work: &Path,
+        patience: Patience,
+        signals: &Signals,
+        watch: &mut Watch,
+    ) -> Result<End, CannotRun> {
+        let tiers = self.chosen.map_or_else(|| self.spec.sandbox.tiers(), |tier| vec![tier]);
+        let mut first = None;
+        for tier in tiers {
+            let cage = match Cage::prepare(tier, &self.spec.sandbox, &places(self.dir, self.spec, work), Group::Own) {
+                Ok(cage) => cage,
+                Err(refused) => {
+                    first = first.or(Some(refused));
+                    continue;
+                }
+            };
+            record::save(&self.dir.held(), &Held { tier }, Durable::No)?;
+            let command = super::tool(self.spec, line, work).into_command();
+            match supervise::run(command, |command| cage.confine(command), patience, signals, watch) {
+                Ok(end) => {
+                    self.chosen = Some(tier);
+                    return Ok(End { leaked: end.leaked.max(cage.left()), ..end });
+                }
+                Err(error) => match cage.refused() {
+                    Some(refused) => first = first.or(Some(refused)),
+                    None => {
+                        self.chosen = Some(tier);
+                        return Err(error.into());
+                    }
+                },
+            }
+        }
+        Err(first.map_or(CannotRun::Insufficient { required: self.spec.sandbox.require }, CannotRun::Refused))
+    }
+}
+
+/// What an attempt is given, for a command that starts in `work`.
+pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
+    let worktree = spec.worktree.as_path().to_owned();
+    let private = spec.candidate.as_ref().map_or_else(|| dir.git(), |one| one.private.as_path().to_owned());
+    let common = (private::common_name(&private), spec.repository.as_path().to_owned());
+    let home = spec.environment.get("HOME").map(|home| home.as_path().to_owned());
+    let values = spec.environment.iter().filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PLEACH_SOCKET"));
+    let values: Vec<&Path> = values.map(|(_, value)| value.as_path()).collect();
+    let ours = [dir.inbox(), dir.handback(), dir.spec(), worktree.join(".git")];
+    Places {
+        work: work.to_owned(),
+        checkout: spec.checkout.as_ref().map(|checkout| checkout.as_path().to_owned()),
+        common: Some(common),
+        write: vec![private],
+        show: ours.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect(),
+        tmp: Some(dir.tmp()),
+        hide: states(dir),
+        keep: surroundings::named(values).into_iter().chain(own_directory()).collect(),
+        home: home.filter(|home| home.is_absolute()),
+        sockets: surroundings::sockets(),
+        links: Vec::new(),
+        worktree,
+    }
+}
+
+/// The directories in which all tasks are: of this repository, and of the others beside it.
+fn states(dir: &AttemptDir) -> Vec<PathBuf> {
+    let Some(own) = dir.0.parent().and_then(Path::parent) else { return Vec::new() };
+    let beside = own.parent().and_then(|root| fs::read_dir(root).ok()).into_iter().flatten().flatten();
+    let beside = beside.map(|entry| entry.path()).filter(|path| path != own && path.join("attempts").is_dir());
+    beside.chain([own.to_owned()]).collect()
+}

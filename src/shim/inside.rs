@@ -1,0 +1,171 @@
+//! What runs git in a directory that a task wrote to: it is done in the sandbox of that task, by this same program.
+//!
+//! A task may leave a filter or a setting in its git directory that makes git run something. Where it was kept to itself,
+//! that must be, too. Where it was not, this is done here and now.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{cage, finish, verify};
+use crate::core::id::CommitId;
+use crate::core::sandbox::{Policy, Tier};
+use crate::core::word::Word;
+use crate::git::GitError;
+use crate::process::Tool;
+use crate::process::tool::own_program;
+use crate::sandbox::{Cage, Group, Places};
+use crate::store::layout::AttemptDir;
+use crate::store::record::{self, Candidate, Spec, Verified};
+
+/// The hidden name of this program inside.
+pub const INSIDE: &str = "__inside";
+
+const SAVE: &str = "save";
+const PREPARE: &str = "prepare";
+const LOOK: &str = "look";
+
+/// Why it could not be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Failed {
+    /// In words.
+    pub(super) words: String,
+    /// For want of room on the disk, which passes.
+    pub(super) no_room: bool,
+}
+
+impl From<GitError> for Failed {
+    fn from(error: GitError) -> Self {
+        Self { words: error.words(), no_room: error.is_no_room() }
+    }
+}
+
+/// What was saved of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Saved {
+    pub(super) tip: CommitId,
+    pub(super) extras: Vec<(String, CommitId)>,
+    pub(super) left_out: Vec<Word>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Save the files of an attempt that had this tier.
+pub(super) fn save(dir: &AttemptDir, spec: &Spec, tier: Option<Tier>) -> Result<Saved, Failed> {
+    match caged(tier) {
+        Some(tier) => call(dir, spec, tier, SAVE),
+        None => Ok(finish::save_files(dir, spec)?),
+    }
+}
+
+/// Bring a pooled worktree to its candidate. Answers the tracked files that differ all the same.
+///
+/// What checks of other tiers left in it is not known: it is done in the best tier that works.
+pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> Result<Verified, Failed> {
+    let policy = Policy { read_only: false, ..spec.sandbox.clone() };
+    for tier in spec.sandbox.tiers().into_iter().filter(|tier| *tier != Tier::None) {
+        if let Ok(cage) = Cage::prepare(tier, &policy, &places(dir, spec), Group::Own) {
+            match ask(dir, spec, &cage, PREPARE) {
+                Err(Asked::Refused) => {}
+                Err(Asked::Failed(failed)) => return Err(failed),
+                Ok(answer) => return answer,
+            }
+        }
+    }
+    Ok(verify::bring(spec, candidate)?)
+}
+
+/// What is there of the candidate after its check.
+pub(super) fn look(
+    dir: &AttemptDir,
+    spec: &Spec,
+    candidate: &Candidate,
+    tier: Option<Tier>,
+) -> Result<Verified, Failed> {
+    match caged(tier) {
+        Some(tier) => call(dir, spec, tier, LOOK),
+        None => Ok(verify::see(spec, candidate)?),
+    }
+}
+
+fn caged(tier: Option<Tier>) -> Option<Tier> {
+    tier.filter(|tier| *tier != Tier::None)
+}
+
+enum Asked {
+    /// The sandbox does not work here.
+    Refused,
+    Failed(Failed),
+}
+
+fn call<T: DeserializeOwned>(dir: &AttemptDir, spec: &Spec, tier: Tier, what: &str) -> Result<T, Failed> {
+    let policy = Policy { read_only: false, ..spec.sandbox.clone() };
+    let failed = |words: String| Failed { words, no_room: false };
+    let cage =
+        Cage::prepare(tier, &policy, &places(dir, spec), Group::Own).map_err(|refused| failed(refused.to_string()))?;
+    match ask(dir, spec, &cage, what) {
+        Ok(answer) => answer,
+        Err(Asked::Refused) => Err(failed(format!("the {tier} tier of the sandbox does not work here any more"))),
+        Err(Asked::Failed(why)) => Err(why),
+    }
+}
+
+fn ask<T: DeserializeOwned>(
+    dir: &AttemptDir,
+    spec: &Spec,
+    cage: &Cage,
+    what: &str,
+) -> Result<Result<T, Failed>, Asked> {
+    let failed = |words: String| Asked::Failed(Failed { words, no_room: false });
+    let program = own_program().map_err(|error| failed(error.to_string()))?;
+    let tool = Tool::new(program).arg(INSIDE).arg(&dir.0).arg(what).env_clear().dir(home_of(dir, spec));
+    let tool = spec.environment.iter().fold(tool, |tool, (name, value)| tool.env(name, value.as_os_str()));
+    let mut command = tool.into_command();
+    cage.confine(&mut command);
+    let output = command.output().map_err(|error| match cage.refused() {
+        Some(_) => Asked::Refused,
+        None => failed(error.to_string()),
+    })?;
+    serde_json::from_slice(&output.stdout).map_err(|_| {
+        failed(format!("{what} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+    })
+}
+
+/// What is written: all of the attempt, or the pooled worktree with its git directory.
+fn home_of(dir: &AttemptDir, spec: &Spec) -> PathBuf {
+    let slot = spec.candidate.as_ref().and_then(|candidate| candidate.private.as_path().parent());
+    slot.map_or_else(|| dir.0.clone(), Path::to_owned)
+}
+
+fn places(dir: &AttemptDir, spec: &Spec) -> Places {
+    let home = home_of(dir, spec);
+    // It is made by the first that needs it.
+    let _ = fs::create_dir_all(&home);
+    let worktree = if spec.candidate.is_some() { home.clone() } else { spec.worktree.as_path().to_owned() };
+    let (worktree, write) = if worktree.is_dir() { (worktree, vec![home.clone()]) } else { (home.clone(), Vec::new()) };
+    let base = cage::places(dir, spec, &home);
+    let keep = base.keep.into_iter().chain([spec.repository.as_path().to_owned()]).collect();
+    let tmp = base.tmp.filter(|tmp| tmp.is_dir());
+    // It reads what it is to do.
+    let show = vec![dir.spec()];
+    Places { work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
+}
+
+/// Run inside. `args` is what follows the hidden name: the directory of the attempt, and what to do.
+pub fn main(args: &[OsString]) -> ExitCode {
+    let (Some(dir), Some(what)) = (args.first(), args.get(1)) else { return ExitCode::from(2) };
+    let dir = AttemptDir(PathBuf::from(dir));
+    let Ok(Some(spec)) = record::load::<Spec>(&dir.spec()) else { return ExitCode::from(2) };
+    let answer = match (what.to_str(), &spec.candidate) {
+        (Some(SAVE), None) => serde_json::to_vec(&finish::save_files(&dir, &spec).map_err(Failed::from)),
+        (Some(PREPARE), Some(candidate)) => serde_json::to_vec(&verify::bring(&spec, candidate).map_err(Failed::from)),
+        (Some(LOOK), Some(candidate)) => serde_json::to_vec(&verify::see(&spec, candidate).map_err(Failed::from)),
+        _ => return ExitCode::from(2),
+    };
+    let written = answer.map_err(std::io::Error::from).and_then(|bytes| std::io::stdout().write_all(&bytes));
+    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
