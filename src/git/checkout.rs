@@ -320,7 +320,7 @@ impl TreeChange {
     }
 
     /// Is it a file of the old tree that this change takes away?
-    fn takes_away(&self, path: &Word) -> bool {
+    pub(super) fn takes_away(&self, path: &Word) -> bool {
         matches!(self.entries.get(path), Some((Some(_), None)))
     }
 

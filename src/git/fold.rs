@@ -6,8 +6,9 @@
 //!    checkout in the way (`checkout`)?
 //! 3. `update-ref --stdin` prepares the transaction in that checkout: the locks of the target and of its HEAD are
 //!    ours, so nobody commits or switches there. If we die, it sees the end of its input and lets go.
-//! 4. `read-tree -m -u` moves index and files. It checks all before it writes any, but is not atomic: cut off in the
-//!    middle it leaves some files new and the index old, and the next landing first takes those back.
+//! 4. Files and index move, by ourselves where that is plain (`advance`), else by `read-tree -m -u`. All is checked before
+//!    anything is written, but it is not atomic: cut off in the middle it leaves some files new and the index old, and
+//!    the next landing first takes those back.
 //! 5. The transaction is committed.
 //!
 //! With reftable, a prepared transaction would lock every ref of the repository: there 4 comes first, then one
@@ -23,8 +24,10 @@ use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 
+use super::advance::{Advance, Advanced};
 use super::checkout::{self, TreeChange};
 use super::listed::{self, Head};
+use super::opened::Opened;
 use super::resume::{self, Intent, Restored};
 use super::{GitError, Repository, untouched};
 use crate::core::change::{Hold, Landing};
@@ -110,6 +113,11 @@ impl FoldLock {
         }
     }
 
+    /// As a program would.
+    fn complain(&self, words: &str) {
+        let _ = self.file.set_len(0).and_then(|()| self.file.write_all_at(words.as_bytes(), 0));
+    }
+
     /// What the last program complained of.
     pub(super) fn words(&self) -> String {
         let mut bytes = vec![0; 4096];
@@ -132,7 +140,7 @@ pub enum Fold {
 /// Land, or finish a landing that was cut off at any instant.
 ///
 /// `marks` are refs that are set in the same transaction. `at` is told each named point: `land.locked`,
-/// `land.prepared`, `land.tree_updated`, `land.committed`.
+/// `land.prepared`, `land.files_written`, `land.tree_updated`, `land.committed`.
 ///
 /// # Errors
 /// Where git cannot be run, or files of the git directory cannot be read or written. Then nothing is known, and
@@ -266,7 +274,7 @@ impl Lander<'_> {
         match checkouts.as_slice() {
             [] => self.ref_alone(),
             [checkout] if is_ahead => self.commit_only(checkout, &change),
-            [checkout] => self.with_checkout(checkout, &change),
+            [checkout] => self.with_checkout(&opened, checkout, &change),
             several => Ok(Attempt::Ended(Fold::Held(several_checkouts(several)))),
         }
     }
@@ -305,10 +313,18 @@ impl Lander<'_> {
         self.committed(transaction)
     }
 
-    fn with_checkout(&self, checkout: &CheckoutOf, change: &TreeChange) -> Result<Attempt, GitError> {
+    fn with_checkout(
+        &self,
+        opened: &Opened<'_>,
+        checkout: &CheckoutOf,
+        change: &TreeChange,
+    ) -> Result<Attempt, GitError> {
         // Even the looks below take the lock of the index for a moment, and leave it if they are killed.
         self.intent.write()?;
-        let is_plain = untouched::is_surely_untouched(checkout, change);
+        let untouched = untouched::surely_untouched(checkout, change);
+        let is_by_times = untouched.as_ref().is_some_and(|untouched| untouched.is_by_times);
+        let advance = untouched.and_then(|seen| Advance::prepare(opened, checkout, change, seen.index));
+        let is_plain = advance.is_some() || is_by_times;
         let paths = match is_plain {
             true => checkout::in_place_of_added(checkout, change)?.into_iter().collect(),
             false => checkout::in_the_way(self.lock, checkout, change)?,
@@ -330,13 +346,32 @@ impl Lander<'_> {
             transaction.abort()?;
             return Ok(Attempt::Again);
         }
-        if !self.lock.run(self.read_tree(checkout, &[]))? {
-            let words = self.lock.words();
-            transaction.abort()?;
-            return self.tree_failed(checkout, change, words);
+        match self.advance(checkout, advance)? {
+            Advanced::Done => {}
+            Advanced::Untouched => {
+                transaction.abort()?;
+                return Ok(Attempt::Again);
+            }
+            Advanced::Failed(words) => {
+                transaction.abort()?;
+                return self.tree_failed(checkout, change, words);
+            }
         }
         (self.at)("land.tree_updated");
         self.committed(transaction)
+    }
+
+    /// Bring the checkout to the new tree.
+    fn advance(&self, checkout: &CheckoutOf, advance: Option<Advance<'_>>) -> Result<Advanced, GitError> {
+        if let Some(advance) = advance {
+            let advanced = advance.run(self.at);
+            if let Ok(Advanced::Untouched) = advanced {
+                self.lock.complain("somebody else holds the index.lock of the checkout");
+            }
+            return Ok(advanced.unwrap_or_else(Advanced::Failed));
+        }
+        let is_done = self.lock.run(self.read_tree(checkout, &[]))?;
+        Ok(if is_done { Advanced::Done } else { Advanced::Failed(self.lock.words()) })
     }
 
     /// The files are there already, from before we were cut off.

@@ -5,7 +5,8 @@
 //! - [`refs`]: transactions on refs, by compare-and-swap.
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
-//! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`hook`]: hooks that are asked then. [`fold`]: landing it, with the checkout of the target.
+//! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`hook`]: hooks that are asked then. [`fold`]: landing it, with the checkout of the target
+//!   (`advance`, by its `index`).
 //!   [`publish`]: where a branch is not to be moved.
 //! - [`conflict`]: what does not merge, in full. [`rerere`]: how it was resolved before.
 //! - [`driver`]: merging by structure what git cannot merge by lines.
@@ -16,6 +17,7 @@
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
 
+mod advance;
 pub mod checkout;
 mod commit;
 pub mod conflict;
@@ -30,6 +32,7 @@ pub mod fold;
 pub mod foresee;
 pub mod glance;
 pub mod hook;
+mod index;
 mod inspect;
 mod listed;
 mod live;

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Repository;
+use super::advance::{Advance, Advanced};
+use super::checkout::TreeChange;
 use super::commit::{Commit, Identity};
 use super::fold::checkouts_of;
+use super::untouched::surely_untouched;
 use crate::core::id::{BranchName, CommitId};
 use crate::process::Tool;
 
@@ -389,6 +392,69 @@ fn what_is_no_plain_file_is_asked_of_git() {
     std::os::unix::fs::symlink("refs/heads/main", &head).unwrap();
     assert_eq!(bench.repo.worktrees_by_files(), None);
     assert_eq!(checkouts_of(&bench.repo, &BranchName("main".to_owned())).unwrap().len(), 1);
+}
+
+/// One tree of random names, with some files that become directories and the other way round.
+fn random_tree(random: &mut fastrand::Rng, bench: &Bench, blobs: &[String]) -> String {
+    let names =
+        ["a", "b", "b.c", "b/x", "b/y/z", "c", "c/d", "long name that has more than a few bytes", "ü", "-x", "zz/zz"];
+    let index = bench.root.join("scratch");
+    let git = || bench.repo.git().env("GIT_INDEX_FILE", &index);
+    git().args(["read-tree", "--empty"]).run().unwrap();
+    let mut taken: Vec<&str> = Vec::new();
+    let mut lines = String::new();
+    for name in names {
+        let is_blocked =
+            taken.iter().any(|other| other.starts_with(&format!("{name}/")) || name.starts_with(&format!("{other}/")));
+        if random.u8(..) < 150 && !is_blocked {
+            taken.push(name);
+            let mode = if random.u8(..) < 40 { "100755" } else { "100644" };
+            lines += &format!("{mode} {}\t{name}\0", blobs[random.usize(..blobs.len())]);
+        }
+    }
+    git().args(["update-index", "-z", "--index-info"]).input(lines).run().unwrap();
+    git().args(["write-tree"]).line().unwrap()
+}
+
+/// From any tree to any other: the files and the index are those that git would have made, and git takes them for its own.
+#[test]
+fn a_checkout_advances_as_git_would_do_it() {
+    for (options, seed) in [(2, 0_u64), (4, 1), (3, 2), (4, 3)] {
+        let bench = Bench::new(&[]);
+        bench.git(&["config", "index.version", &options.to_string()]);
+        bench.git(&["config", "index.skipHash", if seed == 3 { "true" } else { "false" }]);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let blobs: Vec<String> =
+            ["", "one\n", "two\n", &"large\n".repeat(9000)].iter().map(|text| bench.blob(text)).collect();
+        let mut last = bench.commit(&random_tree(&mut random, &bench, &blobs), &[], 0);
+        bench.git(&["reset", "-q", "--hard", &last.to_string()]);
+        for step in 1..40 {
+            if step % 3 == 0 {
+                bench.git(&["status"]);
+            }
+            let next = bench.commit(&random_tree(&mut random, &bench, &blobs), &[last], step);
+            let opened = bench.repo.open();
+            let checkout = &checkouts_of(&bench.repo, &BranchName("main".to_owned())).unwrap()[0];
+            let change = TreeChange::between(&opened, last, next).unwrap();
+            let untouched =
+                surely_untouched(checkout, &change).unwrap_or_else(|| panic!("seed {seed} step {step}: {change:?}"));
+            let advance = Advance::prepare(&opened, checkout, &change, untouched.index);
+            // A name that is not plain is left to git.
+            let Some(advance) = advance else {
+                assert!(change.paths().any(|path| !path.as_bytes().is_ascii()), "seed {seed} step {step}: {change:?}");
+                bench.git(&["reset", "-q", "--hard", &next.to_string()]);
+                last = next;
+                continue;
+            };
+            assert!(matches!(advance.run(&|_| ()), Ok(Advanced::Done)), "seed {seed} step {step}");
+            let tree = bench.git(&["rev-parse", &format!("{next}^{{tree}}")]);
+            assert_eq!(bench.git(&["write-tree"]), tree, "seed {seed} step {step}");
+            bench.git(&["update-ref", "refs/heads/main", &next.to_string()]);
+            assert_eq!(bench.git(&["status", "--porcelain", "--ignored"]), "", "seed {seed} step {step}");
+            bench.git(&["fsck", "--no-dangling"]);
+            last = next;
+        }
+    }
 }
 
 fn store(path: &Path, text: &str) {

@@ -33,6 +33,7 @@ pub const POINTS: &[&str] = &[
     "plan.committed",
     "land.locked",
     "land.prepared",
+    "land.files_written",
     "land.tree_updated",
     "land.committed",
     "land.tidied",

@@ -58,7 +58,7 @@ fn commands(bench: &Bench) -> Vec<String> {
 
 #[test]
 fn a_landing_takes_few_processes() {
-    let expected = ["merge-tree", "update-ref", "read-tree"];
+    let expected = ["merge-tree", "update-ref"];
     assert_eq!(commands(&Bench::new()), expected);
     let shared = Bench::new();
     shared.git(&["config", "extensions.worktreeConfig", "true"]);
@@ -75,4 +75,8 @@ fn odd_repositories_take_more_processes() {
     fs::write(bench.top.join(".git/named"), "[user]\n\tname = Ute User\n").unwrap();
     bench.git(&["config", "includeIf.gitdir:**/user/.git.path", "named"]);
     assert!(commands(&bench).len() > 3);
+    let filtered = Bench::new();
+    filtered.write(".gitattributes", "new text eol=crlf\n");
+    assert_eq!(commands(&filtered), ["merge-tree", "update-ref", "read-tree"]);
+    assert_eq!(fs::read(filtered.top.join("new")).unwrap(), b"new\r\n");
 }
