@@ -132,7 +132,7 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     close_stdout();
     crash::point("shim.started");
     let memory = memory_kills();
-    let mut cages = cage::Cages::new(dir, spec);
+    let mut cages = cage::Cages::new(dir, spec, watch.book());
     let mut leaked = 0;
     let mut verified = None;
     let mut run = |cages: &mut Cages<'_>| {
@@ -149,7 +149,7 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
         }),
     };
     let outcome = outcome.unwrap_or_else(|outcome| outcome);
-    let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), verified };
+    let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), network: cages.network(), verified };
     finish::finish(dir, spec, ran, watch)
 }
 
