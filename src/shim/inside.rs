@@ -76,6 +76,10 @@ pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> R
             }
         }
     }
+    if spec.sandbox.least() > Tier::None {
+        let words = format!("the {} tier of the sandbox is required, and does not work here", spec.sandbox.least());
+        return Err(Failed { words, no_room: false });
+    }
     Ok(verify::bring(spec, candidate)?)
 }
 

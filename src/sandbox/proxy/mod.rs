@@ -15,7 +15,7 @@ pub mod request;
 
 use std::io::{self, IoSliceMut, PipeReader, PipeWriter, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -189,7 +189,7 @@ impl Shared {
         };
         let (Request::Tunnel(target) | Request::Fetch { target, .. }) = &request;
         let resolve = &mut |name: &str| -> io::Result<Vec<IpAddr>> {
-            Ok((name, target.port).to_socket_addrs()?.map(|address| address.ip()).collect())
+            Ok((name, target.port).to_socket_addrs()?.map(|address| as_local(address.ip())).collect())
         };
         let server = match target.addresses(&self.rules, resolve) {
             Ok(addresses) => self.call(&addresses),
@@ -293,6 +293,18 @@ impl Drop for Counted<'_> {
     }
 }
 
+/// This machine under any address of its own is this machine.
+fn as_local(address: IpAddr) -> IpAddr {
+    let unset: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // Nothing is sent by that: the system only says which address it would come from.
+    let source = UdpSocket::bind((unset, 0)).and_then(|socket| {
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    let is_here = source.is_ok_and(|source| source.ip().to_canonical() == address.to_canonical());
+    if is_here { Ipv4Addr::LOCALHOST.into() } else { address }
+}
+
 fn is_later(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -308,4 +320,20 @@ fn receive(handover: &UnixStream) -> Option<TcpListener> {
         _ => Vec::new(),
     });
     descriptors.next().map(TcpListener::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_known_by_its_own_addresses() {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect("192.0.2.1:9").is_ok() {
+            let own = socket.local_addr().unwrap().ip();
+            assert_eq!(as_local(own), IpAddr::V4(Ipv4Addr::LOCALHOST), "{own}");
+        }
+        assert_eq!(as_local("127.0.0.7".parse().unwrap()).to_string(), "127.0.0.7");
+        assert_eq!(as_local("192.0.2.1".parse().unwrap()).to_string(), "192.0.2.1");
+    }
 }

@@ -82,6 +82,17 @@ fn configure(scene: &Scene, text: &str) {
     fs::write(config.join("config.toml"), text).unwrap();
 }
 
+/// Run a script in namespaces of `unshare`, as whoever uses the scene.
+fn inside_of(scene: &Scene, options: &[&str], script: &str) -> Ran {
+    let mut unshare = Command::new("unshare");
+    unshare.args(options).args(["sh", "-c", script]).current_dir(&scene.top).env_clear();
+    let wanted = scene.command(&[]);
+    unshare.envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = unshare.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
 /// With the proxy for all hosts, also for those that the task would take for its own.
 const CURL: &str = "curl -sS --noproxy nobody";
 
@@ -323,13 +334,7 @@ fn a_listed_name_does_not_lead_into_this_machine() {
             hosts.display(),
             env!("CARGO_BIN_EXE_pleach")
         );
-        let mut unshare = Command::new("unshare");
-        unshare.args(["-Urm", "sh", "-c", &script]).current_dir(&scene.top).env_clear();
-        let wanted = scene.command(&[]);
-        unshare.envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = unshare.output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+        inside_of(&scene, &["-Urm"], &script)
     };
     let port = server.port;
     let there = ask(&format!("rebind.test:{port},127.0.0.1:{port}"), &format!("rebind.test:{port}"));
@@ -341,6 +346,9 @@ fn a_listed_name_does_not_lead_into_this_machine() {
     let denied = ask(&format!("rebind.test:{port}"), &format!("rebind.test:{port}"));
     assert!(denied.err.contains("denied rebind.test") && denied.err.contains("leads to this machine"), "{denied:?}");
     assert!(!denied.out.contains("SERVED") && server.heard().len() == 1, "{denied:?}");
+    // That a name is nowhere is no denial.
+    let nowhere = ask("nowhere.invalid", "nowhere.invalid");
+    assert!(nowhere.out.contains("cannot reach nowhere.invalid:80") && nowhere.err.is_empty(), "{nowhere:?}");
     let denied = ask("metadata.test", "metadata.test");
     assert!(denied.err.contains("denied metadata.test:80"), "{denied:?}");
 }
@@ -373,21 +381,18 @@ fn where_it_cannot_be_held_nothing_runs() {
     if !works("full") {
         return;
     }
-    let script = format!(
-        "echo 0 > /proc/sys/user/max_user_namespaces && exec {} sandbox --network crates.io -- \"{line}\"",
-        env!("CARGO_BIN_EXE_pleach")
-    );
-    let mut unshare = Command::new("unshare");
-    unshare.args(["-Ur", "sh", "-c", &script]).current_dir(&scene.top).env_clear();
-    let wanted = scene.command(&[]);
-    unshare.envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = unshare.output().unwrap();
-    let err = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(125), "{err}");
-    assert!(
-        err.contains("hosts are listed, which only the full tier holds") && err.contains("cannot make namespaces"),
-        "{err}"
-    );
+    configure(&scene, "[sandbox]\nnetwork = [\"crates.io\"]\n");
+    let ask = |what: &str| {
+        let pleach = env!("CARGO_BIN_EXE_pleach");
+        let script = format!("echo 0 > /proc/sys/user/max_user_namespaces && exec {pleach} {what}");
+        inside_of(&scene, &["-Ur"], &script)
+    };
+    let tried = ask(&format!("sandbox -- \"{line}\""));
+    assert_eq!(tried.code, Some(125), "{tried:?}");
+    assert!(tried.err.contains("hosts are listed, which only the full tier holds"), "{tried:?}");
+    assert!(tried.err.contains("cannot make namespaces"), "{tried:?}");
+    let doctor = ask("doctor");
+    assert!(doctor.out.contains("full is required (a list of hosts in [sandbox] network needs it)"), "{doctor:?}");
     assert!(!ran.exists());
 }
 
