@@ -56,9 +56,14 @@ const MOST_CALLS: usize = 128;
 const HEAD_PATIENCE: Duration = Duration::from_secs(20);
 /// For one address of a server.
 const CALL_PATIENCE: Duration = Duration::from_secs(10);
-const MOST_ADDRESSES: usize = 4;
+const MOST_ADDRESSES: usize = 8;
 /// What still goes on when it ends may finish its account.
 const END_PATIENCE: Duration = Duration::from_millis(500);
+/// What comes in is not inherited by anybody.
+#[cfg(target_os = "linux")]
+const CLOSED: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const CLOSED: RecvFlags = RecvFlags::empty();
 const STACK: usize = 512 << 10;
 
 /// A proxy at work. It ends, and hangs up, when this is dropped.
@@ -314,7 +319,7 @@ fn receive(handover: &UnixStream) -> Option<TcpListener> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    recvmsg(handover, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC).ok()?;
+    recvmsg(handover, &mut [IoSliceMut::new(&mut byte)], &mut control, CLOSED).ok()?;
     let mut descriptors = control.drain().flat_map(|message| match message {
         RecvAncillaryMessage::ScmRights(descriptors) => descriptors.collect::<Vec<OwnedFd>>(),
         _ => Vec::new(),
