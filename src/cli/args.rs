@@ -139,7 +139,7 @@ pub enum Verb {
     #[command(after_help = example!("pleach demo", "pleach demo /tmp/garden"))]
     Demo(DemoArgs),
     /// Run a command as a task would run, in this checkout, to try what it can touch
-    #[command(after_help = example!("pleach sandbox -- npm test", "pleach sandbox --network none --read-only -- ./analyse", "pleach sandbox --tier full -- sh -c 'touch ~/x'"))]
+    #[command(after_help = example!("pleach sandbox -- npm test", "pleach sandbox --network none --read-only -- ./analyse", "pleach sandbox --network crates.io,*.crates.io -- cargo fetch", "pleach sandbox --tier full -- sh -c 'touch ~/x'"))]
     Sandbox(SandboxArgs),
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
@@ -217,6 +217,9 @@ pub struct TaskArgs {
     /// Run it only where the sandbox holds this much
     #[arg(long, value_name = "TIER", value_parser = words(Tier::ALL))]
     pub require_sandbox: Option<Tier>,
+    /// Say whom it can talk to: none, allow, or hosts with commas between them (crates.io,*.npmjs.org:443)
+    #[arg(long, value_name = "WHOM")]
+    pub network: Option<Network>,
     /// Let it write its temporary directory only
     #[arg(long)]
     pub read_only: bool,
@@ -627,8 +630,8 @@ pub struct SandboxArgs {
     /// Say how far it is kept to itself; without it, as far as is set or possible
     #[arg(long, value_name = "TIER", value_parser = words(Tier::ALL))]
     pub tier: Option<Tier>,
-    /// Say whom it can talk to
-    #[arg(long, value_name = "WHOM", value_parser = words(Network::ALL))]
+    /// Say whom it can talk to: none, allow, or hosts with commas between them (crates.io,*.npmjs.org:443)
+    #[arg(long, value_name = "WHOM")]
     pub network: Option<Network>,
     /// Let it write its temporary directory only
     #[arg(long)]

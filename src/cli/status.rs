@@ -10,6 +10,7 @@ use crate::config::units::Bytes;
 use crate::core::change::{Conflict, Refusal};
 use crate::core::report::{AttemptReport, NeedReport, TaskReport};
 use crate::core::sandbox::Tier;
+use crate::core::sandbox::traffic::Traffic;
 use crate::core::task::{FoldPolicy, Priority};
 use crate::core::word::{Word, shown};
 
@@ -101,6 +102,9 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     let handed = attempt.hand_back.as_ref().map(|hand_back| shown(&hand_back.to_string()));
     field(out, "given", &handed.unwrap_or_default())?;
     field(out, "sandbox", &attempt.sandbox.map(sandbox).unwrap_or_default())?;
+    for line in attempt.network.iter().flat_map(Traffic::lines) {
+        field(out, "network", &line)?;
+    }
     field(out, "used", &used(attempt))?;
     field(out, "log", &log(attempt))?;
     field(out, "worktree", &attempt.places.worktree.as_ref().map(Word::shown).unwrap_or_default())?;

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::units;
 use crate::core::id::ParseId;
+use crate::core::sandbox::network::Rule;
 use crate::core::sandbox::{Network, Tier};
 use crate::core::task::{FoldPolicy, Guarantee, LandingHook, Priority, Publish, Strategy};
 
@@ -159,7 +160,7 @@ pub struct Sandbox {
     /// With less than this nothing runs.
     pub require: Option<Spelled<Tier>>,
     /// Whom tasks can talk to.
-    pub network: Option<Spelled<Network>>,
+    pub network: Option<Whom>,
     /// What else they can write.
     pub write: Option<Vec<PathBuf>>,
     /// What else they cannot see.
@@ -241,6 +242,10 @@ pub struct Cores(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WantedTier(pub Option<Tier>);
 
+/// `none`, `allow`, or a list of hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whom(pub Network);
+
 /// A number above 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtLeastOne(pub usize);
@@ -264,6 +269,37 @@ impl<'de> Deserialize<'de> for AtLeastOne {
             Ok(number) if number > 0 => Ok(Self(number)),
             _ => Err(D::Error::custom(format_args!("{number} is not a number above 0"))),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Whom {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl<'de> Visitor<'de> for Words {
+            type Value = Whom;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("\"none\", \"allow\", or a list of hosts such as [\"crates.io\", \"*.npmjs.org:443\"]")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Whom, E> {
+                match text {
+                    "none" => Ok(Whom(Network::None)),
+                    "allow" => Ok(Whom(Network::Allow)),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut all: A) -> Result<Whom, A::Error> {
+                let mut words: Vec<String> = Vec::new();
+                while let Some(word) = all.next_element()? {
+                    words.push(word);
+                }
+                let rules = Rule::parse_all(words.iter().map(String::as_str));
+                rules.map(|rules| Whom(Network::List(rules))).map_err(A::Error::custom)
+            }
+        }
+        d.deserialize_any(Words)
     }
 }
 

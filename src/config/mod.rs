@@ -352,7 +352,7 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
         let loosens = [
             ("tier", said.tier.is_some()),
             ("write", said.write.is_some()),
-            ("network = \"allow\"", said.network.is_some_and(|network| network.0 == Network::Allow)),
+            ("network = \"allow\"", said.network.as_ref().is_some_and(|network| network.0 == Network::Allow)),
         ];
         if let Some((key, _)) = loosens.into_iter().find(|(_, is_said)| *is_said) {
             let what =
@@ -360,11 +360,14 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
             return Err(from.refuse(what));
         }
         policy.require = policy.require.max(said.require.map(|tier| tier.0).unwrap_or_default());
+        if let Some(network) = said.network {
+            policy.network = std::mem::take(&mut policy.network).closer(network.0);
+        }
     } else {
         set(&mut policy.require, said.require.map(|tier| tier.0));
+        set(&mut policy.network, said.network.map(|network| network.0));
     }
     set(&mut policy.tier, said.tier.map(|tier| tier.0));
-    set(&mut policy.network, said.network.map(|network| network.0));
     let is_path = |path: &PathBuf| path.is_absolute() || path.starts_with("~");
     if let Some(path) = said.write.iter().chain(&said.hide).flatten().find(|path| !is_path(path)) {
         let what = format!("sandbox: {} must be an absolute path, or start with ~/", path.display());

@@ -198,6 +198,18 @@ fn errors_name_the_place_and_what_is_allowed() {
         "[worktree]\n\ncopy = [1]\n",
         expect!["/r/.pleach.toml:3:9: invalid type: integer `1`, expected a string"],
     );
+    check_refused(
+        "[sandbox]\nnetwork = \"crates.io\"\n",
+        expect![[
+            r#"/r/.pleach.toml:2:11: invalid value: string "crates.io", expected "none", "allow", or a list of hosts such as ["crates.io", "*.npmjs.org:443"]"#
+        ]],
+    );
+    check_refused(
+        "[sandbox]\nnetwork = [\"https://crates.io\"]\n",
+        expect![[
+            r#"/r/.pleach.toml:2:11: "https://crates.io" is not none, allow, or hosts such as crates.io, *.npmjs.org, [2001:db8::1]:443, localhost:8080"#
+        ]],
+    );
     check_refused("[run\n", expect!["/r/.pleach.toml:1:5: unclosed table, expected `]`"]);
 }
 
@@ -212,6 +224,12 @@ fn a_repository_can_only_make_the_sandbox_closer() {
     let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
     assert_eq!((policy.require, policy.network), (Tier::Full, Network::None));
     assert_eq!(policy.hide, ["/mine".into(), "/theirs".into()]);
+    let listed = |mine: &str, theirs: &str| {
+        let file = |said: &str| format!("[sandbox]\nnetwork = {said}");
+        laid(&[(&file(mine), user()), (&file(theirs), repository())]).unwrap().sandbox.network.to_string()
+    };
+    assert_eq!(listed(r#"["a.org", "*.b.org:443"]"#, r#"["x.b.org", "a.org:80", "c.org"]"#), "a.org:80,x.b.org:443");
+    assert_eq!(listed(r#""none""#, r#"["a.org"]"#), "none");
     let bad = laid(&[("[sandbox]\ntier = \"half\"", user())]).unwrap_err().to_string();
     assert!(bad.contains("best, full, reduced or none"), "{bad}");
     let relative = laid(&[("[sandbox]\nwrite = [\"cache\"]", user())]).unwrap_err().to_string();

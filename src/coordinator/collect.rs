@@ -58,6 +58,7 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
         log_dropped: exit.log_dropped,
         leaked: exit.leaked,
         sandbox: exit.sandbox,
+        network: exit.network,
         notes: exit.notes,
     };
     Ok(vec![Event::Ended { attempt, outcome: exit.outcome, result, facts }])

@@ -20,6 +20,7 @@ use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::policy::Limits;
 use super::sandbox::Tier;
+use super::sandbox::traffic::Traffic;
 use super::task::{FoldPolicy, Priority, Strategy};
 use super::verify::Early;
 use super::word::Word;
@@ -292,6 +293,9 @@ pub struct AttemptReport {
     /// How far it is kept to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Tier>,
+    /// What it asked of the network, where hosts are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Traffic>,
     /// Files, lines and commits of its result.
     #[serde(flatten)]
     pub size: super::change::Size,

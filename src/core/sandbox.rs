@@ -1,5 +1,8 @@
 //! How far a task is kept to itself: what was asked for, and what was held.
 
+pub mod network;
+pub mod traffic;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::ParseId;
 use super::word::Word;
+pub use network::Network;
 
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize)]
@@ -19,17 +23,6 @@ pub enum Tier {
     Reduced,
     /// Namespaces of its own: what it should not touch is read-only or not there.
     Full,
-}
-
-/// Whom it can talk to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Network {
-    /// Nobody but itself.
-    None,
-    /// Everybody.
-    #[default]
-    Allow,
 }
 
 /// What was asked for.
@@ -60,11 +53,17 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Policy {
+    /// The least tier that will do. Hosts that are listed are held to in the full one only: nothing else has a network of
+    /// its own in which there is nobody but our proxy.
+    pub fn least(&self) -> Tier {
+        if self.network.list().is_some() { Tier::Full } else { self.require }
+    }
+
     /// The tiers to try, the best first. Empty where what is asked for is less than what is required.
     pub fn tiers(&self) -> Vec<Tier> {
         let best = self.tier.unwrap_or(Tier::Full);
         // A tier that was named is meant: only what is less than required is refused, not replaced.
-        let least = if self.tier.is_some() { self.require.max(best) } else { self.require };
+        let least = if self.tier.is_some() { self.least().max(best) } else { self.least() };
         [Tier::Full, Tier::Reduced, Tier::None].into_iter().filter(|tier| *tier <= best && *tier >= least).collect()
     }
 }
@@ -99,26 +98,7 @@ impl Tier {
     }
 }
 
-impl Network {
-    /// Every spelling, in order.
-    pub const ALL: &'static [(&'static str, Self)] = &[("none", Self::None), ("allow", Self::Allow)];
-
-    /// Its one spelling.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Allow => "allow",
-        }
-    }
-}
-
 impl fmt::Display for Tier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
@@ -131,16 +111,6 @@ impl FromStr for Tier {
         let found = Self::ALL.iter().find(|(word, _)| *word == text);
         let expected = "a tier of the sandbox (none, reduced or full)";
         found.map(|(_, tier)| *tier).ok_or_else(|| ParseId { text: text.to_owned(), expected })
-    }
-}
-
-impl FromStr for Network {
-    type Err = ParseId;
-
-    fn from_str(text: &str) -> Result<Self, ParseId> {
-        let found = Self::ALL.iter().find(|(word, _)| *word == text);
-        let expected = "whom it can talk to (none or allow)";
-        found.map(|(_, network)| *network).ok_or_else(|| ParseId { text: text.to_owned(), expected })
     }
 }
 
@@ -158,5 +128,9 @@ mod tests {
         assert_eq!(tiers(Some(Reduced), Off), [Reduced]);
         assert_eq!(tiers(Some(Off), Off), [Off]);
         assert_eq!(tiers(Some(Off), Full), [], "nothing that is asked for is enough");
+        let listed = |tier| Policy { tier, network: Network::List(Vec::new()), ..Policy::default() }.tiers();
+        assert_eq!(listed(None), [Full], "a list of hosts is held in no other");
+        assert_eq!(listed(Some(Reduced)), []);
+        assert_eq!(listed(Some(Off)), []);
     }
 }

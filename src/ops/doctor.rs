@@ -160,8 +160,13 @@ impl Doctor {
         };
         let next = mend.map_or_else(|| "see docs/sandbox.md for what it needs".to_owned(), str::to_owned);
         match found.best {
-            best if best < policy.require => {
-                self.bad(format!("{what}; but {} is required, so no task can run", policy.require), next);
+            best if best < policy.least() => {
+                let why = if policy.network.list().is_some() {
+                    " (a list of hosts in [sandbox] network needs it)"
+                } else {
+                    ""
+                };
+                self.bad(format!("{what}; but {} is required{why}, so no task can run", policy.least()), next);
             }
             Tier::Full => match policy.tier {
                 Some(tier @ (Tier::None | Tier::Reduced)) => {

@@ -47,6 +47,8 @@ pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Er
     for attempt in report.attempts.iter_mut().filter(|attempt| attempt.outcome.is_none()) {
         let held = session.layout().map(|layout| record::load::<record::Held>(&layout.attempt(attempt.id).held()));
         attempt.sandbox = held.and_then(|held| held.ok().flatten()).map(|held| held.tier);
+        let network = session.layout().map(|layout| record::load(&layout.attempt(attempt.id).network()));
+        attempt.network = network.and_then(|network| network.ok().flatten());
     }
     Ok(report)
 }

@@ -5,11 +5,13 @@ use std::process::Stdio;
 
 use super::{Error, ErrorKind, Session};
 use crate::config;
+use crate::core::sandbox::traffic::Traffic;
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::task::CommandLine;
 use crate::process::Tool;
 use crate::process::tool::own_directory;
 use crate::sandbox::probe::{self, Found};
+use crate::sandbox::proxy::Book;
 use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
 
 /// What somebody wants tried.
@@ -26,12 +28,14 @@ pub struct Wish {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tried {
     /// The tier that it had.
     pub tier: Tier,
     /// Its exit code; 128 + N where signal N ended it.
     pub code: u8,
+    /// What it asked of the network, where hosts are listed.
+    pub network: Option<Traffic>,
 }
 
 /// Run it to its end, with the terminal of whoever asks.
@@ -41,7 +45,7 @@ pub struct Tried {
 pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
     let mut policy = session.config()?.sandbox.clone();
     policy.tier = wish.tier.or(policy.tier);
-    policy.network = wish.network.unwrap_or(policy.network);
+    policy.network = wish.network.clone().unwrap_or(policy.network);
     policy.read_only |= wish.read_only;
     let Some(checkout) = &session.found.checkout else {
         let hint = "go into a checkout, or make one with `git worktree add`";
@@ -82,6 +86,9 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
         let _ = signal_hook::flag::register(signal, std::sync::Arc::default());
     }
+    let no_proxy =
+        |error: std::io::Error| Error::plain(ErrorKind::NotRun, format!("cannot start a proxy for it: {error}"));
+    let (book, _bell) = Book::open().map_err(no_proxy)?;
     let start = |tier| -> Result<Result<Tried, Refused>, Error> {
         let cage = match Cage::prepare(tier, &policy, &places, Group::Same) {
             Ok(cage) => cage,
@@ -92,9 +99,16 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
             tool = tool.env(name, value.as_os_str());
         }
         let mut command = tool.env("TMPDIR", &tmp.0).into_command();
+        command.envs(cage.variables().iter().copied());
         cage.confine(&mut command);
-        match command.status() {
-            Ok(status) => Ok(Ok(Tried { tier, code: code(status) })),
+        let serving = cage.serve(&book).map_err(no_proxy)?;
+        let ended = command.status();
+        drop(serving);
+        match ended {
+            Ok(status) => {
+                let network = policy.network.list().map(|_| book.traffic());
+                Ok(Ok(Tried { tier, code: code(status), network }))
+            }
             Err(error) => match cage.refused() {
                 Some(refused) => Ok(Err(refused)),
                 None => Err(Error::new(
@@ -118,7 +132,17 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
 fn insufficient(policy: &Policy, refused: Option<&Refused>) -> Error {
     let hint = refused.and_then(probe::mend).unwrap_or("see what works here with `pleach doctor`");
     let message = match refused {
+        Some(refused) if policy.network.list().is_some() => {
+            format!("hosts are listed, which only the full tier holds, and {refused}")
+        }
         Some(refused) => refused.to_string(),
+        None if policy.network.list().is_some() => {
+            let hint = "leave the tier out, or say `--network none` or `--network allow`";
+            let tier = policy.tier.unwrap_or_default();
+            let message =
+                format!("hosts are listed, which only the full tier of the sandbox holds, and {tier} is asked for");
+            return Error::new(ErrorKind::NotRun, message, hint);
+        }
         None => format!(
             "the {} tier of the sandbox is less than the required one, {}",
             policy.tier.unwrap_or_default(),

@@ -7,7 +7,7 @@ use super::{Error, ErrorKind, Session, approve, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
-use crate::core::sandbox::{Policy, Tier};
+use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
 use crate::core::word::Word;
 use crate::process::tool::own_directory;
@@ -56,6 +56,8 @@ pub struct Wish {
     pub verify: Verifying,
     /// It runs only where the sandbox holds this much.
     pub require_sandbox: Option<Tier>,
+    /// Whom it can talk to; none for what is set.
+    pub network: Option<Network>,
     /// It writes its temporary directory only.
     pub read_only: bool,
 }
@@ -84,6 +86,7 @@ impl Wish {
             setup: true,
             verify: Verifying::default(),
             require_sandbox: None,
+            network: None,
             read_only: false,
         }
     }
@@ -143,6 +146,7 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         sandbox: Policy {
             require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
             read_only: wish.read_only,
+            network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
             ..config.sandbox.clone()
         },
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,10 +21,10 @@ use libc::sock_filter;
 use super::first::{init, stage};
 use super::plan::{Access, Mount, Plan};
 use super::system::{
-    EMPTY_PATH, RECURSIVE, Step, close_others, copy, drop_capabilities, loopback, mount, mount_processes, move_to, ok,
-    open_tree, set, write_to,
+    EMPTY_PATH, RECURSIVE, Step, close_others, copy, drop_capabilities, hand_out_door, loopback, mount,
+    mount_processes, move_to, ok, open_tree, set, write_to,
 };
-use super::{Group, filter, landlock};
+use super::{Group, filter, landlock, proxy};
 use crate::core::sandbox::{Network, Tier};
 
 /// All that the child needs, made ready.
@@ -34,6 +35,8 @@ pub(super) struct Inner {
     words: OwnedFd,
     /// Where the init says how many were left.
     left: OwnedFd,
+    /// Where the door of its proxy comes out.
+    door: Option<UnixStream>,
 }
 
 #[derive(Debug)]
@@ -50,6 +53,7 @@ struct Ready {
     filter: Vec<sock_filter>,
     words: OwnedFd,
     left: OwnedFd,
+    door: Option<UnixStream>,
 }
 
 /// A mount with its words as the kernel wants them.
@@ -113,6 +117,8 @@ impl Inner {
         rustix::io::ioctl_fionbio(&words, true).map_err(|error| ("make a pipe", error.into()))?;
         let (user, group_id) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let map = |id: u32| CString::new(format!("{id} {id} 1\n")).unwrap_or_default();
+        let way = plan.network.list().map(|_| UnixStream::pair()).transpose().map_err(cannot("make a socket"))?;
+        let (door, door_in) = way.unzip();
         let internet = is_full || plan.network == Network::Allow;
         let ready = Ready {
             tier,
@@ -127,8 +133,13 @@ impl Inner {
             filter: filter::program(internet),
             words: words_in.into(),
             left: left_in.into(),
+            door: door_in,
         };
-        Ok(Self { shared: std::sync::Arc::new(ready), words: words.into(), left: left.into() })
+        Ok(Self { shared: std::sync::Arc::new(ready), words: words.into(), left: left.into(), door })
+    }
+
+    pub(super) fn door(&self) -> Option<io::Result<UnixStream>> {
+        self.door.as_ref().map(UnixStream::try_clone)
     }
 
     pub(super) fn confine(&self, command: &mut Command) {
@@ -226,6 +237,9 @@ impl Ready {
         self.mount_all()?;
         if !self.has_network {
             loopback();
+        }
+        if let Some(way) = &self.door {
+            hand_out_door(proxy::PORT, way.as_raw_fd())?;
         }
         // SAFETY: a path that lives as long as we do.
         ok(unsafe { libc::chdir(self.work.as_ptr()) }, c"go to its directory")?;

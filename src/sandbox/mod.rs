@@ -3,6 +3,7 @@
 //! - [`plan`]: what is where for a task, as a list; pure. [`filter`]: the system calls that it may not make, as data.
 //! - `linux`: doing that to a process between its fork and its exec, in namespaces of its own. `landlock`: the rules of the
 //!   kernel for where that is not possible. [`probe`]: what works here, found by doing it.
+//! - [`proxy`]: the one way out, where hosts are listed.
 //!
 //! A tier is chosen by trying: what fails on the way has not run anything of the task, says at which step it failed,
 //! and the next tier may be tried. Nothing here knows of tasks or of git.
@@ -18,14 +19,16 @@ mod landlock;
 mod linux;
 pub mod plan;
 pub mod probe;
+pub mod proxy;
 pub mod surroundings;
 #[cfg(target_os = "linux")]
 mod system;
 
 use std::io;
 use std::process::Command;
+use std::sync::Arc;
 
-use crate::core::sandbox::{Policy, Tier};
+use crate::core::sandbox::{Network, Policy, Tier};
 pub use plan::Places;
 
 /// It cannot be kept to itself so far.
@@ -53,6 +56,7 @@ pub enum Group {
 #[derive(Debug)]
 pub struct Cage {
     tier: Tier,
+    network: Network,
     #[cfg(target_os = "linux")]
     inner: Option<linux::Inner>,
 }
@@ -63,9 +67,15 @@ impl Cage {
     /// # Errors
     /// Where this tier does not work here.
     pub fn prepare(tier: Tier, policy: &Policy, places: &Places, group: Group) -> Result<Self, Refused> {
+        if policy.network.list().is_some() && tier != Tier::Full {
+            let (step, why) = ("hold it to a list of hosts ([sandbox] network)", "only the full tier can".to_owned());
+            return Err(Refused { tier, step: step.to_owned(), why });
+        }
+        let network = policy.network.clone();
         if tier == Tier::None {
             return Ok(Self {
                 tier,
+                network,
                 #[cfg(target_os = "linux")]
                 inner: None,
             });
@@ -75,11 +85,11 @@ impl Cage {
         {
             let plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);
             let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
-            Ok(Self { tier, inner: Some(inner) })
+            Ok(Self { tier, network, inner: Some(inner) })
         }
         #[cfg(not(target_os = "linux"))]
         {
-            let _ = (policy, places, group);
+            let _ = (policy, places, group, network);
             Err(refused("keep a process to itself on this system", io::ErrorKind::Unsupported.into()))
         }
     }
@@ -92,6 +102,25 @@ impl Cage {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = command;
+    }
+
+    /// Where hosts are listed: have them called for it, from before it is started, until what is answered is dropped. What is
+    /// denied goes into the book.
+    ///
+    /// # Errors
+    /// Where the system has no threads or descriptors left.
+    pub fn serve(&self, book: &Arc<proxy::Book>) -> io::Result<Option<proxy::Serving>> {
+        #[cfg(target_os = "linux")]
+        if let (Some(rules), Some(door)) = (self.network.list(), self.inner.as_ref().and_then(linux::Inner::door)) {
+            return proxy::serve(door?, rules.to_vec(), Arc::clone(book)).map(Some);
+        }
+        let _ = book;
+        Ok(None)
+    }
+
+    /// What programs are told by whom to ask for other hosts.
+    pub fn variables(&self) -> &'static [(&'static str, &'static str)] {
+        if self.network.list().is_some() { proxy::VARIABLES } else { &[] }
     }
 
     /// Which tier it is.

@@ -269,7 +269,7 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     if !policy.read_only {
         all.push(places.worktree.clone());
     }
-    Plan { mounts: in_order(mounts), work: places.work.clone(), network: policy.network, write: all }
+    Plan { mounts: in_order(mounts), work: places.work.clone(), network: policy.network.clone(), write: all }
 }
 
 /// Parents before children, each place once: what was said last counts.

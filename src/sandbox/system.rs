@@ -96,6 +96,43 @@ pub(super) fn loopback() {
     }
 }
 
+/// A door at this port of its loopback, handed to whoever is at the other end of `way`. The task does not have it.
+pub(super) fn hand_out_door(port: u16, way: RawFd) -> Result<(), Step> {
+    const STEP: Step = c"make the door to its proxy";
+    const WAITING: c_int = 128;
+    /// Room for one descriptor, aligned as the kernel wants it.
+    #[repr(C, align(8))]
+    struct Room([u8; 64]);
+    // SAFETY: structs of numbers, and buffers that outlive the call and are as long as is said.
+    unsafe {
+        let door = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        ok(if door < 0 { -1 } else { 0 }, STEP)?;
+        let mut address: libc::sockaddr_in = std::mem::zeroed();
+        address.sin_family = libc::AF_INET as libc::sa_family_t;
+        address.sin_port = port.to_be();
+        address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+        ok(libc::bind(door, (&raw const address).cast(), size_of::<libc::sockaddr_in>() as libc::socklen_t), STEP)?;
+        ok(libc::listen(door, WAITING), STEP)?;
+        let mut byte = 0_u8;
+        let mut content = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+        let mut room = Room([0; 64]);
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut content;
+        message.msg_iovlen = 1;
+        message.msg_control = (&raw mut room).cast();
+        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as _;
+        let head = libc::CMSG_FIRSTHDR(&raw const message);
+        (*head).cmsg_level = libc::SOL_SOCKET;
+        (*head).cmsg_type = libc::SCM_RIGHTS;
+        (*head).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as _;
+        std::ptr::write_unaligned(libc::CMSG_DATA(head).cast::<RawFd>(), door);
+        let sent = libc::sendmsg(way, &raw const message, libc::MSG_NOSIGNAL);
+        ok(if sent == 1 { 0 } else { -1 }, STEP)?;
+        libc::close(door);
+    }
+    Ok(())
+}
+
 pub(super) fn open_tree(path: &CStr, deep: c_long) -> Result<RawFd, Step> {
     let flags = OPEN_TREE_CLONE | c_long::from(libc::O_CLOEXEC) | deep;
     // SAFETY: a path and numbers.

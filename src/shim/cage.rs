@@ -6,12 +6,15 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::core::sandbox::Tier;
+use crate::core::sandbox::traffic::Traffic;
 use crate::core::task::CommandLine;
 use crate::git::private;
 use crate::process::supervise::{self, End, Patience, Signals};
 use crate::process::tool::own_directory;
+use crate::sandbox::proxy::Book;
 use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Held, Spec};
@@ -25,6 +28,9 @@ pub(super) enum CannotRun {
     /// It could not be kept to itself as far as it must be.
     #[error("{0}; see what works here with `pleach doctor`")]
     Refused(Refused),
+    /// Hosts are listed, and that cannot be held.
+    #[error("[sandbox] network lists hosts, which only the full tier holds, and {0}; {LIST_HINT}")]
+    List(String),
     /// No tier is both asked for and enough.
     #[error("the sandbox is required to hold more ({required}) than what is asked for")]
     Insufficient {
@@ -37,6 +43,9 @@ pub(super) enum CannotRun {
     Start(#[from] io::Error),
 }
 
+const LIST_HINT: &str =
+    "see what works here with `pleach doctor`, or ask again with `--network none` or `--network allow`";
+
 fn words(error: &StoreError) -> String {
     match error {
         StoreError::File { source, .. } => format!("{error}: {source}"),
@@ -47,7 +56,7 @@ fn words(error: &StoreError) -> String {
 impl CannotRun {
     /// Was it because of the sandbox, and not of the command?
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Insufficient { .. })
+        matches!(self, Self::Refused(_) | Self::Insufficient { .. } | Self::List(_))
     }
 }
 
@@ -57,11 +66,17 @@ pub(super) struct Cages<'a> {
     dir: &'a AttemptDir,
     spec: &'a Spec,
     chosen: Option<Tier>,
+    book: Arc<Book>,
 }
 
 impl<'a> Cages<'a> {
-    pub(super) fn new(dir: &'a AttemptDir, spec: &'a Spec) -> Self {
-        Self { dir, spec, chosen: None }
+    pub(super) fn new(dir: &'a AttemptDir, spec: &'a Spec, book: Arc<Book>) -> Self {
+        Self { dir, spec, chosen: None, book }
+    }
+
+    /// What its commands asked of the network, where hosts are listed.
+    pub(super) fn network(&self) -> Option<Traffic> {
+        self.spec.sandbox.network.list().map(|_| self.book.traffic())
     }
 
     /// How far its commands were kept to themselves, once one has started.
@@ -89,8 +104,12 @@ impl<'a> Cages<'a> {
                 }
             };
             record::save(&self.dir.held(), &Held { tier }, Durable::No)?;
-            let command = super::tool(self.spec, line, work).into_command();
-            match supervise::run(command, |command| cage.confine(command), patience, signals, watch) {
+            let serving = cage.serve(&self.book)?;
+            let mut command = super::tool(self.spec, line, work).into_command();
+            command.envs(cage.variables().iter().copied());
+            let ended = supervise::run(command, |command| cage.confine(command), patience, signals, watch);
+            drop(serving);
+            match ended {
                 Ok(end) => {
                     self.chosen = Some(tier);
                     return Ok(End { leaked: end.leaked.max(cage.left()), ..end });
@@ -104,7 +123,13 @@ impl<'a> Cages<'a> {
                 },
             }
         }
-        Err(first.map_or(CannotRun::Insufficient { required: self.spec.sandbox.require }, CannotRun::Refused))
+        let policy = &self.spec.sandbox;
+        Err(match (first, policy.network.list()) {
+            (Some(refused), Some(_)) => CannotRun::List(refused.to_string()),
+            (None, Some(_)) => CannotRun::List(format!("{} is asked for", policy.tier.unwrap_or_default())),
+            (Some(refused), None) => CannotRun::Refused(refused),
+            (None, None) => CannotRun::Insufficient { required: policy.require },
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
 use crate::core::sandbox::Tier;
+use crate::core::sandbox::traffic::Traffic;
 use crate::git::worktree::Place;
 use crate::git::{GitError, Repository, pack, rights, snapshot};
 use crate::process::{clock, crash, tree, usage};
@@ -31,6 +32,8 @@ pub(super) struct Ran {
     pub(super) leaked: u64,
     /// How far it was kept to itself.
     pub(super) sandbox: Option<Tier>,
+    /// What it asked of the network, where hosts are listed.
+    pub(super) network: Option<Traffic>,
     /// Of a run that verifies: what was seen after it.
     pub(super) verified: Option<Verified>,
 }
@@ -40,8 +43,8 @@ pub(super) fn finish(dir: &AttemptDir, spec: &Spec, ran: Ran, watch: Watch) -> R
     let ended = clock::now();
     let usage = usage::of_children();
     let (said, door) = watch.close();
-    let Ran { outcome, leaked, sandbox, verified } = ran;
-    let exit = Exit { outcome, ended, leaked, sandbox, ..record_of(said) };
+    let Ran { outcome, leaked, sandbox, network, verified } = ran;
+    let exit = Exit { outcome, ended, leaked, sandbox, network, ..record_of(said) };
     let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, verified, ..exit };
     let mut room = Room::new(dir, Patience::Door(door));
     // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
@@ -84,7 +87,8 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     let said = Closed { summary: progress.summary, log_bytes, log_dropped, ..Closed::default() };
     let cause = "its supervisor was killed".to_owned();
     let sandbox = record::load::<record::Held>(&dir.held()).ok().flatten().map(|held| held.tier);
-    let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, sandbox, ..record_of(said) };
+    let network = record::load::<Traffic>(&dir.network()).ok().flatten();
+    let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, sandbox, network, ..record_of(said) };
     conclude(dir, spec, exit, room)
 }
 
@@ -103,6 +107,7 @@ fn record_of(said: Closed) -> Exit {
         log_dropped: said.log_dropped,
         leaked: 0,
         sandbox: None,
+        network: None,
         notes: said.notes,
         verified: None,
     }

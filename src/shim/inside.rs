@@ -66,7 +66,7 @@ pub(super) fn save(dir: &AttemptDir, spec: &Spec, tier: Option<Tier>) -> Result<
 ///
 /// What checks of other tiers left in it is not known: it is done in the best tier that works.
 pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> Result<Verified, Failed> {
-    let policy = Policy { read_only: false, ..spec.sandbox.clone() };
+    let policy = policy_of(spec);
     for tier in spec.sandbox.tiers().into_iter().filter(|tier| *tier != Tier::None) {
         if let Ok(cage) = Cage::prepare(tier, &policy, &places(dir, spec), Group::Own) {
             match ask(dir, spec, &cage, PREPARE) {
@@ -75,6 +75,10 @@ pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> R
                 Ok(answer) => return answer,
             }
         }
+    }
+    if spec.sandbox.least() > Tier::None {
+        let words = format!("the {} tier of the sandbox is required, and does not work here", spec.sandbox.least());
+        return Err(Failed { words, no_room: false });
     }
     Ok(verify::bring(spec, candidate)?)
 }
@@ -92,6 +96,11 @@ pub(super) fn look(
     }
 }
 
+/// What we do there ourselves writes, and needs nobody outside.
+fn policy_of(spec: &Spec) -> Policy {
+    Policy { read_only: false, network: spec.sandbox.network.without_proxy(), ..spec.sandbox.clone() }
+}
+
 fn caged(tier: Option<Tier>) -> Option<Tier> {
     tier.filter(|tier| *tier != Tier::None)
 }
@@ -103,7 +112,7 @@ enum Asked {
 }
 
 fn call<T: DeserializeOwned>(dir: &AttemptDir, spec: &Spec, tier: Tier, what: &str) -> Result<T, Failed> {
-    let policy = Policy { read_only: false, ..spec.sandbox.clone() };
+    let policy = policy_of(spec);
     let failed = |words: String| Failed { words, no_room: false };
     let cage =
         Cage::prepare(tier, &policy, &places(dir, spec), Group::Own).map_err(|refused| failed(refused.to_string()))?;

@@ -1,10 +1,10 @@
 //! The shim: one process for each running attempt, which outlives everything else.
 //!
 //! It is this same program under a hidden name, dispatched before any argument is parsed and before any runtime is
-//! started: one thread, small. It holds a lock on its attempt for as long as it lives: *the lock is the liveness*. It
-//! runs the setup hook and the task, drains the output into a capped log, keeps the time, empties the process tree,
-//! commits left-overs, exports the result, and writes one exit record. Its last act is to tell the coordinator, and to
-//! start one where none runs.
+//! started: one thread (and those of a proxy, where hosts are listed), small. It holds a lock on its attempt for as long
+//! as it lives: *the lock is the liveness*. It runs the setup hook and the task, drains the output into a capped log,
+//! keeps the time, empties the process tree, commits left-overs, exports the result, and writes one exit record. Its
+//! last act is to tell the coordinator, and to start one where none runs.
 //!
 //! A task runs at most once in an attempt: whoever comes second finds `run.json` and leaves.
 
@@ -132,7 +132,7 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     close_stdout();
     crash::point("shim.started");
     let memory = memory_kills();
-    let mut cages = cage::Cages::new(dir, spec);
+    let mut cages = cage::Cages::new(dir, spec, watch.book());
     let mut leaked = 0;
     let mut verified = None;
     let mut run = |cages: &mut Cages<'_>| {
@@ -149,7 +149,7 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
         }),
     };
     let outcome = outcome.unwrap_or_else(|outcome| outcome);
-    let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), verified };
+    let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), network: cages.network(), verified };
     finish::finish(dir, spec, ran, watch)
 }
 

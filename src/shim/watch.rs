@@ -1,15 +1,18 @@
 //! What the shim does while its command runs: keep the output, and answer at two doors.
 //!
-//! At `control` the coordinator asks it to end its task. At `inbox` the task itself tells of its progress.
+//! At `control` the coordinator asks it to end its task. At `inbox` the task itself tells of its progress. Where hosts are
+//! listed, a bell rings when something is denied for the first time.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::process::socket;
 use crate::process::supervise::{Watcher, Wish};
+use crate::sandbox::proxy::Book;
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Progress, Spec};
 use crate::store::{Durable, log};
@@ -47,10 +50,15 @@ pub(super) struct Watch {
     inbox: UnixDatagram,
     progress: Progress,
     notes: Vec<String>,
+    book: Arc<Book>,
+    bell: UnixStream,
+    /// Its output is in the middle of a line.
+    in_line: bool,
 }
 
 impl Watch {
     pub(super) fn new(dir: &AttemptDir, spec: &Spec) -> io::Result<Self> {
+        let (book, bell) = Book::open()?;
         Ok(Self {
             dir: dir.clone(),
             log: log::Writer::create(&dir.log(), spec.log_cap)?,
@@ -58,12 +66,21 @@ impl Watch {
             inbox: socket::receive(&dir.inbox())?,
             progress: Progress::default(),
             notes: Vec::new(),
+            book,
+            bell,
+            in_line: false,
         })
+    }
+
+    /// Where it is written down what is asked of the network.
+    pub(super) fn book(&self) -> Arc<Book> {
+        Arc::clone(&self.book)
     }
 
     /// Close the door of the task. What was said stays, and so does the door of the coordinator.
     pub(super) fn close(mut self) -> (Closed, UnixDatagram) {
         self.read_inbox();
+        self.tell_denied();
         let _ = std::fs::remove_file(self.dir.inbox());
         let (log_bytes, log_dropped) = self.log.counts();
         let said = Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes };
@@ -86,6 +103,22 @@ impl Watch {
         }
         if any && let Err(error) = record::save(&self.dir.progress(), &self.progress, Durable::No) {
             self.note(format!("its progress could not be written: {error}"));
+        }
+    }
+
+    /// What was denied is told where whoever looks for the reason of a failure looks first: in the log.
+    fn tell_denied(&mut self) {
+        let mut buffer = [0; 64];
+        while (&self.bell).read(&mut buffer).is_ok_and(|count| count > 0) {}
+        let fresh = self.book.fresh();
+        for denied in &fresh {
+            let line = if self.in_line { "\n" } else { "" };
+            self.output(format!("{line}pleach: network: {denied}\n").as_bytes());
+        }
+        if !fresh.is_empty()
+            && let Err(error) = record::save(&self.dir.network(), &self.book.traffic(), Durable::No)
+        {
+            self.note(format!("what was denied could not be written: {error}"));
         }
     }
 
@@ -120,17 +153,19 @@ pub(super) struct Closed {
 
 impl Watcher for Watch {
     fn output(&mut self, bytes: &[u8]) {
+        self.in_line = bytes.last().is_some_and(|byte| *byte != b'\n');
         if let Err(error) = self.log.write(bytes) {
             self.note(format!("some output could not be kept: {error}"));
         }
     }
 
     fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>> {
-        vec![self.control.as_fd(), self.inbox.as_fd()]
+        vec![self.control.as_fd(), self.inbox.as_fd(), self.bell.as_fd()]
     }
 
     fn attend(&mut self) -> Wish {
         self.read_inbox();
+        self.tell_denied();
         self.read_control()
     }
 }

@@ -9,7 +9,7 @@
 //! <state dir>/<repository>-<hash>/
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
-//!                                  sandbox.json  common (leads to the repository)
+//!                                  sandbox.json network.json common (leads to the repository)
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!                                  handback/ (what it is told of an earlier result)
 //!     attempts/0.3/                the same of run 3 of a check
@@ -228,6 +228,11 @@ impl AttemptDir {
     /// What the task says of its progress.
     pub fn progress(&self) -> PathBuf {
         self.0.join("progress.json")
+    }
+
+    /// What it asked of the network, and what was denied, while it runs.
+    pub fn network(&self) -> PathBuf {
+        self.0.join("network.json")
     }
 
     /// The exported result.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{Durable, StoreError, read, replace_with};
 use crate::core::id::{AttemptId, CommitId, TreeId};
 use crate::core::outcome::Outcome;
+use crate::core::sandbox::traffic::Traffic;
 use crate::core::sandbox::{Policy, Tier};
 use crate::core::task::{CommandLine, Setup};
 use crate::core::word::Word;
@@ -127,6 +128,9 @@ pub struct Exit {
     /// How far it was kept to itself; none where it never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Tier>,
+    /// What it asked of the network, where hosts are listed. While it runs it is in `network.json`, as of the last denial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Traffic>,
     /// Of a run that verifies: what was seen after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,

@@ -129,7 +129,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         sandbox: file::Sandbox {
             tier: Some(file::WantedTier(None)),
             require: Some(file::Spelled(Tier::None)),
-            network: Some(file::Spelled(Network::Allow)),
+            network: Some(file::Whom(Network::Allow)),
             ..file::Sandbox::default()
         },
         ..File::default()

@@ -281,6 +281,8 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
                                         end
               --require-sandbox <TIER>  Run it only where the sandbox holds this much [possible values:
                                         none, reduced, full]
+              --network <WHOM>          Say whom it can talk to: none, allow, or hosts with commas between
+                                        them (crates.io,*.npmjs.org:443)
               --read-only               Let it write its temporary directory only
               --no-setup                Leave out the setup of the worktree that is configured
               --verify <COMMAND>        Let the branch move only where this passes with the result in it (a

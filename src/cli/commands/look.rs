@@ -154,7 +154,11 @@ fn show_event(out: &mut dyn Write, line: &Line, json: bool, style: &Style) -> st
     let task = line.record.event.task().map(|task| format!("task {task}")).unwrap_or_default();
     let detail = match &line.record.event {
         crate::core::event::Event::Submitted { spec, .. } => spec.command.shown(),
-        crate::core::event::Event::Ended { outcome, .. } => shown(&outcome.to_string()),
+        crate::core::event::Event::Ended { outcome, facts, .. } => {
+            let denied = facts.network.iter().flat_map(|network| network.lines());
+            let all = std::iter::once(shown(&outcome.to_string())).chain(denied.map(|line| format!("network: {line}")));
+            all.collect::<Vec<_>>().join("; ")
+        }
         crate::core::event::Event::LandingRefused { refusal, .. } => refusal.to_string(),
         crate::core::event::Event::Landed { landing, .. } => format!("{:.8} → {:.8}", landing.from, landing.to),
         _ => String::new(),

@@ -85,6 +85,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         setup: !task.no_setup,
         verify: task.verify.into(),
         require_sandbox: task.require_sandbox,
+        network: task.network.clone(),
         read_only: task.read_only,
     })
 }

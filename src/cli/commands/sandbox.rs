@@ -23,5 +23,8 @@ pub(super) fn sandbox(context: &Context, args: SandboxArgs) -> Result<u8, Error>
         let line = format!("it ran in the {} tier of the sandbox; see why with `pleach doctor`", tried.tier);
         tell(&format!("{} {line}", style.paint(Paint::Look, "warning:")));
     }
+    for line in tried.network.iter().flat_map(|network| network.lines()) {
+        tell(&format!("pleach: network: {line}"));
+    }
     Ok(tried.code)
 }

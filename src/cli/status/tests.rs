@@ -37,6 +37,8 @@ fn a_task_that_failed_twice() {
             attempt 3.1: exit 3, ran 9.0s
               started   2026-05-01 12:00:41
               sandbox   reduced: it could read all that you can
+              network   denied example.org:443 (not in [sandbox] network), 2 times
+              network   denied evil.example.org:80 (not in [sandbox] network)
               used      3.2s of processor, 45 MiB of memory
               log       /s/3.1/log (3 MiB, 1 MiB from its middle not kept)
               changed   1 file +10 -2

@@ -11,6 +11,7 @@ use crate::core::change::{
 use crate::core::event::{Event, Facts, Record};
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use crate::core::outcome::Outcome;
+use crate::core::sandbox::traffic::{Traffic, Why};
 use crate::core::state::State;
 use crate::core::task::{FoldPolicy, Strategy, TaskSpec};
 
@@ -110,6 +111,10 @@ pub(crate) fn state() -> State {
         r#","name":"lint","retries":1,"timeout":90,"priority":"high","group":"web","fold":"auto""#,
     );
     start(s, 3, 1, 41);
+    let mut network = Traffic { connections: 2, sent: 1400, received: 90_210, ..Traffic::default() };
+    for to in ["example.org:443", "evil.example.org:80", "example.org:443"] {
+        network.deny(to, Why::NotListed);
+    }
     let facts = Facts {
         summary: Some("12 fixed\n3 left \u{1b}[31m".into()),
         cpu_ms: 3200,
@@ -118,6 +123,7 @@ pub(crate) fn state() -> State {
         log_dropped: 1 << 20,
         leaked: 2,
         sandbox: Some(crate::core::sandbox::Tier::Reduced),
+        network: Some(network),
         notes: vec!["setup took 9s".into()],
         ended: Some(at(50)),
     };

@@ -2,6 +2,7 @@
 //! succeed. That proves the attack.
 
 mod attacks;
+mod network;
 mod policy;
 mod work;
 

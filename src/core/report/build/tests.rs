@@ -99,6 +99,23 @@ fn the_json_of_a_board_and_of_a_task_is_stable_and_reads_back() {
               "log_dropped": 1048576,
               "leaked": 2,
               "sandbox": "reduced",
+              "network": {
+                "connections": 2,
+                "sent": 1400,
+                "received": 90210,
+                "denied": [
+                  {
+                    "to": "example.org:443",
+                    "why": "not_listed",
+                    "times": 2
+                  },
+                  {
+                    "to": "evil.example.org:80",
+                    "why": "not_listed",
+                    "times": 1
+                  }
+                ]
+              },
               "commits": 2,
               "files": 1,
               "insertions": 10,
