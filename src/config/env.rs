@@ -44,7 +44,10 @@ pub const NAMES: &[(&str, &str)] = &[
     (CONCURRENCY, "how many tasks run at once (default: the number of cores)"),
     (SANDBOX, "the tier of the sandbox: best, full, reduced or none (default: best, or what the configuration says)"),
     (IDLE_SECONDS, "how long a coordinator without work stays, in seconds (default: 60)"),
-    (CRASH, "for tests: a directory; a file in it makes the process die at the point of that name"),
+    (
+        CRASH,
+        "for tests: a directory; a file in it makes the process die at the point of that name, or `without.NAME` go without that",
+    ),
     (TASK, "set inside a task: its id"),
     (ATTEMPT, "set inside a task: its attempt, such as 7.2"),
     (SOCKET, "set inside a task: the socket over which it reports"),

@@ -164,6 +164,10 @@ pub struct Sandbox {
     pub write: Option<Vec<PathBuf>>,
     /// What else they cannot see.
     pub hide: Option<Vec<PathBuf>>,
+    /// Memory that all of a task may take together.
+    pub memory: Option<Size>,
+    /// Processes that a task may have at once.
+    pub processes: Option<AtLeastOne>,
 }
 
 /// `[limits]`: what must stay free.

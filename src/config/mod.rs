@@ -15,9 +15,10 @@ use std::path::{Path, PathBuf};
 
 use file::{File, FileError};
 
+use crate::core::bytes::Bytes;
 use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
 use crate::core::policy::Limits;
-use crate::core::sandbox::{Network, Policy};
+use crate::core::sandbox::{LEAST_MEMORY, Network, Policy, closer};
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
 use crate::core::word::Word;
@@ -362,6 +363,17 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
         policy.require = policy.require.max(said.require.map(|tier| tier.0).unwrap_or_default());
     } else {
         set(&mut policy.require, said.require.map(|tier| tier.0));
+    }
+    let (memory, processes) = (said.memory.map(|size| size.0), said.processes.map(|number| number.0 as u64));
+    if memory.is_some_and(|memory| memory < LEAST_MEMORY) {
+        return Err(from.refuse(format!("sandbox.memory is less than {}: nothing would run", Bytes(LEAST_MEMORY))));
+    }
+    if matches!(from, Origin::Repository(_)) {
+        policy.memory = closer(policy.memory, memory);
+        policy.processes = closer(policy.processes, processes);
+    } else {
+        policy.memory = memory.or(policy.memory);
+        policy.processes = processes.or(policy.processes);
     }
     set(&mut policy.tier, said.tier.map(|tier| tier.0));
     set(&mut policy.network, said.network.map(|network| network.0));

@@ -60,6 +60,8 @@ require = "reduced"
 network = "none"
 write = ["~/.cache"]
 hide = ["/srv"]
+memory = "4G"
+processes = 512
 "#;
 
 #[test]
@@ -93,6 +95,8 @@ fn everything_can_be_set() {
             read_only: false,
             write: vec!["~/.cache".into()],
             hide: vec!["/srv".into()],
+            memory: Some(4 << 30),
+            processes: Some(512),
         },
     };
     assert_eq!(config, expected);
@@ -212,6 +216,10 @@ fn a_repository_can_only_make_the_sandbox_closer() {
     let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
     assert_eq!((policy.require, policy.network), (Tier::Full, Network::None));
     assert_eq!(policy.hide, ["/mine".into(), "/theirs".into()]);
+    let mine = "[sandbox]\nmemory = \"1G\"\nprocesses = 20";
+    let theirs = "[sandbox]\nmemory = \"2G\"\nprocesses = 10";
+    let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
+    assert_eq!((policy.memory, policy.processes), (Some(1 << 30), Some(10)));
     let bad = laid(&[("[sandbox]\ntier = \"half\"", user())]).unwrap_err().to_string();
     assert!(bad.contains("best, full, reduced or none"), "{bad}");
     let relative = laid(&[("[sandbox]\nwrite = [\"cache\"]", user())]).unwrap_err().to_string();

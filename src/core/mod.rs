@@ -1,6 +1,6 @@
 //! Nouns and decisions. No I/O, clock, randomness, threads or async: values in, values out.
 //!
-//! - [`id`], [`word`]: small types with one meaning each.
+//! - [`id`], [`word`], [`bytes`]: small types with one meaning each.
 //! - [`task`]: what somebody asked for. [`change`]: what came of it. [`outcome`]: how a run ended.
 //! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
 //! - [`inventory`]: what the coordinator sees of the world now.
@@ -13,6 +13,7 @@
 //! [`action::Action`] says, and come back with [`event::Event`]s.
 
 pub mod action;
+pub mod bytes;
 pub mod change;
 pub mod decide;
 pub mod driver;

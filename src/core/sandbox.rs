@@ -32,6 +32,9 @@ pub enum Network {
     Allow,
 }
 
+/// Below this many bytes of memory not even a shell runs.
+pub const LEAST_MEMORY: u64 = 4 << 20;
+
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policy {
@@ -53,10 +56,21 @@ pub struct Policy {
     /// What else it cannot see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hide: Vec<Word>,
+    /// Bytes of memory that all of it may take together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Processes, threads among them, that it may have at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// The closer one of two limits.
+pub fn closer(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 impl Policy {

@@ -58,6 +58,10 @@ pub struct Wish {
     pub require_sandbox: Option<Tier>,
     /// It writes its temporary directory only.
     pub read_only: bool,
+    /// Bytes of memory that it may take.
+    pub memory: Option<u64>,
+    /// Processes that it may have.
+    pub processes: Option<u64>,
 }
 
 impl Wish {
@@ -85,6 +89,8 @@ impl Wish {
             verify: Verifying::default(),
             require_sandbox: None,
             read_only: false,
+            memory: None,
+            processes: None,
         }
     }
 }
@@ -143,6 +149,8 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
         sandbox: Policy {
             require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
             read_only: wish.read_only,
+            memory: wish.memory.or(config.sandbox.memory),
+            processes: wish.processes.or(config.sandbox.processes),
             ..config.sandbox.clone()
         },
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),

@@ -6,7 +6,7 @@
 //!
 //! Everything that needs memory is made ready in [`Inner::new`]; what is done in the child are system calls only.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -50,6 +50,11 @@ struct Ready {
     filter: Vec<sock_filter>,
     words: OwnedFd,
     left: OwnedFd,
+    /// Options of what is in memory: anybody may write it, or nobody.
+    open: CString,
+    closed: CString,
+    /// The processes that it may have with those two around it, and the highest number that one may get.
+    processes: Option<(u64, CString)>,
 }
 
 /// A mount with its words as the kernel wants them.
@@ -85,6 +90,10 @@ enum What {
 const MOST: usize = 4096;
 
 const FIRST_OF_OTHERS: c_int = 3;
+/// The two processes around a task.
+const AROUND: u64 = 2;
+/// Numbers of processes below this are not used again once the highest was given.
+const NOT_AGAIN: u64 = 300;
 
 impl Inner {
     pub(super) fn new(tier: Tier, plan: &Plan, group: Group) -> Result<Self, (&'static str, io::Error)> {
@@ -127,6 +136,9 @@ impl Inner {
             filter: filter::program(internet),
             words: words_in.into(),
             left: left_in.into(),
+            open: options("mode=1777", plan.memory),
+            closed: options("mode=0755", plan.memory),
+            processes: plan.processes.map(|most| (most + AROUND, highest(most))),
         };
         Ok(Self { shared: std::sync::Arc::new(ready), words: words.into(), left: left.into() })
     }
@@ -258,7 +270,7 @@ impl Ready {
                 // SAFETY: a path; that it is there already is no failure.
                 unsafe { libc::mkdir(dir.as_ptr(), 0o755) };
             }
-            mount.make(*tree)?;
+            mount.make(*tree, &self.open, &self.closed)?;
             if *tree >= 0 {
                 // SAFETY: our own descriptor.
                 unsafe { libc::close(*tree) };
@@ -274,7 +286,7 @@ impl Ready {
     fn be_init(&self, status: RawFd) -> Result<(), Step> {
         // SAFETY: numbers only.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        mount_processes(self.is_root)?;
+        mount_processes(self.is_root, self.processes.as_ref().map(|(_, highest)| highest.as_c_str()))?;
         // SAFETY: as in `enter`.
         match unsafe { libc::fork() } {
             -1 => Err(c"start it"),
@@ -282,6 +294,11 @@ impl Ready {
                 if self.own_group {
                     // SAFETY: numbers only.
                     unsafe { libc::setpgid(0, 0) };
+                }
+                if let Some((most, _)) = &self.processes {
+                    let limit = libc::rlimit { rlim_cur: *most, rlim_max: *most };
+                    // SAFETY: a struct that outlives the call. In a namespace of its own only its own are counted.
+                    ok(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) }, c"limit its processes")?;
                 }
                 self.lock()
             }
@@ -318,7 +335,7 @@ impl Ready {
 }
 
 impl Made {
-    fn make(&self, tree: RawFd) -> Result<(), Step> {
+    fn make(&self, tree: RawFd, open: &CStr, closed: &CStr) -> Result<(), Step> {
         let at = self.at.as_ptr();
         match &self.what {
             What::Again { access, is_directory, .. } => {
@@ -338,7 +355,7 @@ impl Made {
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 set(tree, c"", RECURSIVE | EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
                 move_to(tree, &self.at)?;
-                copy(&self.at, options);
+                copy(&self.at, options, closed);
                 Ok(())
             }
             What::Nothing => {
@@ -348,7 +365,7 @@ impl Made {
             }
             What::Empty | What::Memory => {
                 self.place(true);
-                let mode = if matches!(self.what, What::Empty) { c"mode=0755" } else { c"mode=1777" };
+                let mode = if matches!(self.what, What::Empty) { closed } else { open };
                 mount(c"tmpfs", &self.at, libc::MS_NOSUID | libc::MS_NODEV, mode, c"mount an empty directory")
             }
             What::Terminals => {
@@ -379,6 +396,17 @@ impl Made {
             }
         }
     }
+}
+
+/// Options of a directory in memory.
+fn options(mode: &str, size: Option<u64>) -> CString {
+    let size = size.map_or_else(String::new, |size| format!(",size={size}"));
+    CString::new(format!("{mode}{size}")).unwrap_or_default()
+}
+
+/// The highest number of a process that leaves room for so many.
+fn highest(most: u64) -> CString {
+    CString::new((most + AROUND + NOT_AGAIN).to_string()).unwrap_or_default()
 }
 
 /// Where what is written to a copy is kept while it is mounted.

@@ -9,11 +9,15 @@
 #![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "between fork and exec there are only system calls"))]
 
 #[cfg(target_os = "linux")]
+pub mod cgroup;
+#[cfg(target_os = "linux")]
 pub mod filter;
 #[cfg(target_os = "linux")]
 mod first;
+pub mod lack;
 #[cfg(target_os = "linux")]
 mod landlock;
+pub mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod plan;
@@ -71,6 +75,9 @@ impl Cage {
             });
         }
         let refused = |step: &str, why: io::Error| Refused { tier, step: step.to_owned(), why: why.to_string() };
+        if lack::of(tier.as_str()) {
+            return Err(refused("use it", io::Error::other(lack::WHY)));
+        }
         #[cfg(target_os = "linux")]
         {
             let plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);

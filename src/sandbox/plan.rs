@@ -90,6 +90,10 @@ pub struct Plan {
     pub network: Network,
     /// What it can write, for a tier that knows no mounts.
     pub write: Vec<PathBuf>,
+    /// Bytes that each directory in memory may hold.
+    pub memory: Option<u64>,
+    /// Processes that it may have.
+    pub processes: Option<u64>,
 }
 
 /// What is hidden of a home.
@@ -269,7 +273,14 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     if !policy.read_only {
         all.push(places.worktree.clone());
     }
-    Plan { mounts: in_order(mounts), work: places.work.clone(), network: policy.network, write: all }
+    Plan {
+        mounts: in_order(mounts),
+        work: places.work.clone(),
+        network: policy.network,
+        write: all,
+        memory: policy.memory,
+        processes: policy.processes,
+    }
 }
 
 /// Parents before children, each place once: what was said last counts.

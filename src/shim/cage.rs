@@ -88,8 +88,14 @@ impl<'a> Cages<'a> {
                     continue;
                 }
             };
-            record::save(&self.dir.held(), &Held { tier }, Durable::No)?;
-            let command = super::tool(self.spec, line, work).into_command();
+            let mut command = super::tool(self.spec, line, work).into_command();
+            let keeper = watch.keeper();
+            keeper.starts(tier);
+            let group = keeper.group().map(|group| group.path().into());
+            record::save(&self.dir.held(), &Held { tier, group }, Durable::No)?;
+            if let Some(group) = keeper.group() {
+                group.enter(&mut command);
+            }
             match supervise::run(command, |command| cage.confine(command), patience, signals, watch) {
                 Ok(end) => {
                     self.chosen = Some(tier);

@@ -5,11 +5,14 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::Keeper;
+use crate::core::outcome::Outcome;
 use crate::process::socket;
-use crate::process::supervise::{Watcher, Wish};
+use crate::process::supervise::{End, Stop, Watcher, Wish};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Progress, Spec};
 use crate::store::{Durable, log};
@@ -47,6 +50,7 @@ pub(super) struct Watch {
     inbox: UnixDatagram,
     progress: Progress,
     notes: Vec<String>,
+    keeper: Keeper,
 }
 
 impl Watch {
@@ -58,6 +62,7 @@ impl Watch {
             inbox: socket::receive(&dir.inbox())?,
             progress: Progress::default(),
             notes: Vec::new(),
+            keeper: Keeper::new(dir, spec),
         })
     }
 
@@ -68,6 +73,17 @@ impl Watch {
         let (log_bytes, log_dropped) = self.log.counts();
         let said = Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes };
         (said, self.control)
+    }
+
+    /// Who keeps what runs to its limits.
+    pub(super) fn keeper(&mut self) -> &mut Keeper {
+        &mut self.keeper
+    }
+
+    /// Which limit a command went over, where it did not end well for that.
+    pub(super) fn over_limit(&mut self, end: &End) -> Option<Outcome> {
+        let may_be = end.stopped == Some(Stop::OverLimit) || (end.stopped.is_none() && end.code != Some(0));
+        self.keeper.over().filter(|_| may_be)
     }
 
     fn read_inbox(&mut self) {
@@ -131,6 +147,13 @@ impl Watcher for Watch {
 
     fn attend(&mut self) -> Wish {
         self.read_inbox();
-        self.read_control()
+        match self.read_control() {
+            Wish::Nothing => self.keeper.look(),
+            wish => wish,
+        }
+    }
+
+    fn look_in(&self) -> Option<Duration> {
+        self.keeper.look_in()
     }
 }

@@ -101,8 +101,9 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     assert!([commands, variables, files].iter().all(|said| !said.is_empty()));
     let Merge { driver, patterns, timeout: driver_timeout } = merge;
     assert!(driver.is_some_and(|line| line.contains("%A")) && patterns.is_some());
-    let file::Sandbox { tier, require, network, write, hide } = sandbox;
+    let file::Sandbox { tier, require, network, write, hide, memory, processes } = sandbox;
     assert!(write.is_some() && hide.is_some());
+    assert!(memory.is_some() && processes.is_some());
     // Of these the page says that they are the defaults.
     let default = Check::default();
     assert_eq!(deterministic, Some(default.deterministic));

@@ -86,6 +86,8 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         verify: task.verify.into(),
         require_sandbox: task.require_sandbox,
         read_only: task.read_only,
+        memory: task.memory,
+        processes: task.processes,
     })
 }
 

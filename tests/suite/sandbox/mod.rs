@@ -2,6 +2,7 @@
 //! succeed. That proves the attack.
 
 mod attacks;
+mod limits;
 mod policy;
 mod work;
 
