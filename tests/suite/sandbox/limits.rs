@@ -144,3 +144,70 @@ fn doctor_says_who_keeps_the_limits() {
     let said = scene.ok(&["doctor"]);
     assert!(said.contains("limits of memory and processes: watched") && said.contains("a test took it away"), "{said}");
 }
+
+/// A scene whose state is on a disk of its own; none where nothing can be mounted.
+fn with_a_small_disk(floor: &str) -> Option<Scene> {
+    let scene = scene("none");
+    let config = scene.path("home/config/pleach");
+    fs::create_dir_all(&config).unwrap();
+    fs::write(config.join("config.toml"), format!("[limits]\ndisk_floor = \"{floor}\"\n[run]\nconcurrency = 3\n"))
+        .unwrap();
+    let state = scene.path("state");
+    let mut mount = Command::new("mount");
+    let mounted = mount.args(["-t", "tmpfs", "-o", "size=120m", "tmpfs"]).arg(&state).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        println!("nothing can be mounted here: not tested");
+        return None;
+    }
+    Some(scene)
+}
+
+fn unmount(scene: &Scene) {
+    scene.until("no one works there any more", || scene.processes().is_empty());
+    assert!(Command::new("umount").arg("-l").arg(scene.path("state")).status().unwrap().success());
+}
+
+#[test]
+fn a_task_that_fills_the_disk_is_stopped_and_its_files_are_saved() {
+    let Some(scene) = with_a_small_disk("80M") else { return };
+    let gate = scene.path("gate");
+    let innocent = format!("echo fine > fine; until test -e {}; do sleep 0.05; done", gate.display());
+    let innocent = scene.add(&[], &innocent);
+    // What it fills is no file of the result, as that would fill the rest.
+    let line = "echo made > made; trap 'echo asked > asked; exit 3' TERM; for i in $(seq 1000); do head -c 500000 /dev/zero > $TMPDIR/$i; sleep 0.02; done";
+    let hog = scene.add(&["--grace", "30s"], line);
+    scene.pleach(&["wait", &hog.to_string()]);
+    assert_eq!(scene.outcome(hog), "disk_full", "{}", scene.log(hog));
+    let status = scene.ok(&["status", &hog.to_string()]);
+    assert!(status.contains("stopped, as less than 80 MiB of the disk was free"), "{status}");
+    assert_eq!(scene.stands(innocent), "running", "it took nothing");
+    fs::write(&gate, "").unwrap();
+    scene.pleach(&["wait", &innocent.to_string()]);
+    assert_eq!(scene.outcome(innocent), "exited 0");
+    assert_eq!(scene.git(&["show", &format!("refs/pleach/kept/{hog}.1/tip:made")]), "made");
+    assert_eq!(scene.git(&["show", &format!("refs/pleach/kept/{hog}.1/tip:asked")]), "asked", "it was asked first");
+    unmount(&scene);
+}
+
+#[test]
+fn below_half_of_what_must_stay_free_everybody_is_stopped() {
+    let Some(scene) = with_a_small_disk("80M") else { return };
+    let task = scene.add(&[], "echo fine; sleep 1000");
+    scene.until("it runs", || scene.log(task).contains("fine"));
+    fs::write(scene.path("state/filler"), vec![1; 90 << 20]).unwrap();
+    scene.pleach(&["wait", &task.to_string()]);
+    assert_eq!(scene.outcome(task), "disk_full");
+    fs::remove_file(scene.path("state/filler")).unwrap();
+    unmount(&scene);
+}
+
+#[test]
+fn a_log_keeps_both_ends_within_its_cap() {
+    let scene = scene("none");
+    let task = scene.add(&["--log-cap", "64K"], "echo first; head -c 3000000 /dev/zero | tr '\\0' x; echo; echo last");
+    scene.pleach(&["wait", &task.to_string()]);
+    let log = scene.log(task);
+    assert!(log.starts_with("first\n") && log.ends_with("last\n") && log.len() < 80 << 10, "{}", log.len());
+    let attempt = &scene.status(task)["attempts"][0];
+    assert!(attempt["log_dropped"].as_u64().unwrap() > 2_900_000, "{attempt:#}");
+}
