@@ -7,6 +7,7 @@
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
+//! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -32,6 +33,7 @@ pub mod policy;
 pub mod report;
 pub mod sandbox;
 pub mod schedule;
+pub mod secret;
 #[cfg(test)]
 pub(crate) mod sketch;
 mod slots;

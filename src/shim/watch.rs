@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::Keeper;
 use crate::core::outcome::Outcome;
+use crate::core::secret::Redactor;
 use crate::process::socket;
 use crate::process::supervise::{End, Stop, Watcher, Wish};
 use crate::store::layout::AttemptDir;
@@ -46,6 +47,7 @@ pub const KILL: &[u8] = b"kill";
 pub(super) struct Watch {
     dir: AttemptDir,
     log: log::Writer,
+    redactor: Redactor,
     control: UnixDatagram,
     inbox: UnixDatagram,
     progress: Progress,
@@ -63,12 +65,15 @@ impl Watch {
             progress: Progress::default(),
             notes: Vec::new(),
             keeper: Keeper::new(dir, spec),
+            redactor: Redactor::new(&spec.environment),
         })
     }
 
     /// Close the door of the task. What was said stays, and so does the door of the coordinator.
     pub(super) fn close(mut self) -> (Closed, UnixDatagram) {
         self.read_inbox();
+        let rest = self.redactor.end();
+        self.keep(&rest);
         let _ = std::fs::remove_file(self.dir.inbox());
         let (log_bytes, log_dropped) = self.log.counts();
         let said = Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes };
@@ -92,9 +97,10 @@ impl Watch {
         while let Ok(length) = self.inbox.recv(&mut buffer) {
             match serde_json::from_slice(&buffer[..length]) {
                 Ok(Message::Progress { done, total, text }) => {
+                    let text = text.map(|text| self.redactor.text(&text));
                     self.progress = Progress { done, total, text, summary: self.progress.summary.take() };
                 }
-                Ok(Message::Summary(summary)) => self.progress.summary = Some(summary),
+                Ok(Message::Summary(summary)) => self.progress.summary = Some(self.redactor.text(&summary)),
                 // A task may write what it likes; what is no message is no harm.
                 Err(_) => continue,
             }
@@ -102,6 +108,12 @@ impl Watch {
         }
         if any && let Err(error) = record::save(&self.dir.progress(), &self.progress, Durable::No) {
             self.note(format!("its progress could not be written: {error}"));
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if let Err(error) = self.log.write(bytes) {
+            self.note(format!("some output could not be kept: {error}"));
         }
     }
 
@@ -136,9 +148,11 @@ pub(super) struct Closed {
 
 impl Watcher for Watch {
     fn output(&mut self, bytes: &[u8]) {
-        if let Err(error) = self.log.write(bytes) {
-            self.note(format!("some output could not be kept: {error}"));
+        if self.redactor.is_idle() {
+            return self.keep(bytes);
         }
+        let bytes = self.redactor.pass(bytes);
+        self.keep(&bytes);
     }
 
     fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>> {

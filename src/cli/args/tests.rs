@@ -282,6 +282,9 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --require-sandbox <TIER>  Run it only where the sandbox holds this much [possible values:
                                         none, reduced, full]
               --read-only               Let it write its temporary directory only
+              --memory <SIZE>           End it where it takes more memory than this, all its processes
+                                        together
+              --processes <N>           Let it have so many processes at once, threads among them
               --no-setup                Leave out the setup of the worktree that is configured
               --verify <COMMAND>        Let the branch move only where this passes with the result in it (a
                                         line for `sh -c`); it stays with the task

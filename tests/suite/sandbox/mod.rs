@@ -4,6 +4,7 @@
 mod attacks;
 mod limits;
 mod policy;
+mod secrets;
 mod work;
 
 use std::path::PathBuf;
