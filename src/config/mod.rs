@@ -268,7 +268,15 @@ impl Config {
 }
 
 impl Untrusted {
-    fn new(what: &'static str, text: String, file: &Path) -> Self {
+    /// The same where it counts in this place only.
+    #[must_use]
+    pub fn in_place(self, place: &str) -> Self {
+        let hash = content_hash(self.what, &format!("{} {place}", self.text));
+        Self { hash, ..self }
+    }
+
+    /// What a file wants.
+    pub fn new(what: &'static str, text: String, file: &Path) -> Self {
         let hash = content_hash(what, &text);
         Self { what, text, file: file.to_owned(), hash }
     }

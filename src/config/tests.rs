@@ -97,6 +97,7 @@ fn everything_can_be_set() {
             hide: vec!["/srv".into()],
             memory: Some(4 << 30),
             processes: Some(512),
+            unconfined: false,
         },
     };
     assert_eq!(config, expected);

@@ -62,6 +62,9 @@ pub struct Policy {
     /// Processes, threads among them, that it may have at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u64>,
+    /// Somebody agreed that it runs without a sandbox where none works.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unconfined: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -74,12 +77,19 @@ pub fn closer(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 }
 
 impl Policy {
+    /// Is there nothing but a lack of consent between it and no sandbox at all?
+    pub fn needs_consent(&self) -> bool {
+        self.tier.is_none() && self.require == Tier::None && !self.unconfined
+    }
+
     /// The tiers to try, the best first. Empty where what is asked for is less than what is required.
     pub fn tiers(&self) -> Vec<Tier> {
         let best = self.tier.unwrap_or(Tier::Full);
         // A tier that was named is meant: only what is less than required is refused, not replaced.
         let least = if self.tier.is_some() { self.require.max(best) } else { self.require };
-        [Tier::Full, Tier::Reduced, Tier::None].into_iter().filter(|tier| *tier <= best && *tier >= least).collect()
+        let may_be_none = self.tier.is_some() || self.unconfined;
+        let all = [Tier::Full, Tier::Reduced, Tier::None].into_iter().filter(|tier| *tier <= best && *tier >= least);
+        all.filter(|tier| *tier != Tier::None || may_be_none).collect()
     }
 }
 
@@ -166,7 +176,8 @@ mod tests {
     fn what_is_tried() {
         use Tier::{Full, None as Off, Reduced};
         let tiers = |tier, require| Policy { tier, require, ..Policy::default() }.tiers();
-        assert_eq!(tiers(None, Off), [Full, Reduced, Off]);
+        assert_eq!(tiers(None, Off), [Full, Reduced], "nobody agreed to less");
+        assert_eq!(Policy { unconfined: true, ..Policy::default() }.tiers(), [Full, Reduced, Off]);
         assert_eq!(tiers(None, Reduced), [Full, Reduced]);
         assert_eq!(tiers(None, Full), [Full]);
         assert_eq!(tiers(Some(Reduced), Off), [Reduced]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::verify::{self, How, Verifying};
-use super::{Error, ErrorKind, Session, approve, find};
+use super::{Error, ErrorKind, Session, approve, consent, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
@@ -102,6 +102,9 @@ impl Wish {
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
     let setup = wish.setup.then_some(approve::SETUP);
     approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
+    if wish.require_sandbox.unwrap_or_default() == Tier::None {
+        consent::require(session)?;
+    }
     let config = session.config()?;
     let is_early = config.verify.value.as_ref().is_some_and(|check| check.early);
     let is_verified = match wish.fold.unwrap_or(config.fold) {

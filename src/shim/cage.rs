@@ -31,6 +31,9 @@ pub(super) enum CannotRun {
         /// What is required.
         required: Tier,
     },
+    /// None works, and nobody agreed to do without.
+    #[error("{0}; nobody agreed to do without a sandbox: `pleach approve` does")]
+    Unconfined(Refused),
     #[error("{}", words(.0))]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -47,7 +50,7 @@ fn words(error: &StoreError) -> String {
 impl CannotRun {
     /// Was it because of the sandbox, and not of the command?
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Insufficient { .. })
+        matches!(self, Self::Refused(_) | Self::Unconfined(_) | Self::Insufficient { .. })
     }
 }
 
@@ -110,7 +113,12 @@ impl<'a> Cages<'a> {
                 },
             }
         }
-        Err(first.map_or(CannotRun::Insufficient { required: self.spec.sandbox.require }, CannotRun::Refused))
+        let policy = &self.spec.sandbox;
+        Err(match first {
+            None => CannotRun::Insufficient { required: policy.require },
+            Some(refused) if policy.needs_consent() => CannotRun::Unconfined(refused),
+            Some(refused) => CannotRun::Refused(refused),
+        })
     }
 }
 

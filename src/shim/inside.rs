@@ -67,7 +67,8 @@ pub(super) fn save(dir: &AttemptDir, spec: &Spec, tier: Option<Tier>) -> Result<
 /// What checks of other tiers left in it is not known: it is done in the best tier that works.
 pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> Result<Verified, Failed> {
     let policy = Policy { read_only: false, ..spec.sandbox.clone() };
-    for tier in spec.sandbox.tiers().into_iter().filter(|tier| *tier != Tier::None) {
+    let tiers = spec.sandbox.tiers();
+    for tier in tiers.iter().copied().filter(|tier| *tier != Tier::None) {
         if let Ok(cage) = Cage::prepare(tier, &policy, &places(dir, spec), Group::Own) {
             match ask(dir, spec, &cage, PREPARE) {
                 Err(Asked::Refused) => {}
@@ -75,6 +76,10 @@ pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> R
                 Ok(answer) => return answer,
             }
         }
+    }
+    if !tiers.contains(&Tier::None) {
+        let words = "no tier of the sandbox that is enough works here; see `pleach doctor`".to_owned();
+        return Err(Failed { words, no_room: false });
     }
     Ok(verify::bring(spec, candidate)?)
 }

@@ -2,6 +2,7 @@
 //! succeed. That proves the attack.
 
 mod attacks;
+mod consent;
 mod limits;
 mod policy;
 mod secrets;
