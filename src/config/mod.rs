@@ -18,7 +18,7 @@ use file::{File, FileError};
 use crate::core::bytes::Bytes;
 use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
 use crate::core::policy::Limits;
-use crate::core::sandbox::{LEAST_MEMORY, Network, Policy, closer};
+use crate::core::sandbox::{Home, LEAST_MEMORY, Network, Policy, closer};
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
 use crate::core::word::Word;
@@ -361,6 +361,8 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
         let loosens = [
             ("tier", said.tier.is_some()),
             ("write", said.write.is_some()),
+            ("read", said.read.is_some()),
+            ("home = \"rw\"", said.home.is_some_and(|home| home.0 == Home::Rw)),
             ("network = \"allow\"", said.network.is_some_and(|network| network.0 == Network::Allow)),
         ];
         if let Some((key, _)) = loosens.into_iter().find(|(_, is_said)| *is_said) {
@@ -379,21 +381,44 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
     if matches!(from, Origin::Repository(_)) {
         policy.memory = closer(policy.memory, memory);
         policy.processes = closer(policy.processes, processes);
+        policy.home = policy.home.min(said.home.map_or(Home::Rw, |home| home.0));
     } else {
+        set(&mut policy.home, said.home.map(|home| home.0));
         policy.memory = memory.or(policy.memory);
         policy.processes = processes.or(policy.processes);
     }
     set(&mut policy.tier, said.tier.map(|tier| tier.0));
     set(&mut policy.network, said.network.map(|network| network.0));
     let is_path = |path: &PathBuf| path.is_absolute() || path.starts_with("~");
-    if let Some(path) = said.write.iter().chain(&said.hide).flatten().find(|path| !is_path(path)) {
+    if let Some(path) = said.write.iter().chain(&said.hide).chain(&said.read).flatten().find(|path| !is_path(path)) {
         let what = format!("sandbox: {} must be an absolute path, or start with ~/", path.display());
         return Err(from.refuse(what));
     }
     let words = |paths: Vec<PathBuf>| paths.iter().map(|path| Word::from(path.as_path())).collect::<Vec<_>>();
     set(&mut policy.write, said.write.map(words));
+    set(&mut policy.read, said.read.map(words));
+    if let Some(exec) = said.exec {
+        lay_exec(policy, exec, from)?;
+    }
     // What is hidden adds up: nobody takes back what somebody else keeps to themselves.
     policy.hide.extend(said.hide.map(words).unwrap_or_default());
+    Ok(())
+}
+
+/// What may be run. Of what a repository names, only what its user allows.
+fn lay_exec(policy: &mut Policy, said: Vec<PathBuf>, from: &Origin) -> Result<(), ConfigError> {
+    let is_path = |path: &PathBuf| path.is_absolute() || path.starts_with("~") || path == Path::new(".");
+    if let Some(path) = said.iter().find(|path| !is_path(path)) {
+        let what = format!("sandbox.exec: {} must be an absolute path, start with ~/, or be \".\"", path.display());
+        return Err(from.refuse(what));
+    }
+    let is_plain = |path: &Path| path.components().all(|part| part != std::path::Component::ParentDir);
+    let known = policy.exec.take().filter(|_| matches!(from, Origin::Repository(_)));
+    let is_allowed = |path: &&PathBuf| {
+        let within = |known: &Vec<Word>| is_plain(path) && known.iter().any(|one| path.starts_with(one.as_path()));
+        known.as_ref().is_none_or(within)
+    };
+    policy.exec = Some(said.iter().filter(is_allowed).map(|path| Word::from(path.as_path())).collect());
     Ok(())
 }
 

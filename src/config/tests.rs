@@ -62,6 +62,9 @@ write = ["~/.cache"]
 hide = ["/srv"]
 memory = "4G"
 processes = 512
+home = "ro"
+read = ["~/.npmrc"]
+exec = ["/usr/bin", "."]
 "#;
 
 #[test]
@@ -97,6 +100,9 @@ fn everything_can_be_set() {
             hide: vec!["/srv".into()],
             memory: Some(4 << 30),
             processes: Some(512),
+            home: Home::Ro,
+            read: vec!["~/.npmrc".into()],
+            exec: Some(vec!["/usr/bin".into(), ".".into()]),
             unconfined: false,
         },
     };
@@ -217,6 +223,14 @@ fn a_repository_can_only_make_the_sandbox_closer() {
     let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
     assert_eq!((policy.require, policy.network), (Tier::Full, Network::None));
     assert_eq!(policy.hide, ["/mine".into(), "/theirs".into()]);
+    for said in ["home = \"rw\"", "read = [\"~/.npmrc\"]"] {
+        let refused = laid(&[(&format!("[sandbox]\n{said}"), repository())]).unwrap_err().to_string();
+        assert!(refused.contains("can only be set in your own file"), "{refused}");
+    }
+    let mine = "[sandbox]\nhome = \"ro\"\nexec = [\"/usr/bin\"]";
+    let theirs = "[sandbox]\nhome = \"cow\"\nexec = [\"/usr/bin/env\", \"/usr/bin/../../x\", \"/opt\", \".\"]";
+    let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
+    assert_eq!((policy.home, policy.exec), (Home::Ro, Some(vec!["/usr/bin/env".into()])));
     let mine = "[sandbox]\nmemory = \"1G\"\nprocesses = 20";
     let theirs = "[sandbox]\nmemory = \"2G\"\nprocesses = 10";
     let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;

@@ -32,6 +32,34 @@ pub enum Network {
     Allow,
 }
 
+/// What becomes of what a task writes to the home of its user; the closest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Home {
+    /// It cannot write there.
+    Ro,
+    /// It writes to a copy, which vanishes with it.
+    #[default]
+    Cow,
+    /// It stays.
+    Rw,
+}
+
+impl Home {
+    /// Every spelling, in order.
+    pub const ALL: &'static [(&'static str, Self)] = &[("ro", Self::Ro), ("cow", Self::Cow), ("rw", Self::Rw)];
+}
+
+impl FromStr for Home {
+    type Err = ParseId;
+
+    fn from_str(text: &str) -> Result<Self, ParseId> {
+        let found = Self::ALL.iter().find(|(word, _)| *word == text);
+        let expected = "what becomes of a home (ro, cow or rw)";
+        found.map(|(_, home)| *home).ok_or_else(|| ParseId { text: text.to_owned(), expected })
+    }
+}
+
 /// Below this many bytes of memory not even a shell runs.
 pub const LEAST_MEMORY: u64 = 4 << 20;
 
@@ -62,6 +90,15 @@ pub struct Policy {
     /// Processes, threads among them, that it may have at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub processes: Option<u64>,
+    /// What becomes of what it writes at home.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub home: Home,
+    /// What it can read although it is among the hidden.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<Word>,
+    /// What it can run: these, and what is in them. None for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Vec<Word>>,
     /// Somebody agreed that it runs without a sandbox where none works.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unconfined: bool,

@@ -8,7 +8,7 @@ use crate::config;
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::task::CommandLine;
 use crate::process::Tool;
-use crate::process::tool::own_directory;
+use crate::process::tool::{own_directory, own_program};
 use crate::sandbox::probe::{self, Found};
 use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
 
@@ -77,6 +77,7 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
         home: config::env::home(),
         sockets: surroundings::sockets(),
         links: Vec::new(),
+        run: own_program().into_iter().map(Into::into).collect(),
     };
     // What is pressed at the terminal is for the command.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {

@@ -113,8 +113,14 @@ impl Inner {
             return Err(("mount so many places", io::ErrorKind::InvalidInput.into()));
         }
         let rules = match tier {
-            Tier::Full => landlock::scopes(),
-            _ => Some(landlock::writes(&writable(plan)).map_err(cannot("use rules of the kernel (Landlock)"))?),
+            Tier::Full => match &plan.run {
+                None => landlock::scopes(),
+                Some(run) => Some(landlock::runs(run).map_err(cannot("limit what it runs (Landlock)"))?),
+            },
+            _ => Some(
+                landlock::writes(&writable(plan), plan.run.as_deref())
+                    .map_err(cannot("use rules of the kernel (Landlock)"))?,
+            ),
         };
         let (words, words_in) = io::pipe().map_err(cannot("make a pipe"))?;
         let (left, left_in) = io::pipe().map_err(cannot("make a pipe"))?;

@@ -14,6 +14,7 @@ pub mod cgroup;
 pub mod filter;
 #[cfg(target_os = "linux")]
 mod first;
+pub mod given;
 pub mod lack;
 #[cfg(target_os = "linux")]
 mod landlock;
@@ -67,7 +68,15 @@ impl Cage {
     /// # Errors
     /// Where this tier does not work here.
     pub fn prepare(tier: Tier, policy: &Policy, places: &Places, group: Group) -> Result<Self, Refused> {
+        let unheld = || Refused {
+            tier,
+            step: "limit what it runs (`exec`)".to_owned(),
+            why: "there is nothing that would hold it".to_owned(),
+        };
         if tier == Tier::None {
+            if policy.exec.is_some() {
+                return Err(unheld());
+            }
             return Ok(Self {
                 tier,
                 #[cfg(target_os = "linux")]

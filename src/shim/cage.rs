@@ -11,7 +11,7 @@ use crate::core::sandbox::Tier;
 use crate::core::task::CommandLine;
 use crate::git::private;
 use crate::process::supervise::{self, End, Patience, Signals};
-use crate::process::tool::own_directory;
+use crate::process::tool::{own_directory, own_program};
 use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Held, Spec};
@@ -143,6 +143,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
         home: home.filter(|home| home.is_absolute()),
         sockets: surroundings::sockets(),
         links: Vec::new(),
+        run: own_program().into_iter().map(Into::into).collect(),
         worktree,
     }
 }

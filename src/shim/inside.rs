@@ -157,7 +157,16 @@ fn places(dir: &AttemptDir, spec: &Spec) -> Places {
     let tmp = base.tmp.filter(|tmp| tmp.is_dir());
     // It reads what it is to do.
     let show = vec![dir.spec()];
-    Places { work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
+    let run = base.run.into_iter().chain(git_programs(spec)).collect();
+    Places { run, work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
+}
+
+/// What git is run by, should what may be run be limited.
+fn git_programs(spec: &Spec) -> Vec<PathBuf> {
+    let path = spec.environment.get("PATH").map(|path| path.as_os_str().to_owned()).unwrap_or_default();
+    let git = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file());
+    let parts = ["/usr/lib/git-core", "/usr/libexec/git-core"].map(PathBuf::from);
+    git.into_iter().chain(parts).collect()
 }
 
 /// Run inside. `args` is what follows the hidden name: the directory of the attempt, and what to do.

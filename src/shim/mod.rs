@@ -31,7 +31,7 @@ use crate::store::election::{self, Held};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Run, Spec};
 use crate::store::{Durable, Layout, StoreError};
-use cage::Cages;
+use cage::{Cages, CannotRun};
 use finish::Salvage;
 use watch::Watch;
 
@@ -210,6 +210,11 @@ fn task(
             watch.over_limit(&end).unwrap_or_else(|| outcome(end, memory))
         }
         Err(error) if error.is_refused() => failed(error.to_string()),
+        Err(CannotRun::Start(error))
+            if spec.sandbox.exec.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            failed(format!("{}: it is not among what tasks can run (`exec` in `[sandbox]`)", spec.command.shown()))
+        }
         Err(error) => failed(format!("{}: {error}", spec.command.shown())),
     }
 }

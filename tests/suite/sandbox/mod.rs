@@ -3,6 +3,7 @@
 
 mod attacks;
 mod consent;
+mod given;
 mod limits;
 mod policy;
 mod secrets;
