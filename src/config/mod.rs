@@ -6,6 +6,7 @@
 //! content: [`Config::needs_approval`].
 
 pub mod env;
+mod exec;
 pub mod file;
 pub mod units;
 
@@ -398,27 +399,10 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
     set(&mut policy.write, said.write.map(words));
     set(&mut policy.read, said.read.map(words));
     if let Some(exec) = said.exec {
-        lay_exec(policy, exec, from)?;
+        exec::lay(policy, exec, from)?;
     }
     // What is hidden adds up: nobody takes back what somebody else keeps to themselves.
     policy.hide.extend(said.hide.map(words).unwrap_or_default());
-    Ok(())
-}
-
-/// What may be run. Of what a repository names, only what its user allows.
-fn lay_exec(policy: &mut Policy, said: Vec<PathBuf>, from: &Origin) -> Result<(), ConfigError> {
-    let is_path = |path: &PathBuf| path.is_absolute() || path.starts_with("~") || path == Path::new(".");
-    if let Some(path) = said.iter().find(|path| !is_path(path)) {
-        let what = format!("sandbox.exec: {} must be an absolute path, start with ~/, or be \".\"", path.display());
-        return Err(from.refuse(what));
-    }
-    let is_plain = |path: &Path| path.components().all(|part| part != std::path::Component::ParentDir);
-    let known = policy.exec.take().filter(|_| matches!(from, Origin::Repository(_)));
-    let is_allowed = |path: &&PathBuf| {
-        let within = |known: &Vec<Word>| is_plain(path) && known.iter().any(|one| path.starts_with(one.as_path()));
-        known.as_ref().is_none_or(within)
-    };
-    policy.exec = Some(said.iter().filter(is_allowed).map(|path| Word::from(path.as_path())).collect());
     Ok(())
 }
 

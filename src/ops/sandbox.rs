@@ -9,6 +9,7 @@ use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::task::CommandLine;
 use crate::process::Tool;
 use crate::process::tool::{own_directory, own_program};
+use crate::sandbox::limits::{Cgroup, Limits};
 use crate::sandbox::probe::{self, Found};
 use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
 
@@ -83,6 +84,9 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
         let _ = signal_hook::flag::register(signal, std::sync::Arc::default());
     }
+    let wanted = Limits { memory: policy.memory, processes: policy.processes };
+    let is_limited = wanted.memory.is_some() || wanted.processes.is_some();
+    let group = is_limited.then(|| Cgroup::make(&format!("sandbox-{}", std::process::id()), wanted).ok()).flatten();
     let start = |tier| -> Result<Result<Tried, Refused>, Error> {
         let cage = match Cage::prepare(tier, &policy, &places, Group::Same) {
             Ok(cage) => cage,
@@ -93,6 +97,9 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
             tool = tool.env(name, value.as_os_str());
         }
         let mut command = tool.env("TMPDIR", &tmp.0).into_command();
+        if let Some(group) = &group {
+            group.enter(&mut command);
+        }
         cage.confine(&mut command);
         match command.status() {
             Ok(status) => Ok(Ok(Tried { tier, code: code(status) })),

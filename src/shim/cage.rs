@@ -32,7 +32,7 @@ pub(super) enum CannotRun {
         required: Tier,
     },
     /// None works, and nobody agreed to do without.
-    #[error("{0}; nobody agreed to do without a sandbox: `pleach approve` does")]
+    #[error("{0}; nobody agreed to do without a sandbox: do so with `pleach approve`, and then add the task again")]
     Unconfined(Refused),
     #[error("{}", words(.0))]
     Store(#[from] StoreError),
