@@ -12,7 +12,7 @@ use clap_complete::Shell;
 
 use crate::config::units;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
-use crate::core::sandbox::{Network, Tier};
+use crate::core::sandbox::{LEAST_MEMORY, Network, Tier};
 use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
 use crate::core::word::Word;
 use crate::ops::control::InLine;
@@ -223,6 +223,12 @@ pub struct TaskArgs {
     /// Let it write its temporary directory only
     #[arg(long)]
     pub read_only: bool,
+    /// End it where it takes more memory than this, all its processes together
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub memory: Option<u64>,
+    /// Let it have so many processes at once, threads among them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub processes: Option<u64>,
     /// Leave out the setup of the worktree that is configured
     #[arg(long)]
     pub no_setup: bool,
@@ -733,6 +739,13 @@ fn variable(text: OsString) -> Result<Variable, String> {
 fn time_to_run(text: &str) -> Result<u64, String> {
     match units::parse_duration(text) {
         Ok(0) => Err("no task can end in no time; leave it out for no limit".to_owned()),
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    match units::parse_size(text) {
+        Ok(size) if size < LEAST_MEMORY => Err(format!("nothing runs in less than {}", units::Bytes(LEAST_MEMORY))),
         parsed => parsed.map_err(|error| error.to_string()),
     }
 }

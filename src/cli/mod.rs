@@ -25,11 +25,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::process::crash;
+use crate::sandbox::lack;
 use crate::{config, coordinator, shim};
 
 /// Run the command line. `words` begins with the name of the program.
 pub fn main(words: Vec<OsString>) -> ExitCode {
     if let Some(dir) = config::env::crash_points() {
+        lack::arm(dir.clone());
         crash::arm(dir);
     }
     // The hidden verbs first: a shim must not pay for a command line that it does not have.

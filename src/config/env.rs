@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use crate::core::id::{AttemptId, TaskId};
 use crate::core::sandbox::Tier;
+use crate::core::secret::is_secret;
 use crate::core::word::Word;
 
 /// Where the state of all repositories lives.
@@ -44,7 +45,10 @@ pub const NAMES: &[(&str, &str)] = &[
     (CONCURRENCY, "how many tasks run at once (default: the number of cores)"),
     (SANDBOX, "the tier of the sandbox: best, full, reduced or none (default: best, or what the configuration says)"),
     (IDLE_SECONDS, "how long a coordinator without work stays, in seconds (default: 60)"),
-    (CRASH, "for tests: a directory; a file in it makes the process die at the point of that name"),
+    (
+        CRASH,
+        "for tests: a directory; a file in it makes the process die at the point of that name, or `without.NAME` go without that",
+    ),
     (TASK, "set inside a task: its id"),
     (ATTEMPT, "set inside a task: its attempt, such as 7.2"),
     (SOCKET, "set inside a task: the socket over which it reports"),
@@ -218,7 +222,19 @@ pub fn may_inherit(name: &str, pass: &[String]) -> bool {
     if name.starts_with("GIT_") || name.starts_with("PLEACH_") {
         return false;
     }
-    pass.iter().any(|passed| passed == name) || (is_known(name) && !is_refused(name))
+    if pass.iter().any(|passed| passed == name) {
+        return true;
+    }
+    // A pattern is not a name: who writes `AWS_*` may not think of each that it means.
+    let is_meant = || pass.iter().any(|passed| passed.contains('*') && matches(passed, name));
+    !is_refused(name) && (is_known(name) || is_meant())
+}
+
+/// Each `*` of a pattern stands for any number of characters.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(left) = name.strip_prefix(first) else { return false };
+    (0..=left.len()).any(|at| left.is_char_boundary(at) && matches(rest, &left[at..]))
 }
 
 fn is_known(name: &str) -> bool {
@@ -227,10 +243,7 @@ fn is_known(name: &str) -> bool {
 
 /// What is refused even where a prefix would pass it.
 fn is_refused(name: &str) -> bool {
-    let upper = name.to_ascii_uppercase();
-    REFUSED.contains(&name)
-        || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || SECRET_PARTS.iter().any(|part| upper.contains(part))
+    REFUSED.contains(&name) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) || is_secret(name)
 }
 
 const PASSED_PREFIXES: &[&str] = &["LC_", "NIX_"];
@@ -274,8 +287,6 @@ const REFUSED: &[&str] = &[
 ];
 
 const REFUSED_PREFIXES: &[&str] = &["LD_", "DYLD_", "GIT_"];
-
-const SECRET_PARTS: &[&str] = &["KEY", "TOKEN", "SECRET", "PASSW", "CREDENTIAL"];
 
 /// The caller's own value of a variable that was named on purpose.
 pub fn named(name: &str) -> Option<Word> {
@@ -322,6 +333,18 @@ mod tests {
         let pass = ["OPENAI_API_KEY", "LD_LIBRARY_PATH", "FOO", "GIT_DIR", "PLEACH_SOCKET"].map(str::to_owned);
         let allowed: Vec<_> = pass.iter().filter(|name| may_inherit(name, &pass)).collect();
         assert_eq!(allowed, ["OPENAI_API_KEY", "LD_LIBRARY_PATH", "FOO"]);
+    }
+
+    #[test]
+    fn a_pattern_passes_what_is_neither_secret_nor_dangerous() {
+        let may = |pattern: &str, name| may_inherit(name, &[pattern.to_owned()]);
+        for (pattern, name) in [("AWS_*", "AWS_REGION"), ("*_URL", "MY_URL"), ("A*B*C", "AxBBxC"), ("*", "FOO")] {
+            assert!(may(pattern, name), "{pattern} {name}");
+        }
+        let kept = [("AWS_*", "AWS_SECRET_ACCESS_KEY"), ("*", "LD_PRELOAD"), ("*", "GIT_DIR"), ("*", "SSH_AUTH_SOCK")];
+        for (pattern, name) in kept.into_iter().chain([("A*B*C", "AxBBx"), ("AWS_", "AWS_REGION")]) {
+            assert!(!may(pattern, name), "{pattern} {name}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 use super::units;
 use crate::core::id::ParseId;
 use crate::core::sandbox::network::Rule;
-use crate::core::sandbox::{Network, Tier};
+use crate::core::sandbox::{Home, Network, Tier};
 use crate::core::task::{FoldPolicy, Guarantee, LandingHook, Priority, Publish, Strategy};
 
 /// One configuration file.
@@ -165,6 +165,16 @@ pub struct Sandbox {
     pub write: Option<Vec<PathBuf>>,
     /// What else they cannot see.
     pub hide: Option<Vec<PathBuf>>,
+    /// Memory that all of a task may take together.
+    pub memory: Option<Size>,
+    /// Processes that a task may have at once.
+    pub processes: Option<AtLeastOne>,
+    /// What becomes of what it writes at home.
+    pub home: Option<Spelled<Home>>,
+    /// What it can read although it is among the hidden.
+    pub read: Option<Vec<PathBuf>>,
+    /// What it can run.
+    pub exec: Option<Vec<PathBuf>>,
 }
 
 /// `[limits]`: what must stay free.

@@ -6,6 +6,7 @@
 //! content: [`Config::needs_approval`].
 
 pub mod env;
+mod exec;
 pub mod file;
 pub mod units;
 
@@ -15,9 +16,10 @@ use std::path::{Path, PathBuf};
 
 use file::{File, FileError};
 
+use crate::core::bytes::Bytes;
 use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
 use crate::core::policy::Limits;
-use crate::core::sandbox::{Network, Policy};
+use crate::core::sandbox::{Home, LEAST_MEMORY, Network, Policy, closer};
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
 use crate::core::verify::{Check, Fingerprint, Scope};
 use crate::core::word::Word;
@@ -267,7 +269,15 @@ impl Config {
 }
 
 impl Untrusted {
-    fn new(what: &'static str, text: String, file: &Path) -> Self {
+    /// The same where it counts in this place only.
+    #[must_use]
+    pub fn in_place(self, place: &str) -> Self {
+        let hash = content_hash(self.what, &format!("{} {place}", self.text));
+        Self { hash, ..self }
+    }
+
+    /// What a file wants.
+    pub fn new(what: &'static str, text: String, file: &Path) -> Self {
         let hash = content_hash(what, &text);
         Self { what, text, file: file.to_owned(), hash }
     }
@@ -352,6 +362,8 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
         let loosens = [
             ("tier", said.tier.is_some()),
             ("write", said.write.is_some()),
+            ("read", said.read.is_some()),
+            ("home = \"rw\"", said.home.as_ref().is_some_and(|home| home.0 == Home::Rw)),
             ("network = \"allow\"", said.network.as_ref().is_some_and(|network| network.0 == Network::Allow)),
         ];
         if let Some((key, _)) = loosens.into_iter().find(|(_, is_said)| *is_said) {
@@ -367,14 +379,31 @@ fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Resul
         set(&mut policy.require, said.require.map(|tier| tier.0));
         set(&mut policy.network, said.network.map(|network| network.0));
     }
+    let (memory, processes) = (said.memory.map(|size| size.0), said.processes.map(|number| number.0 as u64));
+    if memory.is_some_and(|memory| memory < LEAST_MEMORY) {
+        return Err(from.refuse(format!("sandbox.memory is less than {}: nothing would run", Bytes(LEAST_MEMORY))));
+    }
+    if matches!(from, Origin::Repository(_)) {
+        policy.memory = closer(policy.memory, memory);
+        policy.processes = closer(policy.processes, processes);
+        policy.home = policy.home.min(said.home.map_or(Home::Rw, |home| home.0));
+    } else {
+        set(&mut policy.home, said.home.map(|home| home.0));
+        policy.memory = memory.or(policy.memory);
+        policy.processes = processes.or(policy.processes);
+    }
     set(&mut policy.tier, said.tier.map(|tier| tier.0));
     let is_path = |path: &PathBuf| path.is_absolute() || path.starts_with("~");
-    if let Some(path) = said.write.iter().chain(&said.hide).flatten().find(|path| !is_path(path)) {
+    if let Some(path) = said.write.iter().chain(&said.hide).chain(&said.read).flatten().find(|path| !is_path(path)) {
         let what = format!("sandbox: {} must be an absolute path, or start with ~/", path.display());
         return Err(from.refuse(what));
     }
     let words = |paths: Vec<PathBuf>| paths.iter().map(|path| Word::from(path.as_path())).collect::<Vec<_>>();
     set(&mut policy.write, said.write.map(words));
+    set(&mut policy.read, said.read.map(words));
+    if let Some(exec) = said.exec {
+        exec::lay(policy, exec, from)?;
+    }
     // What is hidden adds up: nobody takes back what somebody else keeps to themselves.
     policy.hide.extend(said.hide.map(words).unwrap_or_default());
     Ok(())

@@ -60,6 +60,11 @@ require = "reduced"
 network = "none"
 write = ["~/.cache"]
 hide = ["/srv"]
+memory = "4G"
+processes = 512
+home = "ro"
+read = ["~/.npmrc"]
+exec = ["/usr/bin", "."]
 "#;
 
 #[test]
@@ -93,6 +98,12 @@ fn everything_can_be_set() {
             read_only: false,
             write: vec!["~/.cache".into()],
             hide: vec!["/srv".into()],
+            memory: Some(4 << 30),
+            processes: Some(512),
+            home: Home::Ro,
+            read: vec!["~/.npmrc".into()],
+            exec: Some(vec!["/usr/bin".into(), ".".into()]),
+            unconfined: false,
         },
     };
     assert_eq!(config, expected);
@@ -230,6 +241,18 @@ fn a_repository_can_only_make_the_sandbox_closer() {
     };
     assert_eq!(listed(r#"["a.org", "*.b.org:443"]"#, r#"["x.b.org", "a.org:80", "c.org"]"#), "a.org:80,x.b.org:443");
     assert_eq!(listed(r#""none""#, r#"["a.org"]"#), "none");
+    for said in ["home = \"rw\"", "read = [\"~/.npmrc\"]"] {
+        let refused = laid(&[(&format!("[sandbox]\n{said}"), repository())]).unwrap_err().to_string();
+        assert!(refused.contains("can only be set in your own file"), "{refused}");
+    }
+    let mine = "[sandbox]\nhome = \"ro\"\nexec = [\"/usr/bin\"]";
+    let theirs = "[sandbox]\nhome = \"cow\"\nexec = [\"/usr/bin/env\", \"/usr/bin/../../x\", \"/opt\", \".\"]";
+    let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
+    assert_eq!((policy.home, policy.exec), (Home::Ro, Some(vec!["/usr/bin/env".into()])));
+    let mine = "[sandbox]\nmemory = \"1G\"\nprocesses = 20";
+    let theirs = "[sandbox]\nmemory = \"2G\"\nprocesses = 10";
+    let policy = laid(&[(mine, user()), (theirs, repository())]).unwrap().sandbox;
+    assert_eq!((policy.memory, policy.processes), (Some(1 << 30), Some(10)));
     let bad = laid(&[("[sandbox]\ntier = \"half\"", user())]).unwrap_err().to_string();
     assert!(bad.contains("best, full, reduced or none"), "{bad}");
     let relative = laid(&[("[sandbox]\nwrite = [\"cache\"]", user())]).unwrap_err().to_string();

@@ -58,8 +58,14 @@ impl LaunchError {
 ///
 /// # Errors
 /// Where that fails time and again: why, in words.
-pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Option<Child>, String> {
-    let bring_up = || prepare(world, task, attempt, base).and_then(|()| spawn(world, attempt, shim::SHIM));
+pub(super) fn launch(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    base: CommitId,
+    disk_floor: u64,
+) -> Result<Option<Child>, String> {
+    let bring_up = || prepare(world, task, attempt, base, disk_floor).and_then(|()| spawn(world, attempt, shim::SHIM));
     let mut up = bring_up();
     let mut tries = 0;
     while let Err(error) = &up {
@@ -73,7 +79,7 @@ pub(super) fn launch(world: &World, task: &Task, attempt: AttemptId, base: Commi
     up.map_err(|error| error.words())
 }
 
-fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<(), LaunchError> {
+fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId, disk_floor: u64) -> Result<(), LaunchError> {
     let dir = world.layout.attempt(attempt);
     if has_spec(&dir)? {
         return Ok(());
@@ -103,7 +109,8 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Re
     super::provision::bring(task, &place.worktree)?;
     super::handback::bring(world, task, attempt, base)?;
     crash::point("launch.checked_out");
-    record::save(&dir.spec(), &spec(world, task, attempt, base, &dir)?, Durable::No)?;
+    let spec = Spec { disk_floor, ..spec(world, task, attempt, base, &dir)? };
+    record::save(&dir.spec(), &spec, Durable::No)?;
     crash::point("launch.spec_written");
     Ok(())
 }
@@ -170,6 +177,8 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         log_cap: task.spec.log_cap,
         message: format!("{}\n\nPleach-Task: {attempt}\n", message.trim_end()),
         candidate: None,
+        // Only who runs it must know.
+        disk_floor: 0,
         checkout: task.spec.checkout.clone(),
         sandbox: task.spec.sandbox.clone(),
     })

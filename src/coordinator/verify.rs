@@ -239,7 +239,7 @@ fn digest_of(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// Where it cannot be started now.
-pub(super) fn verify(world: &World, run: &Run, check: &Check) -> Result<Option<Child>, String> {
+pub(super) fn verify(world: &World, run: &Run, check: &Check, disk_floor: u64) -> Result<Option<Child>, String> {
     let attempt = attempt_of(run.number);
     let dir = world.layout.attempt(attempt);
     let failed = |error: crate::store::StoreError| error.to_string();
@@ -247,7 +247,7 @@ pub(super) fn verify(world: &World, run: &Run, check: &Check) -> Result<Option<C
         crate::store::make_dir(path).map_err(failed)?;
     }
     if record::load::<Spec>(&dir.spec()).ok().flatten().is_none() {
-        record::save(&dir.spec(), &spec(world, run, check)?, Durable::No).map_err(failed)?;
+        record::save(&dir.spec(), &Spec { disk_floor, ..spec(world, run, check)? }, Durable::No).map_err(failed)?;
     }
     launch::spawn_shim(world, attempt)
 }
@@ -274,6 +274,7 @@ fn spec(world: &World, run: &Run, check: &Check) -> Result<Spec, String> {
         log_cap: LOG_CAP,
         message: String::new(),
         checkout: None,
+        disk_floor: 0,
         sandbox: check.sandbox.clone(),
         candidate: Some(Candidate { tree: run.tree, private: private.into() }),
     })

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Rejected,
     /// It cannot be done to a task that stands where this one does.
     Refused,
+    /// No sandbox works here, and nobody agreed to do without.
+    Unconfined,
     /// The time to wait is over.
     TimedOut,
     /// We could not run it, or lost it.

@@ -1,18 +1,20 @@
 //! Nouns and decisions. No I/O, clock, randomness, threads or async: values in, values out.
 //!
-//! - [`id`], [`word`]: small types with one meaning each.
+//! - [`id`], [`word`], [`bytes`]: small types with one meaning each.
 //! - [`task`]: what somebody asked for. [`change`]: what came of it. [`outcome`]: how a run ended.
 //! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
 //! - [`inventory`]: what the coordinator sees of the world now.
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
+//! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
 //! [`action::Action`] says, and come back with [`event::Event`]s.
 
 pub mod action;
+pub mod bytes;
 pub mod change;
 pub mod decide;
 pub mod driver;
@@ -31,6 +33,7 @@ pub mod policy;
 pub mod report;
 pub mod sandbox;
 pub mod schedule;
+pub mod secret;
 #[cfg(test)]
 pub(crate) mod sketch;
 mod slots;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bytes::Bytes;
+
 /// How an attempt ended. Failure is data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
@@ -22,8 +24,22 @@ pub enum Outcome {
     TimedOut,
     /// Somebody cancelled it.
     Cancelled,
-    /// The kernel killed it for memory, as far as can be told.
-    OutOfMemory,
+    /// It took more memory than it may, or the kernel killed it for memory, as far as can be told.
+    OutOfMemory {
+        /// Bytes that it might take, where it was its own limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+    },
+    /// It had more processes than it may, threads among them.
+    TooManyProcesses {
+        /// So many it might have.
+        limit: u64,
+    },
+    /// It was stopped because the disk was nearly full.
+    DiskFull {
+        /// Bytes that must stay free.
+        floor: u64,
+    },
     /// Its shim died with it (a `kill -9`, a power cut): how it would have ended is not known.
     Lost {
         /// What is known of it.
@@ -55,7 +71,8 @@ impl Outcome {
             Self::Signalled { signal } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(127)),
             Self::TimedOut => 124,
             Self::Cancelled => 130,
-            Self::OutOfMemory => 137,
+            Self::OutOfMemory { .. } | Self::TooManyProcesses { .. } => 137,
+            Self::DiskFull { .. } => 143,
             Self::Lost { .. } | Self::CouldNotStart { .. } => 125,
         }
     }
@@ -68,9 +85,26 @@ impl fmt::Display for Outcome {
             Self::Signalled { signal } => write!(f, "signal {signal}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Cancelled => f.write_str("cancelled"),
-            Self::OutOfMemory => f.write_str("out of memory"),
+            Self::OutOfMemory { limit: None } => f.write_str("out of memory"),
+            Self::OutOfMemory { limit: Some(limit) } => write!(f, "out of memory (limit {})", Bytes(*limit)),
+            Self::TooManyProcesses { limit } => write!(f, "too many processes (limit {limit})"),
+            Self::DiskFull { floor } => write!(f, "stopped, as less than {} of the disk was free", Bytes(*floor)),
             Self::Lost { cause } => write!(f, "lost: {cause}"),
             Self::CouldNotStart { reason } => write!(f, "could not start: {reason}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_down_before_there_were_limits_is_still_read() {
+        let read = |text| serde_json::from_str::<Outcome>(text).unwrap();
+        assert_eq!(read(r#"{"how":"out_of_memory"}"#), Outcome::OutOfMemory { limit: None });
+        let limited = Outcome::OutOfMemory { limit: Some(4 << 30) };
+        assert_eq!(read(&serde_json::to_string(&limited).unwrap()), limited);
+        assert_eq!(limited.to_string(), "out of memory (limit 4 GiB)");
     }
 }

@@ -52,6 +52,9 @@ pub struct Board {
     /// Is a coordinator there? Nobody says so where it was not looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinator: Option<bool>,
+    /// How many run without any sandbox.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unconfined: usize,
 }
 
 /// One task at a glance.

@@ -25,6 +25,37 @@ pub enum Tier {
     Full,
 }
 
+/// What becomes of what a task writes to the home of its user; the closest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Home {
+    /// It cannot write there.
+    Ro,
+    /// It writes to a copy, which vanishes with it.
+    #[default]
+    Cow,
+    /// It stays.
+    Rw,
+}
+
+impl Home {
+    /// Every spelling, in order.
+    pub const ALL: &'static [(&'static str, Self)] = &[("ro", Self::Ro), ("cow", Self::Cow), ("rw", Self::Rw)];
+}
+
+impl FromStr for Home {
+    type Err = ParseId;
+
+    fn from_str(text: &str) -> Result<Self, ParseId> {
+        let found = Self::ALL.iter().find(|(word, _)| *word == text);
+        let expected = "what becomes of a home (ro, cow or rw)";
+        found.map(|(_, home)| *home).ok_or_else(|| ParseId { text: text.to_owned(), expected })
+    }
+}
+
+/// Below this many bytes of memory not even a shell runs.
+pub const LEAST_MEMORY: u64 = 4 << 20;
+
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policy {
@@ -46,10 +77,33 @@ pub struct Policy {
     /// What else it cannot see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hide: Vec<Word>,
+    /// Bytes of memory that all of it may take together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Processes, threads among them, that it may have at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
+    /// What becomes of what it writes at home.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub home: Home,
+    /// What it can read although it is among the hidden.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<Word>,
+    /// What it can run: these, and what is in them. None for anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Vec<Word>>,
+    /// Somebody agreed that it runs without a sandbox where none works.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unconfined: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// The closer one of two limits.
+pub fn closer(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).min()
 }
 
 impl Policy {
@@ -59,12 +113,19 @@ impl Policy {
         if self.network.list().is_some() { Tier::Full } else { self.require }
     }
 
+    /// Is there nothing but a lack of consent between it and no sandbox at all?
+    pub fn needs_consent(&self) -> bool {
+        self.tier.is_none() && self.least() == Tier::None && !self.unconfined
+    }
+
     /// The tiers to try, the best first. Empty where what is asked for is less than what is required.
     pub fn tiers(&self) -> Vec<Tier> {
         let best = self.tier.unwrap_or(Tier::Full);
         // A tier that was named is meant: only what is less than required is refused, not replaced.
         let least = if self.tier.is_some() { self.least().max(best) } else { self.least() };
-        [Tier::Full, Tier::Reduced, Tier::None].into_iter().filter(|tier| *tier <= best && *tier >= least).collect()
+        let may_be_none = self.tier.is_some() || self.unconfined;
+        let all = [Tier::Full, Tier::Reduced, Tier::None].into_iter().filter(|tier| *tier <= best && *tier >= least);
+        all.filter(|tier| *tier != Tier::None || may_be_none).collect()
     }
 }
 
@@ -122,7 +183,8 @@ mod tests {
     fn what_is_tried() {
         use Tier::{Full, None as Off, Reduced};
         let tiers = |tier, require| Policy { tier, require, ..Policy::default() }.tiers();
-        assert_eq!(tiers(None, Off), [Full, Reduced, Off]);
+        assert_eq!(tiers(None, Off), [Full, Reduced], "nobody agreed to less");
+        assert_eq!(Policy { unconfined: true, ..Policy::default() }.tiers(), [Full, Reduced, Off]);
         assert_eq!(tiers(None, Reduced), [Full, Reduced]);
         assert_eq!(tiers(None, Full), [Full]);
         assert_eq!(tiers(Some(Reduced), Off), [Reduced]);

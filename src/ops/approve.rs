@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::{Error, ErrorKind, Session};
+use super::{Error, ErrorKind, Session, consent};
 use crate::config::{self, Untrusted};
 use crate::store::{self, StoreError};
 
 /// The key of the setup hook.
-pub(super) const SETUP: &str = "worktree.setup";
+pub const SETUP: &str = "worktree.setup";
 /// The key of variables that are passed on.
 pub(super) const ENV_PASS: &str = "run.env_pass";
 /// The key of what is tried where git finds a conflict.
@@ -23,7 +23,10 @@ pub(super) const VERIFY: &str = "verify";
 /// # Errors
 /// Where the list of approvals cannot be read.
 pub fn pending(session: &Session) -> Result<Vec<Untrusted>, Error> {
-    let wanted = session.config()?.needs_approval();
+    let mut wanted = session.config()?.needs_approval();
+    if consent::is_missing(session)? {
+        wanted.push(consent::wanted(session));
+    }
     if wanted.is_empty() {
         return Ok(wanted);
     }
@@ -46,9 +49,20 @@ pub fn approve(list: &[Untrusted]) -> Result<(), Error> {
     Ok(store::replace(&path, text.as_bytes())?)
 }
 
+/// Was this approved?
+pub(super) fn is_approved(one: &Untrusted) -> Result<bool, Error> {
+    Ok(load()?.contains(&one.hash))
+}
+
 /// Fail where one of these is set and not approved. What is left out needs no approval.
 pub(super) fn require(session: &Session, keys: &[&str]) -> Result<(), Error> {
-    let open = pending(session)?.into_iter().find(|one| keys.contains(&one.what));
+    let wanted = session.config()?.needs_approval();
+    let mut open = wanted.into_iter().filter(|one| keys.contains(&one.what)).peekable();
+    if open.peek().is_none() {
+        return Ok(());
+    }
+    let approved = load()?;
+    let open = open.find(|one| !approved.contains(&one.hash));
     let Some(first) = open else { return Ok(()) };
     Err(Error::new(
         ErrorKind::Refused,

@@ -20,7 +20,7 @@ use crate::core::word::count as counted;
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
-use crate::sandbox::probe;
+use crate::sandbox::{limits, probe};
 use crate::store::{self, Layout};
 
 /// The oldest git that has all we need (`merge-tree --write-tree --merge-base`, `--attr-source`).
@@ -72,6 +72,7 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
     doctor.git();
     doctor.configuration(session);
     doctor.sandbox(session);
+    doctor.limits();
     doctor.shared_config(session);
     doctor.locks(session);
     match session.layout().cloned() {
@@ -178,6 +179,20 @@ impl Doctor {
                 let next_step = Some(next);
                 self.findings.push(Finding { what, health: Health::Good, next_step });
             }
+        }
+    }
+
+    /// Who keeps a task to its memory and its processes.
+    fn limits(&mut self) {
+        match limits::probe() {
+            Ok(()) => self.good("limits of memory and processes: kept by the kernel (cgroup v2)"),
+            Err(why) => self.findings.push(Finding {
+                what: format!(
+                    "limits of memory and processes: watched, so that a task is a little over before it is ended; the kernel does not keep them here: {why}"
+                ),
+                health: Health::Good,
+                next_step: limits::mend().map(str::to_owned),
+            }),
         }
     }
 

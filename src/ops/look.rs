@@ -8,6 +8,7 @@ use crate::core::change::Refusal;
 use crate::core::foresight::{self, Outlook, Told};
 use crate::core::id::{AttemptId, TaskHandle, TaskId};
 use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Seen, Show, Standing, TaskReport};
+use crate::core::sandbox::Tier;
 use crate::core::schedule;
 use crate::core::state::{Attempt, Place, State, Task, TaskState, Waiting};
 use crate::core::word::Word;
@@ -30,6 +31,7 @@ pub fn board(session: &mut Session, show: Show) -> Result<Board, Error> {
     let seen = seen(session, &state);
     let mut board = report::board(&state, &seen, clock::now(), show);
     board.coordinator = session.layout().map(client::is_up);
+    board.unconfined = session.layout().map_or(0, |layout| unconfined(layout, &state));
     Ok(board)
 }
 
@@ -45,8 +47,7 @@ pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Er
     let known = known(session, task);
     let mut report = report::task(&state, task, &seen, known, clock::now());
     for attempt in report.attempts.iter_mut().filter(|attempt| attempt.outcome.is_none()) {
-        let held = session.layout().map(|layout| record::load::<record::Held>(&layout.attempt(attempt.id).held()));
-        attempt.sandbox = held.and_then(|held| held.ok().flatten()).map(|held| held.tier);
+        attempt.sandbox = session.layout().and_then(|layout| held(layout, attempt.id));
         let network = session.layout().map(|layout| record::load(&layout.attempt(attempt.id).network()));
         attempt.network = network.and_then(|network| network.ok().flatten());
     }
@@ -97,6 +98,18 @@ pub fn waits(session: &Session, id: TaskId) -> Result<Option<String>, Error> {
         Some(Waiting::Disk) => format!("{} ({disk}): see `pleach doctor`", row.why),
         _ => row.why,
     }))
+}
+
+/// How many tasks run without any sandbox.
+pub fn unconfined(layout: &Layout, state: &State) -> usize {
+    let running = state.open().filter(|task| matches!(task.state, TaskState::Running { .. }));
+    running.filter_map(Task::last_attempt).filter(|attempt| held(layout, *attempt) == Some(Tier::None)).count()
+}
+
+/// How far a running attempt is kept to itself.
+fn held(layout: &Layout, attempt: AttemptId) -> Option<Tier> {
+    let held: Option<record::Held> = record::load(&layout.attempt(attempt).held()).ok().flatten();
+    held.map(|held| held.tier)
 }
 
 /// What running attempts say of themselves.

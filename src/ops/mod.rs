@@ -5,6 +5,7 @@
 
 pub mod approve;
 pub mod client;
+mod consent;
 pub mod control;
 pub mod demo;
 pub mod diff;
@@ -158,7 +159,11 @@ impl Session {
             Ok(config) => (config, None),
             Err(error) => (Config::default(), Some(error.into())),
         };
-        Ok(Self { found, config, misconfigured, layout })
+        let mut session = Self { found, config, misconfigured, layout };
+        let mut policy = std::mem::take(&mut session.config.sandbox);
+        consent::fill(&mut policy, &session);
+        session.config.sandbox = policy;
+        Ok(session)
     }
 
     /// How things are set.

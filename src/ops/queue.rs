@@ -53,6 +53,15 @@ pub struct RunReport {
     pub command: String,
 }
 
+/// How many tasks run without any sandbox.
+///
+/// # Errors
+/// Where the journal cannot be read.
+pub fn unconfined(session: &Session) -> Result<usize, Error> {
+    let state = session.state()?;
+    Ok(session.layout().map_or(0, |layout| super::look::unconfined(layout, &state)))
+}
+
 /// The lines as they are now.
 ///
 /// # Errors

@@ -9,7 +9,8 @@ use crate::core::sandbox::traffic::Traffic;
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::task::CommandLine;
 use crate::process::Tool;
-use crate::process::tool::own_directory;
+use crate::process::tool::{own_directory, own_program};
+use crate::sandbox::limits::{Cgroup, Limits};
 use crate::sandbox::probe::{self, Found};
 use crate::sandbox::proxy::Book;
 use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
@@ -81,6 +82,7 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
         home: config::env::home(),
         sockets: surroundings::sockets(),
         links: Vec::new(),
+        run: own_program().into_iter().map(Into::into).collect(),
     };
     // What is pressed at the terminal is for the command.
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGQUIT] {
@@ -89,6 +91,9 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
     let no_proxy =
         |error: std::io::Error| Error::plain(ErrorKind::NotRun, format!("cannot start a proxy for it: {error}"));
     let (book, _bell) = Book::open().map_err(no_proxy)?;
+    let wanted = Limits { memory: policy.memory, processes: policy.processes };
+    let is_limited = wanted.memory.is_some() || wanted.processes.is_some();
+    let group = is_limited.then(|| Cgroup::make(&format!("sandbox-{}", std::process::id()), wanted).ok()).flatten();
     let start = |tier| -> Result<Result<Tried, Refused>, Error> {
         let cage = match Cage::prepare(tier, &policy, &places, Group::Same) {
             Ok(cage) => cage,
@@ -100,6 +105,9 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
         }
         let mut command = tool.env("TMPDIR", &tmp.0).into_command();
         command.envs(cage.variables().iter().copied());
+        if let Some(group) = &group {
+            group.enter(&mut command);
+        }
         cage.confine(&mut command);
         let serving = cage.serve(&book).map_err(no_proxy)?;
         let ended = command.status();

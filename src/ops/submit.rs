@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::verify::{self, How, Verifying};
-use super::{Error, ErrorKind, Session, approve, find};
+use super::{Error, ErrorKind, Session, approve, consent, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
@@ -60,6 +60,10 @@ pub struct Wish {
     pub network: Option<Network>,
     /// It writes its temporary directory only.
     pub read_only: bool,
+    /// Bytes of memory that it may take.
+    pub memory: Option<u64>,
+    /// Processes that it may have.
+    pub processes: Option<u64>,
 }
 
 impl Wish {
@@ -88,6 +92,8 @@ impl Wish {
             require_sandbox: None,
             network: None,
             read_only: false,
+            memory: None,
+            processes: None,
         }
     }
 }
@@ -99,6 +105,9 @@ impl Wish {
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
     let setup = wish.setup.then_some(approve::SETUP);
     approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
+    if wish.require_sandbox.unwrap_or_default() == Tier::None {
+        consent::require(session)?;
+    }
     let config = session.config()?;
     let is_early = config.verify.value.as_ref().is_some_and(|check| check.early);
     let is_verified = match wish.fold.unwrap_or(config.fold) {
@@ -147,6 +156,8 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
             require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
             read_only: wish.read_only,
             network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
+            memory: wish.memory.or(config.sandbox.memory),
+            processes: wish.processes.or(config.sandbox.processes),
             ..config.sandbox.clone()
         },
         request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),

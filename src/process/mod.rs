@@ -15,5 +15,6 @@ pub mod supervise;
 pub mod tool;
 pub mod tree;
 pub mod usage;
+pub mod weight;
 
 pub use tool::{Tool, ToolError};

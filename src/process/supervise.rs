@@ -46,6 +46,8 @@ pub enum Stop {
     TimedOut,
     /// Somebody asked for it.
     Cancelled,
+    /// Whoever watches saw it go over a limit.
+    OverLimit,
 }
 
 /// What whoever watches wants.
@@ -57,6 +59,10 @@ pub enum Wish {
     Stop,
     /// End it at once.
     Kill,
+    /// It went over a limit: end it politely.
+    Halt,
+    /// It went over a limit: end it at once.
+    HaltNow,
 }
 
 /// Who watches: gets the output, and has doors of its own that are waited on.
@@ -67,6 +73,10 @@ pub trait Watcher {
     fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>>;
     /// Something may be at a door.
     fn attend(&mut self) -> Wish;
+    /// After this long it wants to look, also where nothing happens.
+    fn look_in(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// SIGCHLD, and SIGTERM and SIGINT to ourselves, as something that can be waited on.
@@ -173,16 +183,20 @@ impl Running {
     fn stop_if(&mut self, wish: Wish) {
         let over = self.stopped.is_none() && self.patience.timeout.is_some_and(|limit| self.started.elapsed() >= limit);
         let wish = if over && wish == Wish::Nothing { Wish::Stop } else { wish };
-        let reason = if over { Stop::TimedOut } else { Stop::Cancelled };
+        let reason = match wish {
+            Wish::Halt | Wish::HaltNow => Stop::OverLimit,
+            _ if over => Stop::TimedOut,
+            _ => Stop::Cancelled,
+        };
         match wish {
             Wish::Nothing => {}
-            Wish::Stop if self.stopped.is_some() => {}
-            Wish::Stop => {
+            Wish::Stop | Wish::Halt if self.stopped.is_some() => {}
+            Wish::Stop | Wish::Halt => {
                 self.stopped = Some(reason);
                 self.kill_at = Some(Instant::now() + self.patience.grace);
                 tree::signal_all(Signal::TERM);
             }
-            Wish::Kill => {
+            Wish::Kill | Wish::HaltNow => {
                 self.stopped.get_or_insert(reason);
                 self.kill_at = Some(Instant::now());
             }
@@ -198,6 +212,7 @@ fn wait(run: &Running, signals: &Signals, output: &File, watcher: &mut dyn Watch
         let mut list: Vec<PollFd<'_>> =
             fixed.iter().chain(&doors).map(|door| PollFd::from_borrowed_fd(*door, PollFlags::IN)).collect();
         let left = run.next_deadline().map(|at| at.saturating_duration_since(Instant::now()));
+        let left = left.into_iter().chain(watcher.look_in()).min();
         let left = left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
         // Interrupted is as good as woken.
         let _ = poll(&mut list, left.as_ref());

@@ -30,13 +30,14 @@ struct Beneath {
 const VERSION: c_long = 1;
 const PATH_BENEATH: c_long = 1;
 
+const EXECUTE: u64 = 1;
 const WRITE_FILE: u64 = 1 << 1;
 const TRUNCATE: u64 = 1 << 14;
 const REFER: u64 = 1 << 13;
 /// Remove and make, of every kind.
 const CHANGE: u64 = 0b1_1111_1111 << 4;
 /// What can be said of something that is no directory.
-const OF_A_FILE: u64 = WRITE_FILE | TRUNCATE;
+const OF_A_FILE: u64 = EXECUTE | WRITE_FILE | TRUNCATE;
 
 const ABSTRACT_SOCKETS: u64 = 1;
 const SIGNALS: u64 = 2;
@@ -57,7 +58,7 @@ pub(super) fn scopes() -> Option<OwnedFd> {
 ///
 /// # Errors
 /// Where the kernel knows no such rules.
-pub(super) fn writes(allowed: &[PathBuf]) -> io::Result<OwnedFd> {
+pub(super) fn writes(allowed: &[PathBuf], run: Option<&[PathBuf]>) -> io::Result<OwnedFd> {
     let version = version();
     if version == 0 {
         return Err(io::Error::from(io::ErrorKind::Unsupported));
@@ -70,8 +71,35 @@ pub(super) fn writes(allowed: &[PathBuf]) -> io::Result<OwnedFd> {
         files |= TRUNCATE;
     }
     let scopes = if version >= 6 { ABSTRACT_SOCKETS | SIGNALS } else { 0 };
-    let rules = make(&Ruleset { files, ports: 0, scopes })?;
-    for path in allowed {
+    let executed = if run.is_some() { EXECUTE } else { 0 };
+    let rules = make(&Ruleset { files: files | executed, ports: 0, scopes })?;
+    allow(&rules, allowed, files)?;
+    allow(&rules, run.unwrap_or_default(), EXECUTE)?;
+    Ok(rules)
+}
+
+/// Only these can be run; all else is as with [`scopes`].
+///
+/// # Errors
+/// Where the kernel knows no such rules.
+pub(super) fn runs(run: &[PathBuf]) -> io::Result<OwnedFd> {
+    let version = version();
+    if version == 0 {
+        return Err(io::Error::from(io::ErrorKind::Unsupported));
+    }
+    // What is not spoken of is free, but for moving something to another directory.
+    let refer = if version >= 2 { REFER } else { 0 };
+    let scopes = if version >= 6 { ABSTRACT_SOCKETS | SIGNALS } else { 0 };
+    let rules = make(&Ruleset { files: EXECUTE | refer, ports: 0, scopes })?;
+    if refer != 0 {
+        allow(&rules, &["/".into()], refer)?;
+    }
+    allow(&rules, run, EXECUTE)?;
+    Ok(rules)
+}
+
+fn allow(rules: &OwnedFd, paths: &[PathBuf], files: u64) -> io::Result<()> {
+    for path in paths {
         let flags = libc::O_PATH | libc::O_CLOEXEC;
         let Ok(parent) = File::options().read(true).custom_flags(flags).open(path) else { continue };
         let of = if parent.metadata()?.is_dir() { files } else { files & OF_A_FILE };
@@ -84,7 +112,7 @@ pub(super) fn writes(allowed: &[PathBuf]) -> io::Result<OwnedFd> {
             return Err(io::Error::last_os_error());
         }
     }
-    Ok(rules)
+    Ok(())
 }
 
 fn make(rules: &Ruleset) -> io::Result<OwnedFd> {

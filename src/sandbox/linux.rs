@@ -6,7 +6,7 @@
 //!
 //! Everything that needs memory is made ready in [`Inner::new`]; what is done in the child are system calls only.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -54,6 +54,11 @@ struct Ready {
     words: OwnedFd,
     left: OwnedFd,
     door: Option<UnixStream>,
+    /// Options of what is in memory: anybody may write it, or nobody.
+    open: CString,
+    closed: CString,
+    /// The processes that it may have with those two around it, and the highest number that one may get.
+    processes: Option<(u64, CString)>,
 }
 
 /// A mount with its words as the kernel wants them.
@@ -89,6 +94,10 @@ enum What {
 const MOST: usize = 4096;
 
 const FIRST_OF_OTHERS: c_int = 3;
+/// The two processes around a task.
+const AROUND: u64 = 2;
+/// Numbers of processes below this are not used again once the highest was given.
+const NOT_AGAIN: u64 = 300;
 
 impl Inner {
     pub(super) fn new(tier: Tier, plan: &Plan, group: Group) -> Result<Self, (&'static str, io::Error)> {
@@ -108,8 +117,14 @@ impl Inner {
             return Err(("mount so many places", io::ErrorKind::InvalidInput.into()));
         }
         let rules = match tier {
-            Tier::Full => landlock::scopes(),
-            _ => Some(landlock::writes(&writable(plan)).map_err(cannot("use rules of the kernel (Landlock)"))?),
+            Tier::Full => match &plan.run {
+                None => landlock::scopes(),
+                Some(run) => Some(landlock::runs(run).map_err(cannot("limit what it runs (Landlock)"))?),
+            },
+            _ => Some(
+                landlock::writes(&writable(plan), plan.run.as_deref())
+                    .map_err(cannot("use rules of the kernel (Landlock)"))?,
+            ),
         };
         let (words, words_in) = io::pipe().map_err(cannot("make a pipe"))?;
         let (left, left_in) = io::pipe().map_err(cannot("make a pipe"))?;
@@ -134,6 +149,9 @@ impl Inner {
             words: words_in.into(),
             left: left_in.into(),
             door: door_in,
+            open: options("mode=1777", plan.memory),
+            closed: options("mode=0755", plan.memory),
+            processes: plan.processes.map(|most| (most + AROUND, highest(most))),
         };
         Ok(Self { shared: std::sync::Arc::new(ready), words: words.into(), left: left.into(), door })
     }
@@ -272,7 +290,7 @@ impl Ready {
                 // SAFETY: a path; that it is there already is no failure.
                 unsafe { libc::mkdir(dir.as_ptr(), 0o755) };
             }
-            mount.make(*tree)?;
+            mount.make(*tree, &self.open, &self.closed)?;
             if *tree >= 0 {
                 // SAFETY: our own descriptor.
                 unsafe { libc::close(*tree) };
@@ -288,7 +306,7 @@ impl Ready {
     fn be_init(&self, status: RawFd) -> Result<(), Step> {
         // SAFETY: numbers only.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        mount_processes(self.is_root)?;
+        mount_processes(self.is_root, self.processes.as_ref().map(|(_, highest)| highest.as_c_str()))?;
         // SAFETY: as in `enter`.
         match unsafe { libc::fork() } {
             -1 => Err(c"start it"),
@@ -296,6 +314,11 @@ impl Ready {
                 if self.own_group {
                     // SAFETY: numbers only.
                     unsafe { libc::setpgid(0, 0) };
+                }
+                if let Some((most, _)) = &self.processes {
+                    let limit = libc::rlimit { rlim_cur: *most, rlim_max: *most };
+                    // SAFETY: a struct that outlives the call. In a namespace of its own only its own are counted.
+                    ok(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &raw const limit) }, c"limit its processes")?;
                 }
                 self.lock()
             }
@@ -332,7 +355,7 @@ impl Ready {
 }
 
 impl Made {
-    fn make(&self, tree: RawFd) -> Result<(), Step> {
+    fn make(&self, tree: RawFd, open: &CStr, closed: &CStr) -> Result<(), Step> {
         let at = self.at.as_ptr();
         match &self.what {
             What::Again { access, is_directory, .. } => {
@@ -352,7 +375,7 @@ impl Made {
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 set(tree, c"", RECURSIVE | EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
                 move_to(tree, &self.at)?;
-                copy(&self.at, options);
+                copy(&self.at, options, closed);
                 Ok(())
             }
             What::Nothing => {
@@ -362,7 +385,7 @@ impl Made {
             }
             What::Empty | What::Memory => {
                 self.place(true);
-                let mode = if matches!(self.what, What::Empty) { c"mode=0755" } else { c"mode=1777" };
+                let mode = if matches!(self.what, What::Empty) { closed } else { open };
                 mount(c"tmpfs", &self.at, libc::MS_NOSUID | libc::MS_NODEV, mode, c"mount an empty directory")
             }
             What::Terminals => {
@@ -393,6 +416,17 @@ impl Made {
             }
         }
     }
+}
+
+/// Options of a directory in memory.
+fn options(mode: &str, size: Option<u64>) -> CString {
+    let size = size.map_or_else(String::new, |size| format!(",size={size}"));
+    CString::new(format!("{mode}{size}")).unwrap_or_default()
+}
+
+/// The highest number of a process that leaves room for so many.
+fn highest(most: u64) -> CString {
+    CString::new((most + AROUND + NOT_AGAIN).to_string()).unwrap_or_default()
 }
 
 /// Where what is written to a copy is kept while it is mounted.

@@ -10,11 +10,16 @@
 #![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "between fork and exec there are only system calls"))]
 
 #[cfg(target_os = "linux")]
+pub mod cgroup;
+#[cfg(target_os = "linux")]
 pub mod filter;
 #[cfg(target_os = "linux")]
 mod first;
+pub mod given;
+pub mod lack;
 #[cfg(target_os = "linux")]
 mod landlock;
+pub mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
 pub mod plan;
@@ -72,7 +77,15 @@ impl Cage {
             return Err(Refused { tier, step: step.to_owned(), why });
         }
         let network = policy.network.clone();
+        let unheld = || Refused {
+            tier,
+            step: "limit what it runs (`exec`)".to_owned(),
+            why: "there is nothing that would hold it".to_owned(),
+        };
         if tier == Tier::None {
+            if policy.exec.is_some() {
+                return Err(unheld());
+            }
             return Ok(Self {
                 tier,
                 network,
@@ -81,6 +94,9 @@ impl Cage {
             });
         }
         let refused = |step: &str, why: io::Error| Refused { tier, step: step.to_owned(), why: why.to_string() };
+        if lack::of(tier.as_str()) {
+            return Err(refused("use it", io::Error::other(lack::WHY)));
+        }
         #[cfg(target_os = "linux")]
         {
             let plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::given::{self, real, under};
 use crate::core::sandbox::{Network, Policy};
 
 /// What a task is given.
@@ -33,6 +34,8 @@ pub struct Places {
     pub home: Option<PathBuf>,
     /// Sockets that somebody listens at.
     pub sockets: Vec<PathBuf>,
+    /// What it can run in any case: this program.
+    pub run: Vec<PathBuf>,
     /// Links on the way to any of these, and where they lead.
     pub links: Vec<(PathBuf, PathBuf)>,
 }
@@ -90,6 +93,12 @@ pub struct Plan {
     pub network: Network,
     /// What it can write, for a tier that knows no mounts.
     pub write: Vec<PathBuf>,
+    /// What it can run; none for anything.
+    pub run: Option<Vec<PathBuf>>,
+    /// Bytes that each directory in memory may hold.
+    pub memory: Option<u64>,
+    /// Processes that it may have.
+    pub processes: Option<u64>,
 }
 
 /// What is hidden of a home.
@@ -182,23 +191,22 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     mounts.push(Mount::Memory("/dev/shm".into()));
 
     let home = places.home.as_deref();
-    if let Some(home) = home.filter(|home| kind(home) == Kind::Directory && home.parent().is_some()) {
-        mounts.push(Mount::Copy(home.to_owned()));
-    }
-    let secrets = SECRETS.iter().filter_map(|name| Some(home?.join(name)));
-    let hidden = secrets
-        .chain(DOORS.iter().map(PathBuf::from))
-        .chain(policy.hide.iter().map(|path| under(home, path.as_path())));
-    let own_pleach = places.common.iter().map(|(_, common)| common.join("pleach"));
-    for path in hidden.chain(places.hide.iter().cloned()).chain(own_pleach) {
+    mounts.extend(given::home(policy, places, kind));
+    let hide = |path: PathBuf| {
         // A secret may be kept elsewhere, with a link to it.
         let path = real(path, kind);
         match kind(&path) {
-            Kind::Directory => mounts.push(Mount::Empty(path)),
-            Kind::File => mounts.push(Mount::Nothing(path)),
-            Kind::Link(_) | Kind::Absent => {}
+            Kind::Directory => Some(Mount::Empty(path)),
+            Kind::File => Some(Mount::Nothing(path)),
+            Kind::Link(_) | Kind::Absent => None,
         }
-    }
+    };
+    let secrets = SECRETS.iter().filter_map(|name| Some(home?.join(name)));
+    mounts.extend(secrets.chain(DOORS.iter().map(PathBuf::from)).filter_map(hide));
+    mounts.extend(given::shown(policy, places, kind));
+    let named = policy.hide.iter().map(|path| under(home, path.as_path()));
+    let own_pleach = places.common.iter().map(|(_, common)| common.join("pleach"));
+    mounts.extend(named.chain(places.hide.iter().cloned()).chain(own_pleach).filter_map(hide));
 
     let mut write: Vec<PathBuf> = places.write.clone();
     write.extend(policy.write.iter().map(|path| real(under(home, path.as_path()), kind)).filter(|path| is_there(path)));
@@ -269,7 +277,17 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     if !policy.read_only {
         all.push(places.worktree.clone());
     }
-    Plan { mounts: in_order(mounts), work: places.work.clone(), network: policy.network.clone(), write: all }
+    let mounts = in_order(mounts);
+    let (run, of_programs) = given::programs(policy, places, &mounts, kind);
+    Plan {
+        mounts: in_order(mounts.into_iter().chain(of_programs).collect()),
+        run,
+        work: places.work.clone(),
+        network: policy.network.clone(),
+        write: all,
+        memory: policy.memory,
+        processes: policy.processes,
+    }
 }
 
 /// Parents before children, each place once: what was said last counts.
@@ -279,20 +297,6 @@ fn in_order(mounts: Vec<Mount>) -> Vec<Mount> {
     list.reverse();
     list.sort_by_key(|mount| mount.at().components().count());
     list
-}
-
-fn real(path: PathBuf, kind: &dyn Fn(&Path) -> Kind) -> PathBuf {
-    match kind(&path) {
-        Kind::Link(real) => real,
-        _ => path,
-    }
-}
-
-fn under(home: Option<&Path>, path: &Path) -> PathBuf {
-    match (path.strip_prefix("~"), home) {
-        (Ok(below), Some(home)) => home.join(below),
-        _ => path.to_owned(),
-    }
 }
 
 impl Mount {
@@ -313,6 +317,7 @@ impl Mount {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::sandbox::Home;
 
     fn places() -> Places {
         Places {
@@ -326,6 +331,7 @@ mod tests {
             hide: vec!["/state".into()],
             keep: Vec::new(),
             home: Some("/home/ute".into()),
+            run: vec!["/opt/pleach".into()],
             links: Vec::new(),
             sockets: vec!["/run/x.sock".into(), "/home/ute/project/.git/pleach/socket".into()],
         }
@@ -382,6 +388,39 @@ mod tests {
             assert_eq!(at(&plan, path), Some(&Mount::Nothing(path.into())), "{path}");
         }
         assert_eq!(at(&plan, "/home/ute/.aws"), None);
+    }
+
+    #[test]
+    fn a_home_that_is_written_keeps_what_others_run_later() {
+        let policy = Policy { home: Home::Rw, read: vec!["~/.netrc".into()], ..Policy::default() };
+        let plan = plan(&policy, &places(), &kind);
+        let again = |path: &str, access| Mount::Again { from: path.into(), to: path.into(), access };
+        assert_eq!(at(&plan, "/home/ute"), Some(&again("/home/ute", Access::Write)));
+        for path in ["/home/ute/.bashrc", "/home/ute/.config/git", "/home/ute/.netrc"] {
+            assert_eq!(at(&plan, path), Some(&again(path, Access::Read)), "{path}");
+        }
+        assert_eq!(at(&plan, "/home/ute/.ssh"), Some(&Mount::Empty("/home/ute/.ssh".into())));
+        assert!(!plan.write.contains(&PathBuf::from("/home/ute")), "without mounts it would have the secrets, too");
+        let closed = super::plan(&Policy { home: Home::Ro, ..Policy::default() }, &places(), &kind);
+        assert_eq!(at(&closed, "/home/ute"), None);
+        let both = Policy { read: vec!["~/.netrc".into()], hide: vec!["~/.netrc".into()], ..Policy::default() };
+        assert_eq!(
+            at(&super::plan(&both, &places(), &kind), "/home/ute/.netrc"),
+            Some(&Mount::Nothing("/home/ute/.netrc".into()))
+        );
+    }
+
+    #[test]
+    fn what_can_be_run_is_the_original_and_not_its_copy() {
+        let exec = ["/usr/bin", "~/.cargo/bin/cargo", "."].map(Into::into).to_vec();
+        let plan = plan(&Policy { exec: Some(exec), ..Policy::default() }, &places(), &kind);
+        let run = plan.run.clone().unwrap();
+        for path in ["/usr/bin", "/home/ute/.cargo/bin/cargo", "/state/worktrees/1", "/opt/pleach"] {
+            assert!(run.contains(&path.into()), "{path}");
+        }
+        assert!(matches!(at(&plan, "/home/ute/.cargo/bin/cargo"), Some(Mount::Again { access: Access::Read, .. })));
+        assert_eq!(at(&plan, "/usr/bin"), None);
+        assert_eq!(super::plan(&Policy::default(), &places(), &kind).run, None);
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub fn real(places: &Places) -> Places {
         keep: all(&places.keep),
         home: places.home.as_ref().map(one),
         sockets: all(&places.sockets),
+        run: all(&places.run),
         links: links(places),
     }
 }

@@ -18,9 +18,9 @@ const FIRST_OF_OTHERS: c_int = 3;
 const CAPABILITIES: c_ulong = 63;
 
 /// Put a copy over a directory. Where the kernel cannot, the directory stays, and cannot be written.
-pub(super) fn copy(at: &CStr, options: &CStr) {
+pub(super) fn copy(at: &CStr, options: &CStr, upper: &CStr) {
     // `/dev` gets its own contents later, and this is then out of reach.
-    if mount(c"tmpfs", c"/dev", libc::MS_NOSUID | libc::MS_NODEV, c"mode=0755", c"").is_err() {
+    if mount(c"tmpfs", c"/dev", libc::MS_NOSUID | libc::MS_NODEV, upper, c"").is_err() {
         return;
     }
     // SAFETY: paths.
@@ -33,10 +33,15 @@ pub(super) fn copy(at: &CStr, options: &CStr) {
     unsafe { libc::umount2(c"/dev".as_ptr(), libc::MNT_DETACH) };
 }
 
-/// `/proc` as this namespace sees it. For root, what would still be root's there is closed.
-pub(super) fn mount_processes(is_root: bool) -> Result<(), Step> {
+/// `/proc` as this namespace sees it, in which no process gets a number above `highest`. For root, what would still be root's
+/// there is closed.
+pub(super) fn mount_processes(is_root: bool, highest: Option<&CStr>) -> Result<(), Step> {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     mount(c"proc", c"/proc", flags, c"", c"mount its processes (/proc)")?;
+    if let Some(highest) = highest {
+        // For root there is no other limit. Kernels before 6.14 have one number for all, and do not let us.
+        write_to(c"/proc/sys/kernel/pid_max", highest.to_bytes());
+    }
     if is_root {
         for path in [
             c"/proc/sys",

@@ -13,7 +13,7 @@ use crate::core::sandbox::traffic::Traffic;
 use crate::core::task::CommandLine;
 use crate::git::private;
 use crate::process::supervise::{self, End, Patience, Signals};
-use crate::process::tool::own_directory;
+use crate::process::tool::{own_directory, own_program};
 use crate::sandbox::proxy::Book;
 use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
 use crate::store::layout::AttemptDir;
@@ -37,6 +37,9 @@ pub(super) enum CannotRun {
         /// What is required.
         required: Tier,
     },
+    /// None works, and nobody agreed to do without.
+    #[error("{0}; nobody agreed to do without a sandbox: do so with `pleach approve`, and then add the task again")]
+    Unconfined(Refused),
     #[error("{}", words(.0))]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -56,7 +59,7 @@ fn words(error: &StoreError) -> String {
 impl CannotRun {
     /// Was it because of the sandbox, and not of the command?
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Insufficient { .. } | Self::List(_))
+        matches!(self, Self::Refused(_) | Self::Unconfined(_) | Self::Insufficient { .. } | Self::List(_))
     }
 }
 
@@ -103,10 +106,16 @@ impl<'a> Cages<'a> {
                     continue;
                 }
             };
-            record::save(&self.dir.held(), &Held { tier }, Durable::No)?;
-            let serving = cage.serve(&self.book)?;
             let mut command = super::tool(self.spec, line, work).into_command();
             command.envs(cage.variables().iter().copied());
+            let keeper = watch.keeper();
+            keeper.starts(tier);
+            let group = keeper.group().map(|group| group.path().into());
+            record::save(&self.dir.held(), &Held { tier, group }, Durable::No)?;
+            if let Some(group) = keeper.group() {
+                group.enter(&mut command);
+            }
+            let serving = cage.serve(&self.book)?;
             let ended = supervise::run(command, |command| cage.confine(command), patience, signals, watch);
             drop(serving);
             match ended {
@@ -127,8 +136,9 @@ impl<'a> Cages<'a> {
         Err(match (first, policy.network.list()) {
             (Some(refused), Some(_)) => CannotRun::List(refused.to_string()),
             (None, Some(_)) => CannotRun::List(format!("{} is asked for", policy.tier.unwrap_or_default())),
-            (Some(refused), None) => CannotRun::Refused(refused),
             (None, None) => CannotRun::Insufficient { required: policy.require },
+            (Some(refused), None) if policy.needs_consent() => CannotRun::Unconfined(refused),
+            (Some(refused), None) => CannotRun::Refused(refused),
         })
     }
 }
@@ -154,6 +164,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
         home: home.filter(|home| home.is_absolute()),
         sockets: surroundings::sockets(),
         links: Vec::new(),
+        run: own_program().into_iter().map(Into::into).collect(),
         worktree,
     }
 }

@@ -9,6 +9,7 @@ use crate::core::sandbox::traffic::Traffic;
 use crate::git::worktree::Place;
 use crate::git::{GitError, Repository, pack, rights, snapshot};
 use crate::process::{clock, crash, tree, usage};
+use crate::sandbox::limits;
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Exit, Spec, Verified};
 use crate::store::{Durable, StoreError, log};
@@ -76,6 +77,10 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     }
     // The number of an attempt is no mark: other repositories have attempts of that number. Its socket is its own.
     let mark = [b"PLEACH_SOCKET=", dir.inbox().as_os_str().as_bytes()].concat();
+    let held = record::load::<record::Held>(&dir.held()).ok().flatten();
+    if let Some(group) = held.as_ref().and_then(|held| held.group.as_ref()) {
+        limits::end(group.as_path());
+    }
     let killed = tree::kill_marked(&mark, spec.worktree.as_path());
     let room = Room::new(dir, if how == Salvage::Patient { Patience::Later } else { Patience::Record });
     // A record that was torn by a power cut is none.
@@ -86,7 +91,7 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     let (log_bytes, log_dropped) = log::counts(&dir.log()).unwrap_or_default();
     let said = Closed { summary: progress.summary, log_bytes, log_dropped, ..Closed::default() };
     let cause = "its supervisor was killed".to_owned();
-    let sandbox = record::load::<record::Held>(&dir.held()).ok().flatten().map(|held| held.tier);
+    let sandbox = held.map(|held| held.tier);
     let network = record::load::<Traffic>(&dir.network()).ok().flatten();
     let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, sandbox, network, ..record_of(said) };
     conclude(dir, spec, exit, room)

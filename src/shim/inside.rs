@@ -67,7 +67,8 @@ pub(super) fn save(dir: &AttemptDir, spec: &Spec, tier: Option<Tier>) -> Result<
 /// What checks of other tiers left in it is not known: it is done in the best tier that works.
 pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> Result<Verified, Failed> {
     let policy = policy_of(spec);
-    for tier in spec.sandbox.tiers().into_iter().filter(|tier| *tier != Tier::None) {
+    let tiers = spec.sandbox.tiers();
+    for tier in tiers.iter().copied().filter(|tier| *tier != Tier::None) {
         if let Ok(cage) = Cage::prepare(tier, &policy, &places(dir, spec), Group::Own) {
             match ask(dir, spec, &cage, PREPARE) {
                 Err(Asked::Refused) => {}
@@ -76,8 +77,8 @@ pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> R
             }
         }
     }
-    if spec.sandbox.least() > Tier::None {
-        let words = format!("the {} tier of the sandbox is required, and does not work here", spec.sandbox.least());
+    if !tiers.contains(&Tier::None) {
+        let words = "no tier of the sandbox that is enough works here; see `pleach doctor`".to_owned();
         return Err(Failed { words, no_room: false });
     }
     Ok(verify::bring(spec, candidate)?)
@@ -161,7 +162,16 @@ fn places(dir: &AttemptDir, spec: &Spec) -> Places {
     let tmp = base.tmp.filter(|tmp| tmp.is_dir());
     // It reads what it is to do.
     let show = vec![dir.spec()];
-    Places { work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
+    let run = base.run.into_iter().chain(git_programs(spec)).collect();
+    Places { run, work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
+}
+
+/// What git is run by, should what may be run be limited.
+fn git_programs(spec: &Spec) -> Vec<PathBuf> {
+    let path = spec.environment.get("PATH").map(|path| path.as_os_str().to_owned()).unwrap_or_default();
+    let git = std::env::split_paths(&path).map(|dir| dir.join("git")).find(|git| git.is_file());
+    let parts = ["/usr/lib/git-core", "/usr/libexec/git-core"].map(PathBuf::from);
+    git.into_iter().chain(parts).collect()
 }
 
 /// Run inside. `args` is what follows the hidden name: the directory of the attempt, and what to do.

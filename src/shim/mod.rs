@@ -11,6 +11,7 @@
 mod cage;
 mod finish;
 pub mod inside;
+mod limits;
 mod room;
 mod verify;
 pub mod watch;
@@ -30,7 +31,7 @@ use crate::store::election::{self, Held};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Run, Spec};
 use crate::store::{Durable, Layout, StoreError};
-use cage::Cages;
+use cage::{Cages, CannotRun};
 use finish::Salvage;
 use watch::Watch;
 
@@ -175,9 +176,13 @@ fn setup(
     let end = cages.run(&line, spec.worktree.as_path(), patience, signals, watch);
     let end = end.map_err(|error| failed(error.to_string()))?;
     *leaked += end.leaked;
+    if let Some(over) = watch.over_limit(&end) {
+        return Err(failed(format!("was stopped: {over}")));
+    }
     match (end.stopped, end.code) {
         (Some(Stop::Cancelled), _) => Err(Outcome::Cancelled),
         (Some(Stop::TimedOut), _) => Err(failed(format!("took longer than {} s", setup.timeout))),
+        (Some(Stop::OverLimit), _) => Err(failed("was stopped".to_owned())),
         (None, Some(0)) => Ok(()),
         (None, Some(code)) => Err(failed(format!("exited with {code}"))),
         (None, None) => Err(failed(format!("was killed by signal {}", end.signal.unwrap_or(0)))),
@@ -202,9 +207,14 @@ fn task(
     match cages.run(&spec.command, &dir, patience, signals, watch) {
         Ok(end) => {
             *leaked += end.leaked;
-            outcome(end, memory)
+            watch.over_limit(&end).unwrap_or_else(|| outcome(end, memory))
         }
         Err(error) if error.is_refused() => failed(error.to_string()),
+        Err(CannotRun::Start(error))
+            if spec.sandbox.exec.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            failed(format!("{}: it is not among what tasks can run (`exec` in `[sandbox]`)", spec.command.shown()))
+        }
         Err(error) => failed(format!("{}: {error}", spec.command.shown())),
     }
 }
@@ -212,9 +222,10 @@ fn task(
 fn outcome(end: End, memory: u64) -> Outcome {
     match (end.stopped, end.code, end.signal) {
         (Some(Stop::TimedOut), ..) => Outcome::TimedOut,
-        (Some(Stop::Cancelled), ..) => Outcome::Cancelled,
+        (Some(Stop::Cancelled | Stop::OverLimit), ..) => Outcome::Cancelled,
+        // A shell says so of what it waited for.
+        (None, Some(137), _) | (None, None, Some(9)) if memory_kills() > memory => Outcome::OutOfMemory { limit: None },
         (None, Some(code), _) => Outcome::Exited { code },
-        (None, None, Some(9)) if memory_kills() > memory => Outcome::OutOfMemory,
         (None, None, Some(signal)) => Outcome::Signalled { signal },
         (None, None, None) => Outcome::Lost { cause: "its end was not seen".to_owned() },
     }

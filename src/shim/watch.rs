@@ -7,11 +7,15 @@ use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::Keeper;
+use crate::core::outcome::Outcome;
+use crate::core::secret::Redactor;
 use crate::process::socket;
-use crate::process::supervise::{Watcher, Wish};
+use crate::process::supervise::{End, Stop, Watcher, Wish};
 use crate::sandbox::proxy::Book;
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Progress, Spec};
@@ -46,6 +50,7 @@ pub const KILL: &[u8] = b"kill";
 pub(super) struct Watch {
     dir: AttemptDir,
     log: log::Writer,
+    redactor: Redactor,
     control: UnixDatagram,
     inbox: UnixDatagram,
     progress: Progress,
@@ -54,6 +59,7 @@ pub(super) struct Watch {
     bell: UnixStream,
     /// Its output is in the middle of a line.
     in_line: bool,
+    keeper: Keeper,
 }
 
 impl Watch {
@@ -69,6 +75,8 @@ impl Watch {
             book,
             bell,
             in_line: false,
+            keeper: Keeper::new(dir, spec),
+            redactor: Redactor::new(&spec.environment),
         })
     }
 
@@ -80,11 +88,24 @@ impl Watch {
     /// Close the door of the task. What was said stays, and so does the door of the coordinator.
     pub(super) fn close(mut self) -> (Closed, UnixDatagram) {
         self.read_inbox();
+        let rest = self.redactor.end();
+        self.keep(&rest);
         self.tell_denied();
         let _ = std::fs::remove_file(self.dir.inbox());
         let (log_bytes, log_dropped) = self.log.counts();
         let said = Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes };
         (said, self.control)
+    }
+
+    /// Who keeps what runs to its limits.
+    pub(super) fn keeper(&mut self) -> &mut Keeper {
+        &mut self.keeper
+    }
+
+    /// Which limit a command went over, where it did not end well for that.
+    pub(super) fn over_limit(&mut self, end: &End) -> Option<Outcome> {
+        let may_be = end.stopped == Some(Stop::OverLimit) || (end.stopped.is_none() && end.code != Some(0));
+        self.keeper.over().filter(|_| may_be)
     }
 
     fn read_inbox(&mut self) {
@@ -93,9 +114,10 @@ impl Watch {
         while let Ok(length) = self.inbox.recv(&mut buffer) {
             match serde_json::from_slice(&buffer[..length]) {
                 Ok(Message::Progress { done, total, text }) => {
+                    let text = text.map(|text| self.redactor.text(&text));
                     self.progress = Progress { done, total, text, summary: self.progress.summary.take() };
                 }
-                Ok(Message::Summary(summary)) => self.progress.summary = Some(summary),
+                Ok(Message::Summary(summary)) => self.progress.summary = Some(self.redactor.text(&summary)),
                 // A task may write what it likes; what is no message is no harm.
                 Err(_) => continue,
             }
@@ -113,12 +135,19 @@ impl Watch {
         let fresh = self.book.fresh();
         for denied in &fresh {
             let line = if self.in_line { "\n" } else { "" };
-            self.output(format!("{line}pleach: network: {denied}\n").as_bytes());
+            self.keep(format!("{line}pleach: network: {denied}\n").as_bytes());
         }
         if !fresh.is_empty()
             && let Err(error) = record::save(&self.dir.network(), &self.book.traffic(), Durable::No)
         {
             self.note(format!("what was denied could not be written: {error}"));
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.in_line = bytes.last().map_or(self.in_line, |byte| *byte != b'\n');
+        if let Err(error) = self.log.write(bytes) {
+            self.note(format!("some output could not be kept: {error}"));
         }
     }
 
@@ -153,10 +182,11 @@ pub(super) struct Closed {
 
 impl Watcher for Watch {
     fn output(&mut self, bytes: &[u8]) {
-        self.in_line = bytes.last().is_some_and(|byte| *byte != b'\n');
-        if let Err(error) = self.log.write(bytes) {
-            self.note(format!("some output could not be kept: {error}"));
+        if self.redactor.is_idle() {
+            return self.keep(bytes);
         }
+        let bytes = self.redactor.pass(bytes);
+        self.keep(&bytes);
     }
 
     fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>> {
@@ -166,6 +196,13 @@ impl Watcher for Watch {
     fn attend(&mut self) -> Wish {
         self.read_inbox();
         self.tell_denied();
-        self.read_control()
+        match self.read_control() {
+            Wish::Nothing => self.keeper.look(),
+            wish => wish,
+        }
+    }
+
+    fn look_in(&self) -> Option<Duration> {
+        self.keeper.look_in()
     }
 }

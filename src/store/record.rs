@@ -44,6 +44,9 @@ pub struct Spec {
     pub log_cap: u64,
     /// The message of the commit of left-overs.
     pub message: String,
+    /// Bytes that must stay free on the disk, or it is stopped.
+    #[serde(default)]
+    pub disk_floor: u64,
     /// The checkout of the user in whose place the worktree appears, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkout: Option<Word>,
@@ -137,10 +140,13 @@ pub struct Exit {
 }
 
 /// How far a task is kept to itself (`sandbox.json`): written by its shim when it starts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// How far.
     pub tier: Tier,
+    /// The group of the kernel that keeps it to its limits, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Word>,
 }
 
 /// What a task says of itself while it runs (`progress.json`).

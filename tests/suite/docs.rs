@@ -9,7 +9,7 @@ use pleach::config::env::NAMES;
 use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, Verify, Worktree};
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
 use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
-use pleach::core::sandbox::{Network, Tier};
+use pleach::core::sandbox::{Home, Network, Tier};
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Publish, Strategy};
 use pleach::core::verify::Check;
 use serde_json::Value;
@@ -101,8 +101,9 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     assert!([commands, variables, files].iter().all(|said| !said.is_empty()));
     let Merge { driver, patterns, timeout: driver_timeout } = merge;
     assert!(driver.is_some_and(|line| line.contains("%A")) && patterns.is_some());
-    let file::Sandbox { tier, require, network, write, hide } = sandbox;
+    let file::Sandbox { tier, require, network, write, hide, memory, processes, home, read: shown, exec } = sandbox;
     assert!(write.is_some() && hide.is_some());
+    assert!(memory.is_some() && processes.is_some() && shown.is_some() && exec.is_some());
     // Of these the page says that they are the defaults.
     let default = Check::default();
     assert_eq!(deterministic, Some(default.deterministic));
@@ -130,6 +131,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
             tier: Some(file::WantedTier(None)),
             require: Some(file::Spelled(Tier::None)),
             network: Some(file::Whom(Network::Allow)),
+            home: Some(file::Spelled(Home::Cow)),
             ..file::Sandbox::default()
         },
         ..File::default()
@@ -141,7 +143,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         merge: Merge { timeout: driver_timeout, ..Merge::default() },
         branch: Branch { prefix },
         limits: Limits { disk_floor },
-        sandbox: file::Sandbox { tier, require, network, ..file::Sandbox::default() },
+        sandbox: file::Sandbox { tier, require, network, home, ..file::Sandbox::default() },
         ..File::default()
     };
     assert_eq!(found, defaults);

@@ -35,6 +35,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("src/cli/mod.rs", "shim", "the hidden verbs are dispatched before the command line is looked at"),
     ("src/cli/mod.rs", "coordinator", "the hidden verbs are dispatched before the command line is looked at"),
     ("src/cli/mod.rs", "process", "crash points are armed first of all"),
+    ("src/cli/mod.rs", "sandbox", "what a test takes away is armed with the crash points"),
     ("src/cli/pager.rs", "process", "it starts the user's pager"),
     ("src/cli/demo.rs", "process", "it measures how long the tasks take"),
     ("src/cli/commands/wait.rs", "process", "durations are told as of now"),

@@ -284,6 +284,9 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --network <WHOM>          Say whom it can talk to: none, allow, or hosts with commas between
                                         them (crates.io,*.npmjs.org:443)
               --read-only               Let it write its temporary directory only
+              --memory <SIZE>           End it where it takes more memory than this, all its processes
+                                        together
+              --processes <N>           Let it have so many processes at once, threads among them
               --no-setup                Leave out the setup of the worktree that is configured
               --verify <COMMAND>        Let the branch move only where this passes with the result in it (a
                                         line for `sh -c`); it stays with the task

@@ -13,7 +13,8 @@ use crate::cli::style::Style;
 use crate::cli::{board, pager, status as status_view, time};
 use crate::config;
 use crate::core::id::{AttemptId, TaskHandle};
-use crate::core::report::{Readable, Show};
+use crate::core::report::{AttemptReport, Readable, Show};
+use crate::core::sandbox::Tier;
 use crate::core::word::{Word, shown};
 use crate::ops::events::{Events, Line};
 use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look};
@@ -24,6 +25,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
     let board = look::board(&mut session, if args.all { Show::All } else { Show::Open })?;
+    context.warn_of_unconfined(board.unconfined);
     answer(|out| if args.json { print_json(out, &board) } else { board::draw(out, &board, &context.style()) })
 }
 
@@ -31,6 +33,8 @@ pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<u8, Error> 
     let Some(task) = &args.task else { return ls(context, &LsArgs { all: false, json: args.json }) };
     let mut session = context.session()?;
     let report = look::task(&mut session, task)?;
+    let is_unconfined = |attempt: &&AttemptReport| attempt.outcome.is_none() && attempt.sandbox == Some(Tier::None);
+    context.warn_of_unconfined(report.attempts.iter().filter(is_unconfined).count());
     answer(|out| if args.json { print_json(out, &report) } else { status_view::draw(out, &report, &context.style()) })
 }
 

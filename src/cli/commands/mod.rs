@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use super::args::{Cli, Color, Verb, Which};
-use super::style::{Paint, Style};
+use super::style::{Paint, Style, count};
 use super::{exit, pager};
 use crate::core::id::TaskHandle;
 use crate::core::word::shown;
@@ -118,6 +118,15 @@ impl Context {
     /// For a verb that needs it, and fails without it, or that says itself what is wrong with it.
     pub(super) fn strict_session(&self) -> Result<Session, Error> {
         Session::open(&self.directory)
+    }
+
+    /// The head of each list while tasks run that nothing keeps to themselves.
+    pub(super) fn warn_of_unconfined(&self, tasks: usize) {
+        if tasks > 0 {
+            let run = if tasks == 1 { "runs" } else { "run" };
+            let line = format!("{} {run} without a sandbox, and can do whatever you can", count(tasks as u64, "task"));
+            tell(&format!("{} {line}", Style::of_stderr(self.color).paint(Paint::Look, "warning:")));
+        }
     }
 
     pub(super) fn style(&self) -> Style {

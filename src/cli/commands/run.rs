@@ -45,8 +45,9 @@ pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
 
 fn submit(context: &Context, session: &mut Session, task: TaskArgs) -> Result<TaskId, Error> {
     let wish = wish(task)?;
-    let open = approve::pending(session)?;
-    if wish.setup && !open.is_empty() && ask::yes(context.color, &open)? {
+    let mut open = approve::pending(session)?;
+    open.retain(|one| wish.setup || one.what != approve::SETUP);
+    if !open.is_empty() && ask::yes(context.color, &open)? {
         approve::approve(&open)?;
     }
     submit::submit(session, wish)
@@ -87,6 +88,8 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         require_sandbox: task.require_sandbox,
         network: task.network.clone(),
         read_only: task.read_only,
+        memory: task.memory,
+        processes: task.processes,
     })
 }
 

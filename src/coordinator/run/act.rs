@@ -78,6 +78,7 @@ impl Coordinator {
     /// Give the action a thread of its own, with copies of all it needs.
     pub(super) fn set_going(&mut self, action: Action) -> Result<(), StoreError> {
         let world = self.world.clone();
+        let floor = self.limits.disk_floor;
         let task = |id: TaskId| self.state.task(id).cloned();
         type Work = Box<dyn FnOnce() -> Result<Acted, String> + Send>;
         let work: Option<Work> = match &action {
@@ -87,7 +88,7 @@ impl Coordinator {
             }),
             Action::Launch(attempt) => task(attempt.task).and_then(|task| {
                 let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
-                Some(Box::new(move || launched(&world, &task, attempt, base)) as Work)
+                Some(Box::new(move || launched(&world, &task, attempt, base, floor)) as Work)
             }),
             Action::Abandon(attempt) => {
                 let attempt = *attempt;
@@ -155,7 +156,7 @@ impl Coordinator {
             }
             Action::Verify(number) => self.state.lines().run(*number).cloned().and_then(|run| {
                 let check = self.check_of(&run)?;
-                let verify = move || verify::verify(&world, &run, &check);
+                let verify = move || verify::verify(&world, &run, &check, floor);
                 Some(Box::new(move || verify().map(|shim| Acted { events: Vec::new(), shim })) as Work)
             }),
             Action::Judge(number) => self.state.lines().run(*number).cloned().map(|run| {
@@ -260,8 +261,8 @@ impl Coordinator {
 }
 
 /// Bring an attempt up. Where that fails, no shim that is still on its way may run it either, or nothing is recorded.
-fn launched(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Acted, String> {
-    match launch::launch(world, task, attempt, base) {
+fn launched(world: &World, task: &Task, attempt: AttemptId, base: CommitId, disk_floor: u64) -> Result<Acted, String> {
+    match launch::launch(world, task, attempt, base, disk_floor) {
         Ok(shim) => Ok(Acted { events: Vec::new(), shim }),
         Err(reason) => ended_without_a_run(world, attempt, Outcome::CouldNotStart { reason }),
     }

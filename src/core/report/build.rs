@@ -48,6 +48,7 @@ pub fn board(state: &State, seen: &Seen, now: Timestamp, show: Show) -> Board {
         attention: count(Standing::wants_attention),
         paused: state.is_paused(),
         coordinator: None,
+        unconfined: 0,
         tasks,
     }
 }

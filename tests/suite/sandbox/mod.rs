@@ -2,8 +2,12 @@
 //! succeed. That proves the attack.
 
 mod attacks;
+mod consent;
+mod given;
+mod limits;
 mod network;
 mod policy;
+mod secrets;
 mod work;
 
 use std::path::PathBuf;

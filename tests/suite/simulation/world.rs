@@ -296,7 +296,7 @@ impl World {
             13 => Ending::By(Outcome::Exited { code: 1 }),
             14 => Ending::By(Outcome::Signalled { signal: 11 }),
             15 => Ending::By(Outcome::TimedOut),
-            16 => Ending::By(Outcome::OutOfMemory),
+            16 => Ending::By(Outcome::OutOfMemory { limit: None }),
             17 => Ending::Hangs,
             18 => Ending::Stubborn,
             _ => Ending::By(Outcome::Exited { code: 3 }),
