@@ -29,6 +29,7 @@ pub mod driver;
 mod extras;
 mod filters;
 pub mod fold;
+mod fold_lock;
 pub mod foresee;
 pub mod glance;
 pub mod hook;
