@@ -212,10 +212,15 @@ fn wait(run: &Running, signals: &Signals, output: &File, watcher: &mut dyn Watch
     if Signals::drain(&signals.asked) && wish == Wish::Nothing { Wish::Stop } else { wish }
 }
 
+/// Take what is there. One that writes faster than we read must not keep us from its deadline.
 fn drain_output(output: &mut File, watcher: &mut dyn Watcher) {
+    const AT_ONCE: usize = 64;
     let mut buffer = [0; 64 << 10];
-    while let Ok(count @ 1..) = output.read(&mut buffer) {
-        watcher.output(&buffer[..count]);
+    for _ in 0..AT_ONCE {
+        match output.read(&mut buffer) {
+            Ok(count @ 1..) => watcher.output(&buffer[..count]),
+            _ => return,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ use crate::core::id::CommitId;
 use crate::core::sandbox::{Policy, Tier};
 use crate::core::word::Word;
 use crate::git::GitError;
-use crate::process::Tool;
 use crate::process::tool::own_program;
+use crate::process::{Tool, crash};
 use crate::sandbox::{Cage, Group, Places};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Candidate, Spec, Verified};
@@ -71,7 +72,7 @@ pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> R
         if let Ok(cage) = Cage::prepare(tier, &policy, &places(dir, spec), Group::Own) {
             match ask(dir, spec, &cage, PREPARE) {
                 Err(Asked::Refused) => {}
-                Err(Asked::Failed(failed)) => return Err(failed),
+                Err(Asked::Died(failed) | Asked::Failed(failed)) => return Err(failed),
                 Ok(answer) => return answer,
             }
         }
@@ -99,6 +100,8 @@ fn caged(tier: Option<Tier>) -> Option<Tier> {
 enum Asked {
     /// The sandbox does not work here.
     Refused,
+    /// It was killed.
+    Died(Failed),
     Failed(Failed),
 }
 
@@ -107,12 +110,22 @@ fn call<T: DeserializeOwned>(dir: &AttemptDir, spec: &Spec, tier: Tier, what: &s
     let failed = |words: String| Failed { words, no_room: false };
     let cage =
         Cage::prepare(tier, &policy, &places(dir, spec), Group::Own).map_err(|refused| failed(refused.to_string()))?;
-    match ask(dir, spec, &cage, what) {
-        Ok(answer) => answer,
-        Err(Asked::Refused) => Err(failed(format!("the {tier} tier of the sandbox does not work here any more"))),
-        Err(Asked::Failed(why)) => Err(why),
+    let mut pauses = PAUSES.iter();
+    loop {
+        match (ask(dir, spec, &cage, what), pauses.next()) {
+            (Ok(answer), _) => return answer,
+            (Err(Asked::Died(_)), Some(pause)) => std::thread::sleep(*pause),
+            (Err(Asked::Died(why) | Asked::Failed(why)), _) => return Err(why),
+            (Err(Asked::Refused), _) => {
+                return Err(failed(format!("the {tier} tier of the sandbox does not work here any more")));
+            }
+        }
     }
 }
+
+/// How long to wait before it is tried again: it may be killed while we are not, by the kernel that runs out of memory,
+/// say, and what it does can be done twice.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
 fn ask<T: DeserializeOwned>(
     dir: &AttemptDir,
@@ -124,6 +137,8 @@ fn ask<T: DeserializeOwned>(
     let program = own_program().map_err(|error| failed(error.to_string()))?;
     let tool = Tool::new(program).arg(INSIDE).arg(&dir.0).arg(what).env_clear().dir(home_of(dir, spec));
     let tool = spec.environment.iter().fold(tool, |tool, (name, value)| tool.env(name, value.as_os_str()));
+    // A test kills us in there, too.
+    let tool = tool.args(crash::armed());
     let mut command = tool.into_command();
     cage.confine(&mut command);
     let output = command.output().map_err(|error| match cage.refused() {
@@ -131,7 +146,10 @@ fn ask<T: DeserializeOwned>(
         None => failed(error.to_string()),
     })?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
-        failed(format!("{what} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+        let said = String::from_utf8_lossy(&output.stderr);
+        let words = format!("{what} ended with {}: {}", output.status, said.trim());
+        let failed = Failed { words, no_room: false };
+        if output.status.code().is_none() { Asked::Died(failed) } else { Asked::Failed(failed) }
     })
 }
 
@@ -155,8 +173,12 @@ fn places(dir: &AttemptDir, spec: &Spec) -> Places {
     Places { work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
 }
 
-/// Run inside. `args` is what follows the hidden name: the directory of the attempt, and what to do.
+/// Run inside. `args` is what follows the hidden name: the directory of the attempt, what to do, and for tests where the
+/// armed crash points are.
 pub fn main(args: &[OsString]) -> ExitCode {
+    if let Some(points) = args.get(2) {
+        crash::arm(PathBuf::from(points));
+    }
     let (Some(dir), Some(what)) = (args.first(), args.get(1)) else { return ExitCode::from(2) };
     let dir = AttemptDir(PathBuf::from(dir));
     let Ok(Some(spec)) = record::load::<Spec>(&dir.spec()) else { return ExitCode::from(2) };
