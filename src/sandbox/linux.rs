@@ -20,8 +20,8 @@ use libc::sock_filter;
 use super::first::{init, stage};
 use super::plan::{Access, Mount, Plan};
 use super::system::{
-    EMPTY_PATH, RECURSIVE, Step, close_others, copy, drop_capabilities, loopback, mount, mount_processes, move_to, ok,
-    open_tree, set, write_to,
+    EMPTY_PATH, RECURSIVE, Step, close_others, copy, drop_capabilities, errno, loopback, mount, mount_processes,
+    move_to, ok, open_tree, set, write_to,
 };
 use super::{Group, filter, landlock};
 use crate::core::sandbox::{Network, Tier};
@@ -344,7 +344,11 @@ impl Made {
             What::Nothing => {
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 set(tree, c"", EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
-                move_to(tree, &self.at)
+                match move_to(tree, &self.at) {
+                    // A socket that was there when we looked, and is gone: there is nothing to hide.
+                    Err(_) if errno() == libc::ENOENT => Ok(()),
+                    done => done,
+                }
             }
             What::Empty | What::Memory => {
                 self.place(true);

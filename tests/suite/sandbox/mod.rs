@@ -3,7 +3,9 @@
 
 mod attacks;
 mod policy;
+mod table;
 mod work;
+mod world;
 
 use std::path::PathBuf;
 
