@@ -2,6 +2,7 @@
 //! succeed. That proves the attack.
 
 mod attacks;
+mod objects;
 mod policy;
 mod table;
 mod work;
