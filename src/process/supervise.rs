@@ -149,6 +149,43 @@ pub fn run(
     Ok(End { code, signal, stopped: run.stopped, leaked })
 }
 
+/// Run a command to its end, with all that it starts, and look from time to time whether it is to be ended (`is_over`, of
+/// the time that it has taken). Answers how it ended; none where it was ended by us. Only while we have no other child.
+///
+/// # Errors
+/// Where it cannot be started: nothing has run then.
+pub fn run_quietly(
+    mut command: Command,
+    confine: impl FnOnce(&mut Command),
+    is_over: &mut dyn FnMut(Duration) -> bool,
+) -> io::Result<Option<std::process::ExitStatus>> {
+    const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    tree::become_subreaper();
+    die_with_us(&mut command);
+    confine(&mut command);
+    let started = Instant::now();
+    let mut child = command.spawn()?;
+    let pid = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::NotFound)?;
+    let descriptor = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let ended = loop {
+        let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&LOOK));
+        match child.try_wait()? {
+            Some(status) => break Some(status),
+            None if is_over(started.elapsed()) => {
+                child.kill()?;
+                child.wait()?;
+                break None;
+            }
+            None => {}
+        }
+    };
+    while let Children::Some(_) = tree::reap() {
+        tree::signal_all(Signal::KILL);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(ended)
+}
+
 struct Running {
     main: Pid,
     started: Instant,
