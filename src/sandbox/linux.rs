@@ -6,7 +6,7 @@
 //!
 //! Everything that needs memory is made ready in [`Inner::new`]; what is done in the child are system calls only.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -72,8 +72,13 @@ enum What {
     Copy {
         options: CString,
     },
-    Empty,
-    Memory,
+    /// `from`: its place in the memory that all of them share.
+    Empty {
+        from: CString,
+    },
+    Memory {
+        from: CString,
+    },
     Nothing,
     Terminals,
     Link {
@@ -93,11 +98,11 @@ impl Inner {
             |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|error| ("name a path", error.into()));
         let is_full = tier == Tier::Full;
         let mut mounts = Vec::new();
-        for mount in plan.mounts.iter().filter(|_| is_full) {
+        for (number, mount) in plan.mounts.iter().enumerate().filter(|_| is_full) {
             mounts.push(Made {
                 above: above(mount.at(), &plan.mounts, &word)?,
                 at: word(mount.at())?,
-                what: what(mount, &word)?,
+                what: what(mount, number, &word)?,
             });
         }
         if mounts.len() > MOST {
@@ -182,14 +187,14 @@ fn above(at: &Path, all: &[Mount], word: &dyn Fn(&Path) -> Result<CString, Failu
     above.into_iter().map(word).collect()
 }
 
-fn what(mount: &Mount, word: &dyn Fn(&Path) -> Result<CString, Failure>) -> Result<What, Failure> {
+fn what(mount: &Mount, number: usize, word: &dyn Fn(&Path) -> Result<CString, Failure>) -> Result<What, Failure> {
     Ok(match mount {
         Mount::Again { from, access, .. } => {
             What::Again { from: word(from)?, access: *access, is_directory: from.is_dir() }
         }
         Mount::Copy(at) => What::Copy { options: copy_options(at)? },
-        Mount::Empty(_) => What::Empty,
-        Mount::Memory(_) => What::Memory,
+        Mount::Empty(_) => What::Empty { from: word(&Path::new(SCRATCH).join(number.to_string()))? },
+        Mount::Memory(_) => What::Memory { from: word(&Path::new(SCRATCH).join(number.to_string()))? },
         Mount::Nothing(_) => What::Nothing,
         Mount::Terminals(_) => What::Terminals,
         Mount::Link { to, .. } => What::Link { to: word(to)? },
@@ -253,6 +258,20 @@ impl Ready {
         }
         let read = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
         set(libc::AT_FDCWD, c"/", RECURSIVE, read).map_err(|()| c"make the system read-only")?;
+        // One memory for all that is empty or lies in it: each of its own would cost more than all the rest. What is put in
+        // its place later hides it.
+        mount(c"tmpfs", SCRATCH_AT, libc::MS_NOSUID | libc::MS_NODEV, c"mode=0755", c"mount an empty directory")?;
+        for (mount, tree) in self.mounts.iter().zip(&mut trees) {
+            let (from, mode) = match &mount.what {
+                What::Empty { from } => (from, 0o755),
+                What::Memory { from } => (from, 0o1777),
+                _ => continue,
+            };
+            // SAFETY: a path and a number; the second for what a mask took away.
+            let made = unsafe { libc::mkdir(from.as_ptr(), mode) | libc::chmod(from.as_ptr(), mode) };
+            ok(made, c"make an empty directory")?;
+            *tree = open_tree(from, 0)?;
+        }
         for (mount, tree) in self.mounts.iter().zip(&trees) {
             for dir in &mount.above {
                 // SAFETY: a path; that it is there already is no failure.
@@ -264,7 +283,7 @@ impl Ready {
                 unsafe { libc::close(*tree) };
             }
         }
-        for mount in self.mounts.iter().filter(|mount| matches!(mount.what, What::Empty)) {
+        for mount in self.mounts.iter().filter(|mount| matches!(mount.what, What::Empty { .. })) {
             set(libc::AT_FDCWD, &mount.at, 0, read).map_err(|()| c"close an empty directory")?;
         }
         Ok(())
@@ -350,10 +369,9 @@ impl Made {
                     done => done,
                 }
             }
-            What::Empty | What::Memory => {
+            What::Empty { .. } | What::Memory { .. } => {
                 self.place(true);
-                let mode = if matches!(self.what, What::Empty) { c"mode=0755" } else { c"mode=1777" };
-                mount(c"tmpfs", &self.at, libc::MS_NOSUID | libc::MS_NODEV, mode, c"mount an empty directory")
+                move_to(tree, &self.at)
             }
             What::Terminals => {
                 self.place(true);
@@ -385,8 +403,9 @@ impl Made {
     }
 }
 
-/// Where what is written to a copy is kept while it is mounted.
-const UPPER: &str = "/dev";
+/// Where memory is mounted until its parts are in their places. What is there in the end is put over it.
+const SCRATCH: &str = "/dev";
+const SCRATCH_AT: &CStr = c"/dev";
 
 /// A path among the options of a mount has no comma, colon or backslash of its own.
 fn copy_options(at: &Path) -> Result<CString, Failure> {
@@ -397,6 +416,6 @@ fn copy_options(at: &Path) -> Result<CString, Failure> {
         }
         lower.push(*byte);
     }
-    let rest = format!(",upperdir={UPPER}/u,workdir={UPPER}/w,userxattr");
+    let rest = format!(",upperdir={SCRATCH}/u,workdir={SCRATCH}/w,userxattr");
     CString::new([b"lowerdir=", &lower[..], rest.as_bytes()].concat()).map_err(|error| ("name a path", error.into()))
 }

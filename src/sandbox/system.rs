@@ -19,18 +19,12 @@ const CAPABILITIES: c_ulong = 63;
 
 /// Put a copy over a directory. Where the kernel cannot, the directory stays, and cannot be written.
 pub(super) fn copy(at: &CStr, options: &CStr) {
-    // `/dev` gets its own contents later, and this is then out of reach.
-    if mount(c"tmpfs", c"/dev", libc::MS_NOSUID | libc::MS_NODEV, c"mode=0755", c"").is_err() {
-        return;
-    }
     // SAFETY: paths.
     unsafe {
         libc::mkdir(c"/dev/u".as_ptr(), 0o755);
         libc::mkdir(c"/dev/w".as_ptr(), 0o755);
     }
     let _ = mount(c"overlay", at, libc::MS_NOSUID | libc::MS_NODEV, options, c"");
-    // SAFETY: a path. The copy holds what it needs of it.
-    unsafe { libc::umount2(c"/dev".as_ptr(), libc::MNT_DETACH) };
 }
 
 /// `/proc` as this namespace sees it. For root, what would still be root's there is closed.

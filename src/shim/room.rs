@@ -6,9 +6,12 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::watch::{KILL, STOP};
+use crate::process::clock;
 use crate::store::layout::AttemptDir;
 use crate::store::{self, StoreError};
 
@@ -40,7 +43,7 @@ pub(super) struct Room<'a> {
     dir: &'a AttemptDir,
     patience: Patience,
     /// When a polite end was asked for.
-    asked: Option<Instant>,
+    asked: Option<Timestamp>,
 }
 
 /// Put bytes aside, so that the end of an attempt can be written down on a full disk. Without them it waits for room.
@@ -122,7 +125,7 @@ impl<'a> Room<'a> {
         {
             match &buffer[..length] {
                 KILL => self.patience = Patience::Record,
-                STOP => self.asked = self.asked.or(Some(Instant::now())),
+                STOP => self.asked = self.asked.or_else(|| Some(clock::now())),
                 _ => {}
             }
         }
@@ -131,7 +134,8 @@ impl<'a> Room<'a> {
     /// Does somebody want an end of it, at once, or as long ago as a task has to end?
     pub(super) fn is_given_up(&mut self, grace: Duration) -> bool {
         self.listen();
-        matches!(self.patience, Patience::Record) || self.asked.is_some_and(|at| at.elapsed() > grace)
+        matches!(self.patience, Patience::Record)
+            || self.asked.is_some_and(|at| clock::now().duration_since(at).unsigned_abs() > grace)
     }
 
     /// All is written.
