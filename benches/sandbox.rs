@@ -26,6 +26,8 @@ fn main() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
     let task = places(&root);
+    let work = root.join("state/worktrees/1.1");
+    let bare = Places { work: work.clone(), worktree: work, ..Places::default() };
     let alone = Policy { network: Network::None, ..Policy::default() };
     let open = Policy::default();
     let has_bwrap = plain(&["bwrap", "--unshare-all", "--dev-bind", "/", "/", "/bin/true"]);
@@ -36,6 +38,7 @@ fn main() {
         ("bare", Box::new(|| assert!(plain(&["/bin/true"])))),
         ("full tier, as a task has it", Box::new(|| caged(Tier::Full, &open, &task))),
         ("full tier, and no network", Box::new(|| caged(Tier::Full, &alone, &task))),
+        ("full tier, and nothing to hide", Box::new(|| caged(Tier::Full, &alone, &bare))),
         ("reduced tier", Box::new(|| caged(Tier::Reduced, &open, &task))),
     ];
     if has_bwrap {

@@ -66,7 +66,9 @@ pub(super) fn drop_capabilities() {
     // SAFETY: numbers, and structs as long as this version of them says. That a number is no capability is no failure.
     unsafe {
         for capability in 0..=CAPABILITIES {
-            libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
         }
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr());

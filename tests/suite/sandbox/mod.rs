@@ -4,7 +4,9 @@
 mod attacks;
 mod objects;
 mod policy;
+mod printed;
 mod table;
+mod tools;
 mod work;
 mod world;
 
