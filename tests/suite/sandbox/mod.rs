@@ -2,6 +2,7 @@
 //! succeed. That proves the attack.
 
 mod attacks;
+mod fuzz;
 mod objects;
 mod policy;
 mod printed;
