@@ -40,5 +40,6 @@ mod slots;
 pub mod speculation;
 pub mod state;
 pub mod task;
+pub mod terminal;
 pub mod verify;
 pub mod word;

@@ -29,8 +29,15 @@ pub(super) fn find(
         None => {
             // A broken ref is a warning and a code; the others are told all the same.
             let refs = git().args(["for-each-ref", "--format=%(objectname) %(refname)"]);
-            let refs = refs.args(["refs/heads", "refs/tags", "refs/stash", "refs/notes", STAGED]).output()?.stdout;
-            pairs(&refs).map(|(name, id)| (name.to_vec(), id.to_vec())).collect()
+            let told = refs.args(["refs/heads", "refs/tags", "refs/stash", "refs/notes", STAGED]).output()?;
+            let mut refs: BTreeMap<_, _> = pairs(&told.stdout).map(|(name, id)| (name.to_vec(), id.to_vec())).collect();
+            // Where the list of packed ones is broken, git tells none at all.
+            if told.code != Some(0) {
+                for (name, id) in refs_by_hand(private_dir).into_iter().filter(|(name, _)| is_theirs(name)) {
+                    refs.entry(name).or_insert_with(|| id.to_string().into_bytes());
+                }
+            }
+            refs.into_iter().collect()
         }
     };
     let known = [tip.to_string().into_bytes(), base.to_string().into_bytes()];

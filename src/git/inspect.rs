@@ -31,8 +31,12 @@ pub fn inspect(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size
         flags.push(Flag::Gitlink { path: entry.path.clone() });
     }
     for (link, target) in touched.iter().filter(|entry| entry.mode == LINK).zip(targets) {
-        if leaves(link.path.as_bytes(), &target) {
-            flags.push(Flag::OutsideLink { path: link.path.clone(), leads_to: Word::from(target) });
+        match target {
+            Some(target) if !leaves(link.path.as_bytes(), &target) => {}
+            target => {
+                let leads_to = target.map_or_else(|| Word::from("(longer than any path)"), Word::from);
+                flags.push(Flag::OutsideLink { path: link.path.clone(), leads_to });
+            }
         }
     }
     let added: Vec<&Word> = touched.iter().filter(|entry| entry.is_added).map(|entry| &entry.path).collect();
@@ -45,8 +49,17 @@ pub fn inspect(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size
         };
         flags.extend(names.collisions(&all));
     }
+    // Whoever reads some of them knows.
+    flags.truncate(MOST_FLAGS);
     Ok((size, flags))
 }
+
+/// So many are told.
+const MOST_FLAGS: usize = 1000;
+/// A link to more bytes than these cannot be made; they are not read.
+const LONGEST_TARGET: usize = 4096;
+/// A file of more bytes is no text.
+const LARGEST_TEXT: i64 = 8 << 20;
 
 const GITLINK: u32 = 0o160_000;
 const LINK: u32 = 0o120_000;
@@ -55,8 +68,8 @@ const LINK: u32 = 0o120_000;
 struct Read {
     size: Size,
     touched: Vec<Touched>,
-    /// Where the symbolic links among the touched lead to, in their order.
-    targets: Vec<Vec<u8>>,
+    /// Where the symbolic links among the touched lead to, in their order; none of one that is too long.
+    targets: Vec<Option<Vec<u8>>>,
 }
 
 /// A path as it is in the tip.
@@ -120,21 +133,25 @@ fn difference(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size,
 }
 
 /// Where the links among them lead to.
-fn targets(repo: &Repository, touched: &[Touched]) -> Result<Vec<Vec<u8>>, GitError> {
+fn targets(repo: &Repository, touched: &[Touched]) -> Result<Vec<Option<Vec<u8>>>, GitError> {
     let links: Vec<&Touched> = touched.iter().filter(|entry| entry.mode == LINK).collect();
     if links.is_empty() {
         return Ok(Vec::new());
     }
-    let names: String = links.iter().map(|link| format!("{}\n", link.object)).collect();
-    let answer = repo.git().args(["cat-file", "--batch"]).input(names).run()?;
+    let names = |links: &[&Touched]| links.iter().map(|link| format!("{}\n", link.object)).collect::<String>();
+    let sizes = repo.git().args(["cat-file", "--batch-check=%(objectsize)"]).input(names(&links)).line()?;
+    let is_short: Vec<bool> =
+        sizes.lines().map(|size| size.parse::<usize>().is_ok_and(|size| size <= LONGEST_TARGET)).collect();
+    let short: Vec<&Touched> =
+        links.iter().zip(&is_short).filter_map(|(link, is_short)| is_short.then_some(*link)).collect();
+    let answer = repo.git().args(["cat-file", "--batch"]).input(names(&short)).run()?;
     let mut rest = &answer[..];
-    let content = |link: &&Touched| {
-        next_object(&mut rest).map(<[u8]>::to_vec).ok_or_else(|| GitError::Answer {
-            command: "cat-file --batch",
-            answer: format!("nothing for {}", link.object),
-        })
+    let content = |(link, is_short): (&&Touched, &bool)| {
+        let answer = || format!("nothing for {}", link.object);
+        let failed = || GitError::Answer { command: "cat-file --batch", answer: answer() };
+        is_short.then(|| next_object(&mut rest).map(<[u8]>::to_vec).ok_or_else(failed)).transpose()
     };
-    links.iter().map(content).collect()
+    links.iter().zip(&is_short).map(content).collect()
 }
 
 /// One answer of `cat-file --batch`: `<name> <type> <size>`, a newline, the content, a newline.
@@ -227,7 +244,7 @@ fn folded(path: &[u8]) -> Vec<u8> {
 mod by_library {
     use git2::{Delta, DiffOptions, ObjectType, Oid, Patch, Repository};
 
-    use super::{CommitId, GitError, LINK, Names, Read, Size, Touched, Word};
+    use super::{CommitId, GitError, LARGEST_TEXT, LINK, LONGEST_TARGET, Names, Read, Size, Touched, Word};
 
     pub(super) fn read(library: &Repository, base: CommitId, tip: CommitId) -> Result<Read, GitError> {
         let [base, tip] = [base, tip].map(|id| Oid::from_bytes(id.as_bytes()));
@@ -240,8 +257,11 @@ mod by_library {
         let (old, new) = (tree(base)?, tree(tip)?);
         let mut options = DiffOptions::new();
         options.include_typechange(true).ignore_submodules(false).context_lines(0);
+        // The lines of larger files are not counted: to count them takes a multiple of them in memory.
+        options.max_size(LARGEST_TEXT);
         let diff = library.diff_tree_to_tree(Some(&old), Some(&new), Some(&mut options))?;
-        let (mut touched, mut targets) = (Vec::new(), Vec::new());
+        let odb = library.odb()?;
+        let (mut touched, mut targets): (Vec<Touched>, Vec<Option<Vec<u8>>>) = Default::default();
         for (place, delta) in diff.deltas().enumerate() {
             size.files += 1;
             let patch = Patch::from_diff(&diff, place)?;
@@ -252,7 +272,12 @@ mod by_library {
             let file = delta.new_file();
             let mode = if delta.status() == Delta::Deleted { 0 } else { u32::from(file.mode()) };
             if mode == LINK {
-                targets.push(library.find_blob(file.id())?.content().to_vec());
+                let is_short = odb.read_header(file.id())?.0 <= LONGEST_TARGET;
+                targets.push(
+                    is_short
+                        .then(|| Ok::<_, git2::Error>(library.find_blob(file.id())?.content().to_vec()))
+                        .transpose()?,
+                );
             }
             let path = Word::from(file.path_bytes().unwrap_or_default().to_vec());
             let is_added = delta.status() == Delta::Added;

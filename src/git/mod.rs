@@ -57,6 +57,7 @@ pub mod rights;
 pub mod seal;
 pub mod snapshot;
 mod trash;
+mod unfolds;
 mod untouched;
 pub mod walk;
 pub mod worktree;

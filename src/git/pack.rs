@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::worktree::Place;
-use super::{GitError, Repository, connected, private, trash};
+use super::{GitError, Repository, connected, private, trash, unfolds};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 use crate::process::{Tool, ToolError};
@@ -18,6 +18,8 @@ use crate::process::{Tool, ToolError};
 pub use super::inspect::inspect;
 
 const QUARANTINE: &str = "pleach-incoming-";
+/// The most that is held in memory of a pack at once. Larger files are no deltas, and are not held in memory.
+const LARGEST_PIECE: &str = "1g";
 
 /// What became of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +68,14 @@ pub fn import(repo: &Repository, file: &Path, tips: &[CommitId], base: CommitId)
     let partial = has_promisor_packs(repo);
     let check = if partial { "--fsck-objects" } else { "--strict" };
     let index = quarantine.enter(repo.git()).args(["index-pack", "--stdin", "--fix-thin", check]).stdin(pack);
+    // A few bytes can unfold without end.
+    let index = index.env("GIT_ALLOC_LIMIT", LARGEST_PIECE);
     let output = index.output()?;
     if output.code != Some(0) {
         return Ok(Imported::Refused(words(&output.stderr)));
+    }
+    if let Some(reason) = unfolds::too_much(repo, &quarantine.dir, tips, base) {
+        return Ok(Imported::Refused(reason));
     }
     match connected(repo, Some(&quarantine), tips, base)? {
         Imported::Done => quarantine.migrate(repo).map(|()| Imported::Done),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Error, ErrorKind, Session, find, find_attempt};
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::state::TaskState;
+use crate::core::terminal::Gentle;
 pub use crate::store::log::Piece;
 use crate::store::log::Reader;
 
@@ -15,13 +16,15 @@ pub struct Log {
     pub attempt: AttemptId,
     /// Where it is.
     pub dir: PathBuf,
+    /// What of it is on its way to a terminal.
+    pub terminal: Gentle,
     reader: Reader,
 }
 
 impl Log {
     /// The whole log of an attempt, or of a run of a check, in this directory.
     pub(super) fn whole(attempt: AttemptId, dir: PathBuf) -> Self {
-        Self { attempt, reader: Reader::new(&dir), dir }
+        Self { attempt, reader: Reader::new(&dir), terminal: Gentle::default(), dir }
     }
 
     /// What comes next of what is there now.
@@ -65,7 +68,7 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
         Some(lines) => Reader::at_tail(&dir, lines),
     };
     let reader = reader.map_err(|error| cannot_read(attempt, &error))?;
-    Ok(Log { attempt, reader, dir })
+    Ok(Log { attempt, reader, terminal: Gentle::default(), dir })
 }
 
 /// Is this attempt over, so that its log does not grow any more?

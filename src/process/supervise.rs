@@ -159,6 +159,43 @@ pub fn run(
     Ok(End { code, signal, stopped: run.stopped, leaked })
 }
 
+/// Run a command to its end, with all that it starts, and look from time to time whether it is to be ended (`is_over`, of
+/// the time that it has taken). Answers how it ended; none where it was ended by us. Only while we have no other child.
+///
+/// # Errors
+/// Where it cannot be started: nothing has run then.
+pub fn run_quietly(
+    mut command: Command,
+    confine: impl FnOnce(&mut Command),
+    is_over: &mut dyn FnMut(Duration) -> bool,
+) -> io::Result<Option<std::process::ExitStatus>> {
+    const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    tree::become_subreaper();
+    die_with_us(&mut command);
+    confine(&mut command);
+    let started = Instant::now();
+    let mut child = command.spawn()?;
+    let pid = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::NotFound)?;
+    let descriptor = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+    let ended = loop {
+        let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&LOOK));
+        match child.try_wait()? {
+            Some(status) => break Some(status),
+            None if is_over(started.elapsed()) => {
+                child.kill()?;
+                child.wait()?;
+                break None;
+            }
+            None => {}
+        }
+    };
+    while let Children::Some(_) = tree::reap() {
+        tree::signal_all(Signal::KILL);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(ended)
+}
+
 struct Running {
     main: Pid,
     started: Instant,
@@ -227,10 +264,15 @@ fn wait(run: &Running, signals: &Signals, output: &File, watcher: &mut dyn Watch
     if Signals::drain(&signals.asked) && wish == Wish::Nothing { Wish::Stop } else { wish }
 }
 
+/// Take what is there. One that writes faster than we read must not keep us from its deadline.
 fn drain_output(output: &mut File, watcher: &mut dyn Watcher) {
+    const AT_ONCE: usize = 64;
     let mut buffer = [0; 64 << 10];
-    while let Ok(count @ 1..) = output.read(&mut buffer) {
-        watcher.output(&buffer[..count]);
+    for _ in 0..AT_ONCE {
+        match output.read(&mut buffer) {
+            Ok(count @ 1..) => watcher.output(&buffer[..count]),
+            _ => return,
+        }
     }
 }
 

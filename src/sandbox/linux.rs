@@ -21,7 +21,7 @@ use libc::sock_filter;
 use super::first::{init, stage};
 use super::plan::{Access, Mount, Plan};
 use super::system::{
-    EMPTY_PATH, RECURSIVE, Step, close_others, copy, drop_capabilities, hand_out_door, loopback, mount,
+    EMPTY_PATH, RECURSIVE, Step, close_others, copy, drop_capabilities, errno, hand_out_door, loopback, mount,
     mount_processes, move_to, ok, open_tree, set, write_to,
 };
 use super::{Group, filter, landlock, proxy};
@@ -54,9 +54,8 @@ struct Ready {
     words: OwnedFd,
     left: OwnedFd,
     door: Option<UnixStream>,
-    /// Options of what is in memory: anybody may write it, or nobody.
-    open: CString,
-    closed: CString,
+    /// Options of what is in memory.
+    memory: CString,
     /// The processes that it may have with those two around it, and the highest number that one may get.
     processes: Option<(u64, CString)>,
 }
@@ -81,8 +80,13 @@ enum What {
     Copy {
         options: CString,
     },
-    Empty,
-    Memory,
+    /// `from`: its place in the memory that all of them share.
+    Empty {
+        from: CString,
+    },
+    Memory {
+        from: CString,
+    },
     Nothing,
     Terminals,
     Link {
@@ -106,11 +110,11 @@ impl Inner {
             |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(|error| ("name a path", error.into()));
         let is_full = tier == Tier::Full;
         let mut mounts = Vec::new();
-        for mount in plan.mounts.iter().filter(|_| is_full) {
+        for (number, mount) in plan.mounts.iter().enumerate().filter(|_| is_full) {
             mounts.push(Made {
                 above: above(mount.at(), &plan.mounts, &word)?,
                 at: word(mount.at())?,
-                what: what(mount, &word)?,
+                what: what(mount, number, &word)?,
             });
         }
         if mounts.len() > MOST {
@@ -149,8 +153,7 @@ impl Inner {
             words: words_in.into(),
             left: left_in.into(),
             door: door_in,
-            open: options("mode=1777", plan.memory),
-            closed: options("mode=0755", plan.memory),
+            memory: memory(plan.memory),
             processes: plan.processes.map(|most| (most + AROUND, highest(most))),
         };
         Ok(Self { shared: std::sync::Arc::new(ready), words: words.into(), left: left.into(), door })
@@ -211,14 +214,14 @@ fn above(at: &Path, all: &[Mount], word: &dyn Fn(&Path) -> Result<CString, Failu
     above.into_iter().map(word).collect()
 }
 
-fn what(mount: &Mount, word: &dyn Fn(&Path) -> Result<CString, Failure>) -> Result<What, Failure> {
+fn what(mount: &Mount, number: usize, word: &dyn Fn(&Path) -> Result<CString, Failure>) -> Result<What, Failure> {
     Ok(match mount {
         Mount::Again { from, access, .. } => {
             What::Again { from: word(from)?, access: *access, is_directory: from.is_dir() }
         }
         Mount::Copy(at) => What::Copy { options: copy_options(at)? },
-        Mount::Empty(_) => What::Empty,
-        Mount::Memory(_) => What::Memory,
+        Mount::Empty(_) => What::Empty { from: word(&Path::new(SCRATCH).join(number.to_string()))? },
+        Mount::Memory(_) => What::Memory { from: word(&Path::new(SCRATCH).join(number.to_string()))? },
         Mount::Nothing(_) => What::Nothing,
         Mount::Terminals(_) => What::Terminals,
         Mount::Link { to, .. } => What::Link { to: word(to)? },
@@ -285,18 +288,32 @@ impl Ready {
         }
         let read = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
         set(libc::AT_FDCWD, c"/", RECURSIVE, read).map_err(|()| c"make the system read-only")?;
+        // One memory for all that is empty or lies in it: each of its own would cost more than all the rest. What is put in
+        // its place later hides it.
+        mount(c"tmpfs", SCRATCH_AT, libc::MS_NOSUID | libc::MS_NODEV, &self.memory, c"mount an empty directory")?;
+        for (mount, tree) in self.mounts.iter().zip(&mut trees) {
+            let (from, mode) = match &mount.what {
+                What::Empty { from } => (from, 0o755),
+                What::Memory { from } => (from, 0o1777),
+                _ => continue,
+            };
+            // SAFETY: a path and a number; the second for what a mask took away.
+            let made = unsafe { libc::mkdir(from.as_ptr(), mode) | libc::chmod(from.as_ptr(), mode) };
+            ok(made, c"make an empty directory")?;
+            *tree = open_tree(from, 0)?;
+        }
         for (mount, tree) in self.mounts.iter().zip(&trees) {
             for dir in &mount.above {
                 // SAFETY: a path; that it is there already is no failure.
                 unsafe { libc::mkdir(dir.as_ptr(), 0o755) };
             }
-            mount.make(*tree, &self.open, &self.closed)?;
+            mount.make(*tree)?;
             if *tree >= 0 {
                 // SAFETY: our own descriptor.
                 unsafe { libc::close(*tree) };
             }
         }
-        for mount in self.mounts.iter().filter(|mount| matches!(mount.what, What::Empty)) {
+        for mount in self.mounts.iter().filter(|mount| matches!(mount.what, What::Empty { .. })) {
             set(libc::AT_FDCWD, &mount.at, 0, read).map_err(|()| c"close an empty directory")?;
         }
         Ok(())
@@ -355,7 +372,7 @@ impl Ready {
 }
 
 impl Made {
-    fn make(&self, tree: RawFd, open: &CStr, closed: &CStr) -> Result<(), Step> {
+    fn make(&self, tree: RawFd) -> Result<(), Step> {
         let at = self.at.as_ptr();
         match &self.what {
             What::Again { access, is_directory, .. } => {
@@ -375,18 +392,21 @@ impl Made {
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 set(tree, c"", RECURSIVE | EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
                 move_to(tree, &self.at)?;
-                copy(&self.at, options, closed);
+                copy(&self.at, options);
                 Ok(())
             }
             What::Nothing => {
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 set(tree, c"", EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
-                move_to(tree, &self.at)
+                match move_to(tree, &self.at) {
+                    // A socket that was there when we looked, and is gone: there is nothing to hide.
+                    Err(_) if errno() == libc::ENOENT => Ok(()),
+                    done => done,
+                }
             }
-            What::Empty | What::Memory => {
+            What::Empty { .. } | What::Memory { .. } => {
                 self.place(true);
-                let mode = if matches!(self.what, What::Empty) { closed } else { open };
-                mount(c"tmpfs", &self.at, libc::MS_NOSUID | libc::MS_NODEV, mode, c"mount an empty directory")
+                move_to(tree, &self.at)
             }
             What::Terminals => {
                 self.place(true);
@@ -418,10 +438,10 @@ impl Made {
     }
 }
 
-/// Options of a directory in memory.
-fn options(mode: &str, size: Option<u64>) -> CString {
+/// Options of the memory.
+fn memory(size: Option<u64>) -> CString {
     let size = size.map_or_else(String::new, |size| format!(",size={size}"));
-    CString::new(format!("{mode}{size}")).unwrap_or_default()
+    CString::new(format!("mode=0755{size}")).unwrap_or_default()
 }
 
 /// The highest number of a process that leaves room for so many.
@@ -429,8 +449,9 @@ fn highest(most: u64) -> CString {
     CString::new((most + AROUND + NOT_AGAIN).to_string()).unwrap_or_default()
 }
 
-/// Where what is written to a copy is kept while it is mounted.
-const UPPER: &str = "/dev";
+/// Where memory is mounted until its parts are in their places. What is there in the end is put over it.
+const SCRATCH: &str = "/dev";
+const SCRATCH_AT: &CStr = c"/dev";
 
 /// A path among the options of a mount has no comma, colon or backslash of its own.
 fn copy_options(at: &Path) -> Result<CString, Failure> {
@@ -441,6 +462,6 @@ fn copy_options(at: &Path) -> Result<CString, Failure> {
         }
         lower.push(*byte);
     }
-    let rest = format!(",upperdir={UPPER}/u,workdir={UPPER}/w,userxattr");
+    let rest = format!(",upperdir={SCRATCH}/u,workdir={SCRATCH}/w,userxattr");
     CString::new([b"lowerdir=", &lower[..], rest.as_bytes()].concat()).map_err(|error| ("name a path", error.into()))
 }

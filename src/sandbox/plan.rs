@@ -290,12 +290,13 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     }
 }
 
-/// Parents before children, each place once: what was said last counts.
+/// Parents before children, each place once: what was said last counts. Devices come last: until then there is memory in
+/// their place, of which the others are made.
 fn in_order(mounts: Vec<Mount>) -> Vec<Mount> {
     let mut met = BTreeSet::new();
     let mut list: Vec<Mount> = mounts.into_iter().rev().filter(|mount| met.insert(mount.at().to_owned())).collect();
     list.reverse();
-    list.sort_by_key(|mount| mount.at().components().count());
+    list.sort_by_key(|mount| (mount.at().starts_with("/dev"), mount.at().components().count()));
     list
 }
 

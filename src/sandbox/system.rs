@@ -18,19 +18,13 @@ const FIRST_OF_OTHERS: c_int = 3;
 const CAPABILITIES: c_ulong = 63;
 
 /// Put a copy over a directory. Where the kernel cannot, the directory stays, and cannot be written.
-pub(super) fn copy(at: &CStr, options: &CStr, upper: &CStr) {
-    // `/dev` gets its own contents later, and this is then out of reach.
-    if mount(c"tmpfs", c"/dev", libc::MS_NOSUID | libc::MS_NODEV, upper, c"").is_err() {
-        return;
-    }
+pub(super) fn copy(at: &CStr, options: &CStr) {
     // SAFETY: paths.
     unsafe {
         libc::mkdir(c"/dev/u".as_ptr(), 0o755);
         libc::mkdir(c"/dev/w".as_ptr(), 0o755);
     }
     let _ = mount(c"overlay", at, libc::MS_NOSUID | libc::MS_NODEV, options, c"");
-    // SAFETY: a path. The copy holds what it needs of it.
-    unsafe { libc::umount2(c"/dev".as_ptr(), libc::MNT_DETACH) };
 }
 
 /// `/proc` as this namespace sees it, in which no process gets a number above `highest`. For root, what would still be root's
@@ -77,7 +71,9 @@ pub(super) fn drop_capabilities() {
     // SAFETY: numbers, and structs as long as this version of them says. That a number is no capability is no failure.
     unsafe {
         for capability in 0..=CAPABILITIES {
-            libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+            if libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 {
+                break;
+            }
         }
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
         libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr());

@@ -1,6 +1,7 @@
 //! The end of an attempt: left-overs become a commit, the result a pack, and how it ended a record.
 
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
@@ -124,7 +125,9 @@ fn conclude(dir: &AttemptDir, spec: &Spec, mut exit: Exit, mut room: Room<'_>) -
     }
     // Without a snapshot there is no tip, and without a tip the worktree is kept: nothing is lost either way.
     loop {
-        match inside::save(dir, spec, exit.sandbox) {
+        let grace = Duration::from_secs(spec.grace);
+        let mut is_over = |taken: Duration| inside::is_late(taken) || room.is_given_up(grace);
+        match inside::save(dir, spec, exit.sandbox, &mut is_over) {
             Ok(saved) => {
                 exit.tip = Some(saved.tip);
                 exit.extras = saved.extras;

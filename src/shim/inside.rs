@@ -1,13 +1,14 @@
 //! What runs git in a directory that a task wrote to: it is done in the sandbox of that task, by this same program.
 //!
 //! A task may leave a filter or a setting in its git directory that makes git run something. Where it was kept to itself,
-//! that must be, too. Where it was not, this is done here and now.
+//! that must be, too. What it makes git run may also never end: it is a process of its own, which can be ended.
 
 use std::ffi::OsString;
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ use crate::core::id::CommitId;
 use crate::core::sandbox::{Policy, Tier};
 use crate::core::word::Word;
 use crate::git::GitError;
-use crate::process::Tool;
 use crate::process::tool::own_program;
+use crate::process::{Tool, crash, supervise};
 use crate::sandbox::{Cage, Group, Places};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Candidate, Spec, Verified};
@@ -54,10 +55,17 @@ pub(super) struct Saved {
     pub(super) notes: Vec<String>,
 }
 
-/// Save the files of an attempt that had this tier.
-pub(super) fn save(dir: &AttemptDir, spec: &Spec, tier: Option<Tier>) -> Result<Saved, Failed> {
-    match caged(tier) {
-        Some(tier) => call(dir, spec, tier, SAVE),
+/// Save the files of an attempt that had this tier. A filter of the task may take for ever: `is_over` says of something that
+/// has taken so long whether to give it up.
+pub(super) fn save(
+    dir: &AttemptDir,
+    spec: &Spec,
+    tier: Option<Tier>,
+    is_over: &mut dyn FnMut(Duration) -> bool,
+) -> Result<Saved, Failed> {
+    match tier {
+        Some(tier) => call(dir, spec, tier, SAVE, is_over),
+        // Nothing of it has run.
         None => Ok(finish::save_files(dir, spec)?),
     }
 }
@@ -70,9 +78,9 @@ pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> R
     let tiers = spec.sandbox.tiers();
     for tier in tiers.iter().copied().filter(|tier| *tier != Tier::None) {
         if let Ok(cage) = Cage::prepare(tier, &policy, &places(dir, spec), Group::Own) {
-            match ask(dir, spec, &cage, PREPARE) {
+            match ask(dir, spec, &cage, PREPARE, &mut is_late) {
                 Err(Asked::Refused) => {}
-                Err(Asked::Failed(failed)) => return Err(failed),
+                Err(Asked::Died(failed) | Asked::Failed(failed)) => return Err(failed),
                 Ok(answer) => return answer,
             }
         }
@@ -92,7 +100,7 @@ pub(super) fn look(
     tier: Option<Tier>,
 ) -> Result<Verified, Failed> {
     match caged(tier) {
-        Some(tier) => call(dir, spec, tier, LOOK),
+        Some(tier) => call(dir, spec, tier, LOOK, &mut is_late),
         None => Ok(verify::see(spec, candidate)?),
     }
 }
@@ -102,6 +110,11 @@ fn policy_of(spec: &Spec) -> Policy {
     Policy { read_only: false, network: spec.sandbox.network.without_proxy(), ..spec.sandbox.clone() }
 }
 
+/// Longer than this nothing takes that will ever end.
+pub(super) fn is_late(taken: Duration) -> bool {
+    taken > Duration::from_secs(30 * 60)
+}
+
 fn caged(tier: Option<Tier>) -> Option<Tier> {
     tier.filter(|tier| *tier != Tier::None)
 }
@@ -109,40 +122,87 @@ fn caged(tier: Option<Tier>) -> Option<Tier> {
 enum Asked {
     /// The sandbox does not work here.
     Refused,
+    /// It was killed.
+    Died(Failed),
     Failed(Failed),
 }
 
-fn call<T: DeserializeOwned>(dir: &AttemptDir, spec: &Spec, tier: Tier, what: &str) -> Result<T, Failed> {
+fn call<T: DeserializeOwned>(
+    dir: &AttemptDir,
+    spec: &Spec,
+    tier: Tier,
+    what: &str,
+    is_over: &mut dyn FnMut(Duration) -> bool,
+) -> Result<T, Failed> {
     let policy = policy_of(spec);
     let failed = |words: String| Failed { words, no_room: false };
     let cage =
         Cage::prepare(tier, &policy, &places(dir, spec), Group::Own).map_err(|refused| failed(refused.to_string()))?;
-    match ask(dir, spec, &cage, what) {
-        Ok(answer) => answer,
-        Err(Asked::Refused) => Err(failed(format!("the {tier} tier of the sandbox does not work here any more"))),
-        Err(Asked::Failed(why)) => Err(why),
+    let mut pauses = PAUSES.iter();
+    loop {
+        match (ask(dir, spec, &cage, what, is_over), pauses.next()) {
+            (Ok(answer), _) => return answer,
+            (Err(Asked::Died(_)), Some(pause)) => std::thread::sleep(*pause),
+            (Err(Asked::Died(why) | Asked::Failed(why)), _) => return Err(why),
+            (Err(Asked::Refused), _) => {
+                return Err(failed(format!("the {tier} tier of the sandbox does not work here any more")));
+            }
+        }
     }
 }
+
+/// How long to wait before it is tried again: it may be killed while we are not, by the kernel that runs out of memory,
+/// say, and what it does can be done twice.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
 fn ask<T: DeserializeOwned>(
     dir: &AttemptDir,
     spec: &Spec,
     cage: &Cage,
     what: &str,
+    is_over: &mut dyn FnMut(Duration) -> bool,
 ) -> Result<Result<T, Failed>, Asked> {
     let failed = |words: String| Asked::Failed(Failed { words, no_room: false });
-    let program = own_program().map_err(|error| failed(error.to_string()))?;
-    let tool = Tool::new(program).arg(INSIDE).arg(&dir.0).arg(what).env_clear().dir(home_of(dir, spec));
-    let tool = spec.environment.iter().fold(tool, |tool, (name, value)| tool.env(name, value.as_os_str()));
+    let io_failed = |error: io::Error| failed(error.to_string());
+    let program = own_program().map_err(io_failed)?;
+    let tool = Tool::new(program).arg(INSIDE).arg(&dir.0).arg(what).dir(home_of(dir, spec));
+    let tool = if cage.tier() == Tier::None {
+        tool
+    } else {
+        spec.environment.iter().fold(tool.env_clear(), |tool, (name, value)| tool.env(name, value.as_os_str()))
+    };
+    // A test kills us in there, too.
+    let tool = tool.args(crash::armed());
     let mut command = tool.into_command();
-    cage.confine(&mut command);
-    let output = command.output().map_err(|error| match cage.refused() {
-        Some(_) => Asked::Refused,
-        None => failed(error.to_string()),
-    })?;
-    serde_json::from_slice(&output.stdout).map_err(|_| {
-        failed(format!("{what} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+    let [mut out, mut words] = [tempfile::tempfile().map_err(io_failed)?, tempfile::tempfile().map_err(io_failed)?];
+    command.stdin(Stdio::null()).stdout(out.try_clone().map_err(io_failed)?);
+    command.stderr(words.try_clone().map_err(io_failed)?);
+    let ended =
+        supervise::run_quietly(command, |command| cage.confine(command), is_over).map_err(|error| {
+            match cage.refused() {
+                Some(_) => Asked::Refused,
+                None => io_failed(error),
+            }
+        })?;
+    let Some(status) = ended else {
+        return Err(failed(format!("{what} took too long, or was given up")));
+    };
+    let answer = read_all(&mut out).map_err(io_failed)?;
+    serde_json::from_slice(&answer).map_err(|_| {
+        let said = read_all(&mut words).unwrap_or_default();
+        let words = format!("{what} ended with {status}: {}", String::from_utf8_lossy(&said).trim());
+        let failed = Failed { words, no_room: false };
+        if status.code().is_none() { Asked::Died(failed) } else { Asked::Failed(failed) }
     })
+}
+
+/// All that was written to a file of ours, up to what any answer has.
+fn read_all(file: &mut File) -> io::Result<Vec<u8>> {
+    const LARGEST: u64 = 64 << 20;
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(LARGEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What is written: all of the attempt, or the pooled worktree with its git directory.
@@ -174,8 +234,12 @@ fn git_programs(spec: &Spec) -> Vec<PathBuf> {
     git.into_iter().chain(parts).collect()
 }
 
-/// Run inside. `args` is what follows the hidden name: the directory of the attempt, and what to do.
+/// Run inside. `args` is what follows the hidden name: the directory of the attempt, what to do, and for tests where the
+/// armed crash points are.
 pub fn main(args: &[OsString]) -> ExitCode {
+    if let Some(points) = args.get(2) {
+        crash::arm(PathBuf::from(points));
+    }
     let (Some(dir), Some(what)) = (args.first(), args.get(1)) else { return ExitCode::from(2) };
     let dir = AttemptDir(PathBuf::from(dir));
     let Ok(Some(spec)) = record::load::<Spec>(&dir.spec()) else { return ExitCode::from(2) };

@@ -8,7 +8,10 @@ use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use super::watch::KILL;
+use jiff::Timestamp;
+
+use super::watch::{KILL, STOP};
+use crate::process::clock;
 use crate::store::layout::AttemptDir;
 use crate::store::{self, StoreError};
 
@@ -39,6 +42,8 @@ pub(super) enum Patience {
 pub(super) struct Room<'a> {
     dir: &'a AttemptDir,
     patience: Patience,
+    /// When a polite end was asked for.
+    asked: Option<Timestamp>,
 }
 
 /// Put bytes aside, so that the end of an attempt can be written down on a full disk. Without them it waits for room.
@@ -51,7 +56,7 @@ pub(super) fn reserve(dir: &AttemptDir) {
 
 impl<'a> Room<'a> {
     pub(super) fn new(dir: &'a AttemptDir, patience: Patience) -> Self {
-        Self { dir, patience }
+        Self { dir, patience, asked: None }
     }
 
     /// Write something small. What was put aside for it is given back when the disk is full; after that it is waited for.
@@ -110,14 +115,27 @@ impl<'a> Room<'a> {
 
     fn look(&mut self) {
         std::thread::sleep(LOOK);
+        self.listen();
+    }
+
+    fn listen(&mut self) {
         let mut buffer = [0; 16];
         while let Patience::Door(door) = &self.patience
             && let Ok(length) = door.recv(&mut buffer)
         {
-            if &buffer[..length] == KILL {
-                self.patience = Patience::Record;
+            match &buffer[..length] {
+                KILL => self.patience = Patience::Record,
+                STOP => self.asked = self.asked.or_else(|| Some(clock::now())),
+                _ => {}
             }
         }
+    }
+
+    /// Does somebody want an end of it, at once, or as long ago as a task has to end?
+    pub(super) fn is_given_up(&mut self, grace: Duration) -> bool {
+        self.listen();
+        matches!(self.patience, Patience::Record)
+            || self.asked.is_some_and(|at| clock::now().duration_since(at).unsigned_abs() > grace)
     }
 
     /// All is written.

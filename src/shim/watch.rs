@@ -40,6 +40,8 @@ pub enum Message {
 
 /// The largest message that is read.
 pub const LARGEST_MESSAGE: usize = 128 << 10;
+/// So many messages are read before anything else is looked at.
+const AT_ONCE: usize = 256;
 /// What the coordinator says to have the task end politely.
 pub const STOP: &[u8] = b"stop";
 /// What the coordinator says to have it end at once.
@@ -111,7 +113,9 @@ impl Watch {
     fn read_inbox(&mut self) {
         let mut buffer = vec![0; LARGEST_MESSAGE];
         let mut any = false;
-        while let Ok(length) = self.inbox.recv(&mut buffer) {
+        // One that says more than we read must not keep us from its deadline.
+        for _ in 0..AT_ONCE {
+            let Ok(length) = self.inbox.recv(&mut buffer) else { break };
             match serde_json::from_slice(&buffer[..length]) {
                 Ok(Message::Progress { done, total, text }) => {
                     let text = text.map(|text| self.redactor.text(&text));

@@ -129,12 +129,25 @@ pub fn create(path: &Path, contents: &[u8]) -> Result<bool, StoreError> {
     write().map_err(StoreError::file("write", path))
 }
 
-/// Read a whole file; `None` where it is not there.
+/// Read a whole file; `None` where it is not there. What is no file (a link, a pipe that a task has put there) is not
+/// followed and not waited for.
 ///
 /// # Errors
 /// Where it cannot be read.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
+    use std::io::Read as _;
+    use std::os::unix::fs::OpenOptionsExt;
+    let whole = || -> io::Result<Vec<u8>> {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let mut file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match whole() {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::file("read", path)(error)),

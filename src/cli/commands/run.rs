@@ -279,18 +279,20 @@ impl Output {
     }
 }
 
-/// Copy all that is there now; its last byte.
+/// Copy all that is there now; its last byte. Exact in a pipe; on a terminal it may be coloured and act in no other way.
 pub(super) fn copy(log: &mut Log) -> Result<Option<u8>, Error> {
     let mut out = io::stdout().lock();
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Error::plain(ErrorKind::Interrupted, "nobody reads any more"),
         _ => Error::plain(ErrorKind::Error, format!("cannot copy the output: {error}")),
     };
+    let is_terminal = io::stdout().is_terminal();
     let mut last = None;
     while let Some(piece) = log.piece()? {
         match piece {
             Piece::Bytes(bytes) => {
-                out.write_all(&bytes).map_err(cannot)?;
+                let shown = is_terminal.then(|| log.terminal.pass(&bytes));
+                out.write_all(shown.as_ref().unwrap_or(&bytes)).map_err(cannot)?;
                 last = bytes.last().copied().or(last);
             }
             Piece::Dropped(count) => {

@@ -438,7 +438,7 @@ fn values_that_make_no_sense_are_refused() {
         assert!(ran.err.contains(words), "{options:?}: {ran:?}");
     }
     assert_eq!(scene.board().len(), 0);
-    scene.write("../home/config/pleach/config.toml", "[run]\ntimeout = \"0s\"\n");
+    scene.configure("[run]\ntimeout = \"0s\"\n");
     fails(&scene.pleach(&["add", "--", "true"]), 2, "run.timeout must be above 0", "mend that line");
     std::fs::remove_file(scene.path("home/config/pleach/config.toml")).unwrap();
     let pleach = env!("CARGO_BIN_EXE_pleach");

@@ -59,7 +59,7 @@ fn a_setup_hook_of_the_repository_needs_approval_of_exactly_its_text() {
 #[test]
 fn a_setup_hook_that_fails_or_takes_too_long_means_that_the_task_could_not_start() {
     let scene = Scene::new();
-    let config = |text: &str| scene.write("../home/config/pleach/config.toml", text);
+    let config = |text: &str| scene.configure(text);
     // The user's own file needs no approval.
     config("[worktree]\nsetup = \"echo why; exit 3\"\n");
     let ran = scene.pleach(&["run", "--", "echo ran"]);

@@ -44,7 +44,10 @@ fn locks_of_a_dead_git_are_put_aside_and_those_of_others_stay() {
 /// As the kernel does it to a large one when memory is short: the git dies, and whoever started it lives.
 #[test]
 fn a_git_that_is_killed_alone_costs_nothing() {
-    for word in ["status", "add", "rev-list", "pack-objects", "index-pack", "merge-tree"] {
+    // Those that save its files run in its sandbox, with its environment: there they are not told from its own.
+    let inside = ["status", "add", "rev-list", "pack-objects"];
+    let inside = if Scene::is_caged() { &[][..] } else { &inside[..] };
+    for word in inside.iter().copied().chain(["index-pack", "merge-tree"]) {
         let mut scene = Scene::new();
         let (bin, once) = (scene.path("bin"), scene.path("once"));
         fs::create_dir(&bin).unwrap();

@@ -112,7 +112,10 @@ fn nothing_survives_the_supervisor() {
     assert_eq!(scene.pleach(&["wait", &task.to_string()]).code, Some(125));
     assert_eq!(scene.outcome(task), "lost");
     assert_eq!(scene.git(&["show", "refs/pleach/kept/1.1/tip:x"]), "x");
-    assert!(scene.status(task)["attempts"][0]["leaked"].as_u64() >= Some(2));
+    // In a namespace of processes they died with the first of them, and nobody had to look for them.
+    if !Scene::is_caged() {
+        assert!(scene.status(task)["attempts"][0]["leaked"].as_u64() >= Some(2));
+    }
     scene.assert_tidy();
 }
 

@@ -56,7 +56,7 @@ fn limits_are_never_exceeded() {
     fs::create_dir_all(running.join("net")).unwrap();
     fs::create_dir_all(running.join("all")).unwrap();
     fs::create_dir_all(scene.path("home/config/pleach")).unwrap();
-    fs::write(scene.path("home/config/pleach/config.toml"), "[groups]\nnet = 1\n").unwrap();
+    scene.configure("[groups]\nnet = 1\n");
     // A task is counted a little after it has begun and until a little before it ends.
     let line = |group: &str| {
         let (running, seen) = (running.display(), seen.display());
@@ -180,7 +180,7 @@ fn a_task_sees_no_variable_of_git_and_no_secret() {
 #[test]
 fn what_a_task_waits_for_is_told() {
     let scene = Scene::with_concurrency(4);
-    let config = |text: &str| scene.write("../home/config/pleach/config.toml", text);
+    let config = |text: &str| scene.configure(text);
     config("[groups]\nnet = 1\n");
     let gate = scene.path("gate");
     let line = format!("until test -e {}; do sleep 0.01; done", gate.display());

@@ -112,7 +112,7 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
         return;
     }
     scene.variables.insert("PLEACH_STATE_DIR".to_owned(), disk.join("state").display().to_string());
-    scene.write("../home/config/pleach/config.toml", "[limits]\ndisk_floor = \"0 B\"\n");
+    scene.configure("[limits]\ndisk_floor = \"0 B\"\n");
     scene.ok(&["run", "--", "echo one >> readme"]);
     let gate = scene.path("gate");
     let line = format!(
@@ -247,7 +247,7 @@ fn rights_of_a_state_directory_keep_others_out() {
 /// A scene whose state is on a disk of 20 MB of its own, and a task in it whose result does not fit there; its id.
 fn with_a_full_disk() -> Option<(Scene, u64)> {
     let scene = Scene::new();
-    scene.write("../home/config/pleach/config.toml", "[limits]\ndisk_floor = \"0 B\"\n");
+    scene.configure("[limits]\ndisk_floor = \"0 B\"\n");
     let state = scene.path("state");
     if !mounted(&["-t", "tmpfs", "-o", "size=20m", "tmpfs", state.to_str().unwrap()]) {
         return None;

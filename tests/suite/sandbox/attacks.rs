@@ -1,288 +1,83 @@
-//! The attacks, as a table: what a task tries, and how it is seen from outside whether it got anywhere.
+//! Each attack of the [`table`] in each tier, and what is no row in it: the network, what is left running, what is inherited.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
-use std::process::{Child, Command, Stdio};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::sync::Mutex;
 
-use super::super::support::scene::Scene;
-use super::{scene, word, works};
+use super::table::{self, Attack};
+use super::works;
+use super::world::World;
 
-/// What is around a task that is attacked.
-struct World {
-    scene: Scene,
-    victim: Child,
-    socket: UnixListener,
-    gate: UnixListener,
-    server: TcpListener,
-}
-
-/// One attack: what the task runs (a script for `sh`, with the words of [`World::script`]), and whether it got anywhere.
-struct Attack {
-    name: &'static str,
-    script: &'static str,
-    escaped: fn(&mut World, &str) -> bool,
-    /// Held in these tiers.
-    held: &'static [&'static str],
-}
-
-const BOTH: &[&str] = &["reduced", "full"];
-const FULL: &[&str] = &["full"];
-
-fn has(world: &World, path: &str) -> bool {
-    world.scene.path(path).exists()
-}
-
-const ATTACKS: &[Attack] = &[
-    Attack {
-        name: "write a file beside the repository",
-        script: "echo x > $OUT/planted",
-        escaped: |world, _| has(world, "out/planted"),
-        held: BOTH,
-    },
-    Attack {
-        name: "append to a file at home",
-        script: "echo evil >> $HOME/.profile",
-        escaped: |world, _| fs::read_to_string(world.scene.path("home/.profile")).unwrap() != "mine\n",
-        held: BOTH,
-    },
-    Attack {
-        name: "write through a link in the worktree",
-        script: "ln -s $OUT/linked link; echo x > link; rm -f link",
-        escaped: |world, _| has(world, "out/linked"),
-        held: BOTH,
-    },
-    Attack {
-        name: "rename a file of the worktree over one outside",
-        script: "echo x > moved; mv -f moved $OUT/victim; rm -f moved",
-        escaped: |world, _| fs::read_to_string(world.scene.path("out/victim")).unwrap() != "whole",
-        held: BOTH,
-    },
-    Attack {
-        name: "remove a file outside",
-        script: "rm -f $OUT/victim",
-        escaped: |world, _| !has(world, "out/victim"),
-        held: BOTH,
-    },
-    Attack {
-        name: "write through /proc/self/root",
-        script: "echo x > /proc/self/root$OUT/rooted",
-        escaped: |world, _| has(world, "out/rooted"),
-        held: BOTH,
-    },
-    Attack {
-        name: "write through /proc/1/root",
-        script: "echo x > /proc/1/root$OUT/by-init",
-        escaped: |world, _| has(world, "out/by-init"),
-        held: BOTH,
-    },
-    Attack {
-        name: "change the mode of a file outside",
-        script: "chmod 0 $OUT/victim",
-        escaped: |world, _| {
-            use std::os::unix::fs::PermissionsExt;
-            fs::metadata(world.scene.path("out/victim")).unwrap().permissions().mode() & 0o777 == 0
-        },
-        held: FULL,
-    },
-    Attack {
-        name: "write to the user's checkout by its absolute path",
-        script: "echo x > $TOP/by-path",
-        escaped: |world, _| has(world, "user/by-path"),
-        held: BOTH,
-    },
-    Attack {
-        name: "plant a hook in the user's repository",
-        script: "printf 'touch x' > $TOP/.git/hooks/post-checkout; cp /bin/true $COMMON/hooks/post-merge",
-        escaped: |world, _| has(world, "user/.git/hooks/post-checkout") || has(world, "user/.git/hooks/post-merge"),
-        held: BOTH,
-    },
-    Attack {
-        name: "change the configuration of the user's repository",
-        script: "echo '[core] fsmonitor = evil' >> $TOP/.git/config; echo '[a] b = c' >> $COMMON/config",
-        escaped: |world, _| {
-            let config = fs::read_to_string(world.scene.top.join(".git/config")).unwrap();
-            config.contains("evil") || config.contains("[a]")
-        },
-        held: BOTH,
-    },
-    Attack {
-        name: "delete a branch of the user",
-        script: "rm -f $TOP/.git/refs/heads/precious $COMMON/refs/heads/precious",
-        escaped: |world, _| !has(world, "user/.git/refs/heads/precious"),
-        held: BOTH,
-    },
-    Attack {
-        name: "replace .git of the worktree",
-        script: "rm -f .git && mkdir .git && touch .git/evil && test -e .git/evil && echo REPLACED",
-        escaped: |_, said| said.contains("REPLACED"),
-        held: FULL,
-    },
-    Attack {
-        name: "read a secret at home",
-        script: "cat $HOME/.ssh/id",
-        escaped: |_, said| said.contains("SECRET"),
-        held: FULL,
-    },
-    Attack {
-        name: "read the record of what the task is, of another task",
-        script: "ls -d $STATE/*/environments/* && echo SEEN",
-        escaped: |_, said| said.contains("SEEN"),
-        held: FULL,
-    },
-    Attack {
-        name: "end a process outside",
-        script: "kill -9 $VICTIM",
-        escaped: |world, _| world.victim.try_wait().unwrap().is_some(),
-        held: BOTH,
-    },
-    Attack {
-        name: "read the environment of a process outside",
-        script: "tr '\\0' '\\n' < /proc/$VICTIM/environ",
-        escaped: |_, said| said.contains("OF_THE_VICTIM"),
-        held: BOTH,
-    },
-    Attack {
-        name: "look into the files that a process outside has open",
-        script: "cat /proc/$VICTIM/cwd/.ssh/id",
-        escaped: |_, said| said.contains("SECRET"),
-        held: BOTH,
-    },
-    Attack {
-        name: "trace a process outside",
-        script: "perl -e 'print \"TRACED\\n\" if syscall(101, 16, $ARGV[0], 0, 0) == 0' $VICTIM",
-        escaped: |_, said| said.contains("TRACED"),
-        held: BOTH,
-    },
-    Attack {
-        name: "speak to a socket outside",
-        script: "perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => $ARGV[0]) and print $s \"hi\"' $OUT/socket",
-        escaped: |world, _| world.socket.accept().is_ok(),
-        held: FULL,
-    },
-    Attack {
-        name: "speak to an abstract socket",
-        script: "perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, pack(\"S\", AF_UNIX) . \"\\0\" . $ARGV[0]) and syswrite(S, \"hi\")' $GATE",
-        escaped: |world, _| world.gate.accept().is_ok(),
-        held: BOTH,
-    },
-    Attack {
-        name: "undo it in namespaces of its own",
-        script: "unshare -Urm sh -c \"mount -o remount,bind,rw / ; umount -l $OUT; echo x > $OUT/unshared\"",
-        escaped: |world, _| has(world, "out/unshared"),
-        held: BOTH,
-    },
-    Attack {
-        name: "have git run something when the files are saved",
-        script: "git config filter.evil.clean \"sh -c 'echo x > $OUT/filtered; cat'\" && echo '* filter=evil' > .gitattributes && echo dirty > dirty",
-        escaped: |world, _| has(world, "out/filtered"),
-        held: BOTH,
-    },
-    Attack {
-        name: "make a ring of system calls",
-        script: "perl -e '$b = \"\\0\" x 256; print \"RING\\n\" if syscall(425, 4, $b) >= 0'",
-        escaped: |_, said| said.contains("RING"),
-        held: BOTH,
-    },
-];
-
-impl World {
-    fn new(tier: &str, allow: &str) -> Self {
-        let mut scene = scene(tier);
-        if !allow.is_empty() {
-            let config = scene.path("home/config/pleach");
-            fs::create_dir_all(&config).unwrap();
-            fs::write(config.join("config.toml"), format!("[sandbox]\nnetwork = \"{allow}\"\n")).unwrap();
-        }
-        let out = scene.path("out");
-        fs::create_dir_all(&out).unwrap();
-        // It is seen by tasks, although it is among the temporary files: what is not there at all cannot be attacked.
-        scene.variables.insert("XDG_DATA_HOME".to_owned(), out.display().to_string());
-        fs::write(out.join("victim"), "whole").unwrap();
-        fs::write(out.join("seen"), "yes").unwrap();
-        scene.git(&["branch", "precious"]);
-        let mut victim = Command::new("sleep");
-        victim.arg("1000").env("OF_THE_VICTIM", "1").current_dir(scene.path("home")).stdin(Stdio::null());
-        let victim = victim.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let socket = UnixListener::bind(out.join("socket")).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let gate = {
-            use std::os::linux::net::SocketAddrExt;
-            let name = std::os::unix::net::SocketAddr::from_abstract_name(format!("pleach-{}", victim.id())).unwrap();
-            UnixListener::bind_addr(&name).unwrap()
-        };
-        gate.set_nonblocking(true).unwrap();
-        let server = TcpListener::bind("127.0.0.1:0").unwrap();
-        server.set_nonblocking(true).unwrap();
-        Self { scene, victim, socket, gate, server }
-    }
-
-    /// The script, after something that must work: what is attacked from a place where nothing works proves nothing.
-    fn script(&self, script: &str) -> String {
-        let port = self.server.local_addr().unwrap().port();
-        format!(
-            "set -u; OUT={}; TOP={}; COMMON=\"$(dirname \"$(git rev-parse --absolute-git-dir)\")/common\"; STATE={}; \
-             VICTIM={}; GATE=pleach-{}; PORT={port}\n\
-             echo fine > fine && git add fine && git commit -qm fine && git stash list && echo y > $TMPDIR/y && cat fine\n\
-             test \"$(cat \"$OUT/seen\")\" = yes || exit 1\n\
-             ({script}) 2>&1\nexit 0",
-            word(self.scene.path("out")),
-            word(self.scene.top.clone()),
-            word(self.scene.path("state")),
-            self.victim.id(),
-            self.victim.id(),
-        )
-    }
-
-    /// Run it as a task, to its end. What it said.
-    fn run(&self, script: &str) -> String {
-        let task = self.scene.add(&[], &self.script(script));
-        self.scene.pleach(&["wait", &task.to_string()]);
-        let log = self.scene.log(task);
-        assert_eq!(self.scene.outcome(task), "exited 0", "{script}: {log}\n{}", self.scene.story());
-        assert!(log.contains("fine\n"), "what must work did not: {log}");
-        log
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        let _ = self.victim.kill();
-        let _ = self.victim.wait();
-    }
+fn attacks() -> Vec<&'static Attack> {
+    [table::FILES, table::REPOSITORY, table::PROGRAMS].into_iter().flatten().collect()
 }
 
 /// Every attack in one tier; those that got somewhere.
-fn escapes(tier: &str) -> Vec<&'static str> {
-    let mut escaped = Vec::new();
-    for attack in ATTACKS {
-        let mut world = World::new(tier, "");
-        let said = world.run(attack.script);
-        if (attack.escaped)(&mut world, &said) {
-            escaped.push(attack.name);
+fn escapes(tier: &str) -> BTreeSet<&'static str> {
+    let (open, escaped) = (Mutex::new(shares(tier)), Mutex::new(BTreeSet::new()));
+    let play = || {
+        while let Some(attacks) = { open.lock().unwrap().pop() } {
+            let mut world = World::new(tier, "");
+            for attack in attacks {
+                world.reset();
+                let said = world.run(attack.script);
+                if (attack.escaped)(&mut world, &said) {
+                    escaped.lock().unwrap().insert(attack.name);
+                }
+            }
         }
-    }
-    escaped
+    };
+    std::thread::scope(|scope| [scope.spawn(play), scope.spawn(play)].map(drop));
+    escaped.into_inner().unwrap()
 }
 
-fn not_held(tier: &str) -> Vec<&'static str> {
-    let open = ATTACKS.iter().filter(|attack| !attack.held.contains(&tier));
+/// Which of them share a world: those whose traces are wiped away between them, and those that are said to be held, of
+/// which there must be none. The others have one of their own.
+fn shares(tier: &str) -> Vec<Vec<&'static Attack>> {
+    const MANY: usize = 12;
+    let (held, open): (Vec<_>, Vec<_>) = table::REPOSITORY.iter().partition(|attack| attack.held.contains(&tier));
+    let wiped = [table::FILES, table::PROGRAMS].into_iter().flat_map(|list| list.chunks(MANY));
+    let shared = wiped.map(|chunk| chunk.iter().collect()).chain(held.chunks(MANY).map(<[_]>::to_vec));
+    shared.chain(open.into_iter().map(|attack| vec![attack])).collect()
+}
+
+fn not_held(tier: &str) -> BTreeSet<&'static str> {
+    let open = attacks().into_iter().filter(|attack| !attack.held.contains(&tier));
     open.map(|attack| attack.name).collect()
 }
 
-#[test]
-fn without_a_sandbox_each_attack_succeeds() {
-    let all: Vec<&str> = ATTACKS.iter().map(|attack| attack.name).collect();
-    // These need what this machine may keep from everybody.
-    let depends = [
+/// What a machine, or whose user it is, may keep from everybody.
+fn depends() -> Vec<&'static str> {
+    let mut depends = vec![
         "make a ring of system calls",
         "trace a process outside",
         "undo it in namespaces of its own",
         "write through /proc/1/root",
+        "give a file outside an attribute",
+        "put a key on the user's ring",
     ];
-    let sure = |list: Vec<&'static str>| list.into_iter().filter(|name| !depends.contains(name)).collect::<Vec<_>>();
-    assert_eq!(sure(escapes("none")), sure(all));
+    if rustix::process::geteuid().is_root() {
+        // Who has given up all capabilities may not, of a process that has some.
+        depends.push("slow a process outside down");
+    } else {
+        depends.extend([
+            "make a device",
+            "enter the namespaces of a process outside",
+            "read the memory map of a process outside",
+        ]);
+    }
+    depends
+}
+
+#[test]
+fn without_a_sandbox_each_attack_succeeds() {
+    let sure = |list: BTreeSet<&'static str>| {
+        list.into_iter().filter(|name| !depends().contains(name)).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(sure(escapes("none")), sure(not_held("none")));
 }
 
 #[test]
@@ -295,18 +90,59 @@ fn the_full_tier_holds_them() {
 #[test]
 fn the_reduced_tier_holds_what_it_says() {
     if works("reduced") {
-        assert_eq!(escapes("reduced"), not_held("reduced"));
+        let escaped = escapes("reduced");
+        let said = not_held("reduced");
+        let more: Vec<_> = escaped.difference(&said).collect();
+        let less: Vec<_> = said.difference(&escaped).filter(|name| !depends().contains(*name)).collect();
+        assert!(more.is_empty() && less.is_empty(), "open: {more:?}, and held: {less:?}");
     }
+}
+
+/// Tests may run as root, and most people are not: all of this file once more, by somebody without rights.
+#[test]
+fn the_table_is_the_same_for_somebody_without_rights() {
+    if !rustix::process::geteuid().is_root() {
+        println!("nobody is root here: the other tests have shown it");
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("pleach-scene-").tempdir().unwrap();
+    let place = |name: &str| dir.path().join(name);
+    let open = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    open(dir.path(), 0o755);
+    // Where the program was built nobody else may be able to look.
+    fs::create_dir(place("bin")).unwrap();
+    fs::copy(std::env::current_exe().unwrap(), place("bin/suite")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_pleach"), place("bin/pleach")).unwrap();
+    ["bin", "bin/suite", "bin/pleach"].iter().for_each(|name| open(&place(name), 0o755));
+    fs::create_dir(place("tmp")).unwrap();
+    open(&place("tmp"), 0o777);
+    let mut again = Command::new("setpriv");
+    again.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(place("bin/suite"));
+    again.args(["sandbox::attacks", "--skip", "without_rights", "--skip", "the_page", "--test-threads", "2"]);
+    again
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("TMPDIR", place("tmp"))
+        .current_dir(place("tmp"));
+    again.env("PLEACH_TEST_PROGRAM", place("bin/pleach"));
+    let output = again.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains(" 0 failed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("the_full_tier_holds_them ... ok"), "{said}");
 }
 
 #[test]
 fn the_page_has_each_attack() {
     let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sandbox.md")).unwrap();
-    for attack in ATTACKS {
+    let rows = attacks().into_iter().map(|attack| {
         let word = |tier| if attack.held.contains(&tier) { "held" } else { "open" };
-        let row = format!("| {} | {} | {} |", attack.name, word("reduced"), word("full"));
-        assert!(page.contains(&row), "docs/sandbox.md: {row}");
-    }
+        format!("| {} | {} | {} |\n", attack.name, word("reduced"), word("full"))
+    });
+    let table = rows.collect::<String>();
+    assert!(
+        page.contains(&format!("| --- | --- | --- |\n{table}\n")),
+        "docs/sandbox.md has to have this table:\n{table}"
+    );
 }
 
 #[test]
@@ -324,6 +160,10 @@ fn nobody_is_reached_without_a_network() {
         }
         let world = World::new(tier, network);
         assert_eq!(world.run(call).contains("REACHED"), reached, "{tier} {network}");
+        // What needs no connection is told by whether it arrived.
+        let send = "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => \"udp\", PeerAddr => \"127.0.0.1\", PeerPort => $ARGV[0]) and $s->send(\"hi\")' $DATAGRAMS";
+        world.run(send);
+        assert_eq!(world.datagrams.recv(&mut [0; 8]).is_ok(), reached, "{tier} {network}: datagrams");
     }
 }
 
@@ -336,6 +176,19 @@ fn a_server_of_the_task_is_reached_by_the_task() {
     let call = "perl -MIO::Socket::INET -e '$l = IO::Socket::INET->new(Listen => 1, LocalAddr => \"127.0.0.1\") or die; \
         print \"REACHED\\n\" if IO::Socket::INET->new(PeerAddr => \"127.0.0.1\", PeerPort => $l->sockport)'";
     assert!(world.run(call).contains("REACHED"));
+}
+
+#[test]
+fn a_task_does_not_end_its_supervisor() {
+    for (tier, outcome) in [("none", "lost"), ("reduced", "exited 0"), ("full", "exited 0")] {
+        if tier != "none" && !works(tier) {
+            continue;
+        }
+        let world = World::new(tier, "");
+        let task = world.scene.add(&[], &world.script("kill -9 $PPID"));
+        world.scene.pleach(&["wait", &task.to_string()]);
+        assert_eq!(world.scene.outcome(task), outcome, "{tier}: {}", world.scene.log(task));
+    }
 }
 
 #[test]

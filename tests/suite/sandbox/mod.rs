@@ -3,12 +3,18 @@
 
 mod attacks;
 mod consent;
+mod fuzz;
 mod given;
 mod limits;
 mod network;
+mod objects;
 mod policy;
+mod printed;
 mod secrets;
+mod table;
+mod tools;
 mod work;
+mod world;
 
 use std::path::PathBuf;
 

@@ -155,3 +155,29 @@ fn what_a_task_made_unreadable_is_saved() {
         assert_eq!(scene.git(&["show", &format!("pleach/{id}:{path}")]), content);
     }
 }
+
+/// A filter of the task may take for ever when its files are saved: its slot comes back when it is asked for.
+#[test]
+fn a_save_that_never_ends_is_given_up_when_it_is_cancelled() {
+    for tier in ["none", "reduced", "full"] {
+        if tier != "none" && !works(tier) {
+            continue;
+        }
+        let scene = scene(tier);
+        let line = "git config filter.slow.clean 'echo up > ../../attempts/1.1/tmp/up; sleep 1000' && echo '* filter=slow' > .gitattributes && echo x > x";
+        for (id, options) in [(1, &["cancel", "1"][..]), (2, &["cancel", "--now", "2"])] {
+            let line = line.replace("1.1", &format!("{id}.1"));
+            assert_eq!(scene.add(&["--grace", "1s"], &line), id);
+            let up = super::super::support::cli::state_of(&scene).join(format!("attempts/{id}.1/tmp/up"));
+            scene.until_there(&up);
+            scene.pleach(options);
+            scene.pleach(&["wait", &id.to_string()]);
+            assert!(!scene.processes().iter().any(|process| process.words.iter().any(|word| word == "1000")), "{tier}");
+            let status = scene.ok(&["status", &id.to_string()]);
+            assert!(status.contains("took too long, or was given up"), "{tier}: {status}");
+            // It is not lost: it is where the task left it.
+            let worktree = super::super::support::cli::told(&scene, id, "worktree").concat();
+            assert!(fs::read_to_string(std::path::Path::new(&worktree).join("x")).is_ok(), "{tier}: {status}");
+        }
+    }
+}

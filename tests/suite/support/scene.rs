@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files, start programs and wait as a user would")]
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +26,11 @@ pub(crate) struct Scene {
     pub(crate) top: PathBuf,
     /// What else every `pleach` gets in its environment.
     pub(crate) variables: BTreeMap<String, String>,
+}
+
+/// The program under test; another copy of it where somebody plays who cannot look into where it was built.
+fn program() -> OsString {
+    std::env::var_os("PLEACH_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_pleach").into())
 }
 
 /// How a command ended.
@@ -93,6 +98,7 @@ impl Scene {
         for part in ["home", "state", "tmp", "crash"] {
             fs::create_dir_all(scene.root.join(part)).unwrap();
         }
+        scene.configure("");
         assert!(scene.plain("git").args(["init", "-q", "-b", "main"]).arg(&scene.top).status().unwrap().success());
         for (key, value) in [("user.name", "Ute User"), ("user.email", "ute@example.org"), ("gc.auto", "0")] {
             scene.git(&["config", key, value]);
@@ -105,6 +111,23 @@ impl Scene {
         scene.git(&["add", "-A"]);
         scene.git(&["commit", "-qm", "first"]);
         scene
+    }
+
+    /// Are the ordinary scenes played inside of a tier of the sandbox (`PLEACH_TEST_SANDBOX`)?
+    pub(crate) fn is_caged() -> bool {
+        std::env::var_os("PLEACH_TEST_SANDBOX").is_some_and(|tier| tier != "none")
+    }
+
+    /// Write the user's own configuration.
+    pub(crate) fn configure(&self, text: &str) {
+        let dir = self.root.join("home/config/pleach");
+        // What tasks and tests tell each other lies beside the repository. The checkout, its git directory and the state
+        // are in places of their own, also in there.
+        let shared = if Self::is_caged() { format!("[sandbox]\nwrite = [{:?}]\n", self.root) } else { String::new() };
+        if !(shared.is_empty() && text.is_empty()) {
+            fs::create_dir_all(&dir).unwrap();
+            fs::write(dir.join("config.toml"), format!("{shared}{text}")).unwrap();
+        }
     }
 
     /// A scene with this many tasks at once.
@@ -139,7 +162,7 @@ impl Scene {
 
     /// `pleach` with these arguments, ready to start.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.plain(env!("CARGO_BIN_EXE_pleach"));
+        let mut command = self.plain(program());
         command.env_remove("GIT_CONFIG_NOSYSTEM").env("PLEACH_STATE_DIR", self.root.join("state"));
         command.env("PLEACH_IDLE_SECONDS", "1").env("PLEACH_CRASH", self.root.join("crash"));
         // Tasks and tests tell each other things by files that a sandbox would keep apart: `sandbox` tries that.

@@ -1,0 +1,108 @@
+//! How many paths a result has: a few trees can name each other so that they unfold to more than any disk holds, and
+//! whoever lists them never ends.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use git2::{ObjectType, Odb, Oid, Tree};
+
+use super::Repository;
+use crate::core::id::CommitId;
+
+/// More changed paths than these are no result. The largest repositories have as many files.
+const MOST_PATHS: u64 = 1_000_000;
+/// A directory of more bytes than these has more entries than that.
+const LARGEST_TREE: usize = 64 << 20;
+/// A commit of more bytes than these is no message.
+const LARGEST_COMMIT: usize = 16 << 20;
+/// As deep as anybody goes, so that a hostile tree does not use up our stack.
+const DEPTH: usize = 500;
+
+/// Why the tips, of which objects are also in `incoming`, are too much to be looked at; none where they are not, and where
+/// only git could tell.
+pub(super) fn too_much(repo: &Repository, incoming: &Path, tips: &[CommitId], base: CommitId) -> Option<String> {
+    let library = repo.library()?;
+    let odb = library.odb().ok()?;
+    odb.add_disk_alternate(incoming.to_str()?).ok()?;
+    let mut count = Count { library: &library, odb: &odb, whole: HashMap::new() };
+    let tree_of = |commit: CommitId| {
+        let id = Oid::from_bytes(commit.as_bytes()).ok()?;
+        let (size, kind) = odb.read_header(id).ok()?;
+        if kind != ObjectType::Commit || size > LARGEST_COMMIT {
+            return None;
+        }
+        library.find_commit(id).ok()?.tree_id().into()
+    };
+    let old = tree_of(base)?;
+    for tip in tips {
+        if is_large(&odb, *tip) {
+            return Some(format!("a commit in it has more than {} MiB", LARGEST_COMMIT >> 20));
+        }
+        let paths = count.beyond(tree_of(*tip)?, Some(old), 0)?;
+        if paths > MOST_PATHS {
+            return Some(format!("it has more than {MOST_PATHS} changed paths"));
+        }
+    }
+    None
+}
+
+fn is_large(odb: &Odb<'_>, commit: CommitId) -> bool {
+    let id = Oid::from_bytes(commit.as_bytes());
+    id.and_then(|id| odb.read_header(id)).is_ok_and(|(size, _)| size > LARGEST_COMMIT)
+}
+
+struct Count<'a> {
+    library: &'a git2::Repository,
+    odb: &'a Odb<'a>,
+    /// The paths below a tree, all of them.
+    whole: HashMap<Oid, u64>,
+}
+
+impl<'a> Count<'a> {
+    /// The paths of a tree that are not as they are in `old`, which is in the same place.
+    fn beyond(&mut self, tree: Oid, old: Option<Oid>, depth: usize) -> Option<u64> {
+        if old == Some(tree) {
+            return Some(0);
+        }
+        if old.is_none()
+            && let Some(known) = self.whole.get(&tree)
+        {
+            return Some(*known);
+        }
+        let Some(listed) = self.read(tree)? else { return Some(u64::MAX) };
+        if depth > DEPTH {
+            return Some(u64::MAX);
+        }
+        let before: Option<Tree<'a>> = old.and_then(|old| self.library.find_tree(old).ok());
+        let mut paths = 0_u64;
+        for entry in &listed {
+            let known =
+                before.as_ref().and_then(|before| before.get_name_bytes(entry.name_bytes()).map(|old| old.id()));
+            paths = paths.saturating_add(match entry.kind() {
+                _ if known == Some(entry.id()) => 0,
+                Some(ObjectType::Tree) => {
+                    let known = known
+                        .filter(|known| self.odb.read_header(*known).is_ok_and(|(_, kind)| kind == ObjectType::Tree));
+                    self.beyond(entry.id(), known, depth + 1)?
+                }
+                _ => 1,
+            });
+            if paths > MOST_PATHS {
+                break;
+            }
+        }
+        if old.is_none() {
+            self.whole.insert(tree, paths);
+        }
+        Some(paths)
+    }
+
+    /// The entries of a tree; `Some(None)` where there are too many. None where it is missing, which somebody else tells.
+    fn read(&self, tree: Oid) -> Option<Option<Tree<'a>>> {
+        let (size, _) = self.odb.read_header(tree).ok()?;
+        if size > LARGEST_TREE {
+            return Some(None);
+        }
+        self.library.find_tree(tree).ok().map(Some)
+    }
+}
