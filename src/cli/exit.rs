@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn one_task_gives_its_own_code_and_several_only_whether_all_went_well() {
-        let exited = |code| Outcome::Exited { code };
+        let exited = |code| Outcome::exited(code);
         assert_eq!(of_tasks([&exited(42)]), 42);
         assert_eq!(of_tasks([&Outcome::TimedOut]), 124);
         assert_eq!(of_tasks([&Outcome::Signalled { signal: 9 }]), 137);

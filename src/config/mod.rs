@@ -7,7 +7,7 @@
 
 pub mod env;
 pub mod file;
-pub mod units;
+pub use crate::core::units;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;

@@ -10,14 +10,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::collect::words;
-use super::protocol::{Refused, RefusedKind, Request, Response, Until};
-use super::{World, foresee, listen, log, observe, recover, remove, requests, sweep};
+use super::protocol::{NewPlan, Refused, RefusedKind, Request, Response, Until};
+use super::{World, foresee, listen, log, observe, plans, recover, remove, requests, sweep};
 use crate::core::action::{Action, Subject};
 use crate::core::decide::decide;
 use crate::core::event::{Event, Record};
 use crate::core::footing::Footing;
 use crate::core::id::{AttemptId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
+use crate::core::plan::steer::steer;
 use crate::core::policy::Limits;
 use crate::core::state::{State, Task};
 use crate::core::task::TaskSpec;
@@ -105,6 +106,10 @@ struct Waiter {
     answer: oneshot::Sender<Response>,
 }
 
+fn is_discard(event: &Event) -> bool {
+    matches!(event, Event::Discarded { .. })
+}
+
 /// Lead until there has been nothing to do for `idle`.
 ///
 /// # Errors
@@ -144,6 +149,8 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
     this.clear_locks(Duration::ZERO);
     this.empty_trash();
     this.observe_all();
+    // Somebody may have died between a failure and what follows from it.
+    this.record(Vec::new())?;
     while !this.leaving {
         this.turn()?;
         let wait = this.sleep(idle);
@@ -256,8 +263,30 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Write events down, believe them, and tell who waits.
+    /// Write events down, believe them, and what follows from them for the tasks of a plan; then tell who waits.
     fn record(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
+        self.write_down(events)?;
+        loop {
+            let (known, events) = (self.state.events(), steer(&self.state));
+            let dropped: Vec<TaskId> =
+                events.iter().filter(|event| is_discard(event)).filter_map(Event::task).collect();
+            self.write_down(events)?;
+            self.show_branches(&dropped);
+            if self.state.events() == known {
+                break;
+            }
+        }
+        self.watchers.retain(|tick| !matches!(tick.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
+        let state = &self.state;
+        let there = |waiter: &mut Waiter| requests::has_reached(state, &waiter.tasks, waiter.until, waiter.any);
+        for waiter in self.waiters.extract_if(.., there) {
+            let _ = waiter.answer.send(Response::Yes);
+        }
+        self.waiters.retain(|waiter| !waiter.answer.is_closed());
+        Ok(())
+    }
+
+    fn write_down(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
         let at = clock::now();
         for event in events {
             let record = Record { at, event };
@@ -281,14 +310,19 @@ impl Coordinator {
             self.state = next;
             written?;
         }
-        self.watchers.retain(|tick| !matches!(tick.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
-        let state = &self.state;
-        let there = |waiter: &mut Waiter| requests::has_reached(state, &waiter.tasks, waiter.until, waiter.any);
-        for waiter in self.waiters.extract_if(.., there) {
-            let _ = waiter.answer.send(Response::Yes);
-        }
-        self.waiters.retain(|waiter| !waiter.answer.is_closed());
         Ok(())
+    }
+
+    /// Let the branches of these agree with where they stand.
+    fn show_branches(&self, tasks: &[TaskId]) {
+        for task in tasks.iter().filter_map(|id| self.state.task(*id)) {
+            // A result that runs again keeps its branch until the next one replaces it.
+            if !task.has_work_ahead()
+                && let Err(error) = sweep::show_branch(&self.world, task)
+            {
+                log(&format!("cannot make the branch of task {} agree: {}", task.id, error.words()));
+            }
+        }
     }
 
     fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) -> Result<(), StoreError> {
@@ -299,6 +333,7 @@ impl Coordinator {
                 Response::Yes
             }
             Request::Submit { spec, limits } => self.submit(*spec, limits)?,
+            Request::SubmitPlan { plan, specs, limits } => self.submit_plan(&plan, specs, limits)?,
             Request::Await { tasks, until, any } => {
                 if !requests::has_reached(&self.state, &tasks, until, any) {
                     self.waiters.push(Waiter { tasks, until, any, answer });
@@ -335,6 +370,19 @@ impl Coordinator {
         Ok(Response::Submitted(task))
     }
 
+    fn submit_plan(&mut self, new: &NewPlan, specs: Vec<TaskSpec>, limits: Limits) -> Result<Response, StoreError> {
+        self.limits = limits;
+        match plans::judge(&self.state, new, specs) {
+            Err(refused) => Ok(Response::No(refused)),
+            Ok(plans::Judged::Known(id)) => Ok(Response::Planned(id)),
+            Ok(plans::Judged::New(plan, specs)) => {
+                let id = plan.id.clone();
+                self.record(vec![Event::Planned { plan, specs }])?;
+                Ok(Response::Planned(id))
+            }
+        }
+    }
+
     fn judge(&mut self, request: &Request) -> Result<Response, StoreError> {
         match requests::judge(&self.state, request) {
             Err(refused) => Ok(Response::No(refused)),
@@ -344,14 +392,7 @@ impl Coordinator {
                     matches!(request, R::Discard { .. } | R::Restore { .. } | R::Retry { .. } | R::Cancel { .. });
                 let touched: Vec<TaskId> = events.iter().filter_map(Event::task).filter(|_| shown).collect();
                 self.record(events)?;
-                for task in touched.iter().filter_map(|id| self.state.task(*id)) {
-                    // A result that runs again keeps its branch until the next one replaces it.
-                    if !task.has_work_ahead()
-                        && let Err(error) = sweep::show_branch(&self.world, task)
-                    {
-                        log(&format!("cannot make the branch of task {} agree: {}", task.id, error.words()));
-                    }
-                }
+                self.show_branches(&touched);
                 Ok(Response::Yes)
             }
         }

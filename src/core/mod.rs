@@ -7,6 +7,7 @@
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
+//! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -26,6 +27,7 @@ pub mod inventory;
 pub mod lines;
 pub mod merge_queue;
 pub mod outcome;
+pub mod plan;
 pub mod planner;
 pub mod policy;
 pub mod report;
@@ -37,5 +39,6 @@ mod slots;
 pub mod speculation;
 pub mod state;
 pub mod task;
+pub mod units;
 pub mod verify;
 pub mod word;

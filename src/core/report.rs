@@ -5,6 +5,7 @@
 //! and its result stand now.
 
 mod build;
+pub mod plan;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -24,7 +25,7 @@ use super::task::{FoldPolicy, Priority, Strategy};
 use super::verify::Early;
 use super::word::Word;
 
-pub use build::{Show, board, row, task};
+pub use build::{Show, board, row, rows, task};
 
 /// The version of everything in this file.
 pub const SCHEMA: u32 = 1;

@@ -69,7 +69,7 @@ fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
     let landing = Landing { from: commit(1), to: commit(2) };
     let started = Event::Started { attempt, base: commit(1) };
     let ended =
-        |code, result| Event::Ended { attempt, outcome: Outcome::Exited { code }, result, facts: Facts::default() };
+        |code, result| Event::Ended { attempt, outcome: Outcome::exited(code), result, facts: Facts::default() };
     let change =
         Change { tip: commit(100 + task.0), branch: None, size: Size::default(), flags: vec![], extras: vec![] };
     let change = Collected::Change(Box::new(change));

@@ -213,7 +213,7 @@ fn outcome(end: End, memory: u64) -> Outcome {
     match (end.stopped, end.code, end.signal) {
         (Some(Stop::TimedOut), ..) => Outcome::TimedOut,
         (Some(Stop::Cancelled), ..) => Outcome::Cancelled,
-        (None, Some(code), _) => Outcome::Exited { code },
+        (None, Some(code), _) => Outcome::exited(code),
         (None, None, Some(9)) if memory_kills() > memory => Outcome::OutOfMemory,
         (None, None, Some(signal)) => Outcome::Signalled { signal },
         (None, None, None) => Outcome::Lost { cause: "its end was not seen".to_owned() },

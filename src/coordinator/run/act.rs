@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Acted, Coordinator, LONGEST_BACKOFF, Message};
 use crate::coordinator::collect::words;
-use crate::coordinator::{World, collect, landing, launch, log, remove, start, verify};
+use crate::coordinator::{World, collect, landing, launch, log, needs, remove, start, verify};
 use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::event::{Event, Facts};
@@ -87,7 +87,8 @@ impl Coordinator {
             }),
             Action::Launch(attempt) => task(attempt.task).and_then(|task| {
                 let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
-                Some(Box::new(move || launched(&world, &task, attempt, base)) as Work)
+                let needs = needs::of(&self.state, &task);
+                Some(Box::new(move || launched(&world, &task, attempt, base, &needs)) as Work)
             }),
             Action::Abandon(attempt) => {
                 let attempt = *attempt;
@@ -260,8 +261,14 @@ impl Coordinator {
 }
 
 /// Bring an attempt up. Where that fails, no shim that is still on its way may run it either, or nothing is recorded.
-fn launched(world: &World, task: &Task, attempt: AttemptId, base: CommitId) -> Result<Acted, String> {
-    match launch::launch(world, task, attempt, base) {
+fn launched(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    base: CommitId,
+    needs: &[needs::Need],
+) -> Result<Acted, String> {
+    match launch::launch(world, task, attempt, base, needs) {
         Ok(shim) => Ok(Acted { events: Vec::new(), shim }),
         Err(reason) => ended_without_a_run(world, attempt, Outcome::CouldNotStart { reason }),
     }

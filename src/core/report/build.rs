@@ -57,6 +57,12 @@ pub fn row(state: &State, task: &Task, seen: &Seen, now: Timestamp) -> Row {
     Queue::of(state, seen, now).row(task, seen, now)
 }
 
+/// The lines of these.
+pub fn rows(state: &State, tasks: &[&Task], seen: &Seen, now: Timestamp) -> Vec<Row> {
+    let queue = Queue::of(state, seen, now);
+    tasks.iter().map(|task| queue.row(task, seen, now)).collect()
+}
+
 /// One task in full. `known` is what only adapters know.
 pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Timestamp) -> TaskReport {
     let row = row(state, task, seen, now);
