@@ -375,7 +375,8 @@ impl Coordinator {
         match plans::judge(&self.state, new, specs) {
             Err(refused) => Ok(Response::No(refused)),
             Ok(plans::Judged::Known(id)) => Ok(Response::Planned(id)),
-            Ok(plans::Judged::New(plan, specs)) => {
+            Ok(plans::Judged::New(mut plan, specs)) => {
+                plan.submitted = clock::now();
                 let id = plan.id.clone();
                 self.record(vec![Event::Planned { plan, specs }])?;
                 Ok(Response::Planned(id))
