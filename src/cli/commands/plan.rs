@@ -17,7 +17,7 @@ use crate::core::report::plan::PlanReport;
 use crate::core::state::{State, Task, TaskState};
 use crate::core::word::Word;
 use crate::ops::plan::{self, Said, Source};
-use crate::ops::{Error, ErrorKind, Session, control, wait};
+use crate::ops::{Error, ErrorKind, Session, wait};
 
 /// How often it is looked at who has ended.
 const LOOK: Duration = Duration::from_millis(200);
@@ -110,7 +110,6 @@ fn follow(context: &Context, session: &mut Session, id: &PlanId, pressed: &Atomi
         let _ = told.send(wait::until(&mut waiting, &awaited, wait::Until::Landed, patience));
     });
     let mut ended = plan_view::Ended::default();
-    let mut was_cancelled = false;
     loop {
         let heard = heard.recv_timeout(LOOK);
         let state = session.state()?;
@@ -122,21 +121,12 @@ fn follow(context: &Context, session: &mut Session, id: &PlanId, pressed: &Atomi
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(Some(())),
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
         }
-        match pressed.load(Ordering::Relaxed) {
-            0 => {}
-            1 => {
-                tell(&format!(
-                    "\nplan {id} goes on in the background: `pleach wait --plan {id}` waits for it, `pleach report {id}` \
-                     tells of it, `pleach cancel --plan {id}` ends it"
-                ));
-                return Ok(None);
-            }
-            _ if !was_cancelled => {
-                was_cancelled = true;
-                let open = plan::tasks(session, &id.to_string(), has_work)?;
-                let _ = control::cancel(session, &open, false);
-            }
-            _ => {}
+        if pressed.load(Ordering::Relaxed) > 0 {
+            tell(&format!(
+                "\nplan {id} goes on in the background: `pleach wait --plan {id}` waits for it, `pleach report {id}` \
+                 tells of it, `pleach cancel --plan {id}` ends it"
+            ));
+            return Ok(None);
         }
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn check(placed: &Placed, problems: &mut Vec<Problem>) {
     for (index, task) in draft.tasks.iter().enumerate() {
         needs(draft, task, &placed.needs[index], &known, problems);
         let at = placed.templates[index];
-        templates(task, &mut |message| problems.push(Problem::new(at, message)));
+        templates(task, &mut |hole: &Hole, message| problems.push(Problem::within(at, hole.to_string(), message)));
         if draft.on_failure == OnFailure::DiscardAll && task.settings.fold == Some(FoldPolicy::Auto) {
             let message = "what has been folded cannot be discarded: with on_failure = \"discard all\", fold what is good \
                            in the end with `pleach merge --plan`";
@@ -65,7 +65,7 @@ fn needs(draft: &Draft, task: &DraftTask, places: &[usize], known: &BTreeSet<&st
     }
 }
 
-fn templates(task: &DraftTask, wrong: &mut dyn FnMut(String)) {
+fn templates(task: &DraftTask, wrong: &mut dyn FnMut(&Hole, String)) {
     let agent_holes: Vec<&Hole> = match &task.run {
         Run::Prompt { agent, .. } => agent.templates().into_iter().flat_map(|(template, _)| template.holes()).collect(),
         _ => Vec::new(),
@@ -73,19 +73,21 @@ fn templates(task: &DraftTask, wrong: &mut dyn FnMut(String)) {
     let message = task.settings.message.iter().flat_map(|template| template.holes());
     for hole in message {
         if !matches!(hole, Hole::Task | Hole::Item) {
-            wrong("a message has {task} and {item} in it, and nothing else".to_owned());
+            wrong(hole, "a message has {task} and {item} in it, and nothing else".to_owned());
         }
     }
     for hole in task.run.templates().into_iter().flat_map(|(template, _)| template.holes()) {
         match hole {
-            Hole::Item if task.for_each.is_none() => wrong("{item} is there only in a task with for_each".to_owned()),
+            Hole::Item if task.for_each.is_none() => {
+                wrong(hole, "{item} is there only in a task with for_each".to_owned())
+            }
             Hole::PromptFile if !agent_holes.contains(&hole) => {
-                wrong("{prompt_file} is there only in the agent of a prompt".to_owned());
+                wrong(hole, "{prompt_file} is there only in the agent of a prompt".to_owned());
             }
             hole => {
                 if let Some(need) = hole.need().filter(|need| !task.needs.iter().any(|known| known == need)) {
                     let near = near(need, task.needs.iter().map(String::as_str));
-                    wrong(format!("{{needs.{need}.…}} tells of a task that is not among its needs{near}"));
+                    wrong(hole, format!("{hole} tells of a task that is not among its needs{near}"));
                 }
             }
         }

@@ -9,11 +9,31 @@ pub(super) struct Problem {
     at: usize,
     /// What, and what would be right; without a full stop.
     message: String,
+    /// What is to be looked for from there on: it is that which is wrong.
+    word: String,
 }
 
 impl Problem {
     pub(super) fn new(at: usize, message: impl Into<String>) -> Self {
-        Self { at, message: message.into() }
+        Self { at, message: message.into(), word: String::new() }
+    }
+
+    /// It is wrong somewhere in the text that begins there.
+    pub(super) fn within(at: usize, word: String, message: impl Into<String>) -> Self {
+        Self { word, ..Self::new(at, message) }
+    }
+
+    /// Does the text still mean one thing only? A key that is there twice is told by who reads TOML.
+    pub(super) fn is_of_a_key(&self) -> bool {
+        self.message.contains("duplicate key") || self.message.contains("is there already")
+    }
+}
+
+impl Problem {
+    fn settle(&mut self, text: &str) {
+        let found = text.get(self.at..).and_then(|rest| rest.find(&self.word));
+        self.at += found.unwrap_or(0);
+        self.word.clear();
     }
 }
 
@@ -37,6 +57,7 @@ const MOST: usize = 100;
 
 impl Problems {
     pub(super) fn of(text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.iter_mut().for_each(|problem| problem.settle(text));
         problems.sort();
         problems.dedup();
         let more = problems.len().saturating_sub(MOST);

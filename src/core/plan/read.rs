@@ -18,6 +18,9 @@ use crate::core::units;
 /// Everything that is wrong with it.
 pub fn read(text: &str, syntax: Syntax) -> Result<Draft, Problems> {
     let (node, problems) = node::parse(text, syntax);
+    if problems.iter().any(|problem| !problem.is_of_a_key()) {
+        return Err(Problems::of(text, problems));
+    }
     let mut reader = Reader { problems };
     let is_plan = matches!(node.value, Value::Table(_));
     let draft = reader.plan(&node);
@@ -94,7 +97,6 @@ impl Reader {
     fn task(&mut self, node: &Node, defaults: &[Entry], placed: &mut Placed) {
         let Some(own) = self.table(node, keys::TASK) else { return };
         let fields = Fields { own, defaults };
-        let before = self.problems.len();
         let name = match fields.own.iter().find(|entry| entry.key == "name") {
             Some(entry) => self.parsed::<TaskName>(entry).map(|name| (name.to_string(), entry.at)),
             None => {
@@ -112,8 +114,6 @@ impl Reader {
             settings.over(Reader { problems: Vec::new() }.settings(&Fields { own: defaults, defaults: &[] }), own);
         placed.names.extend(name.iter().map(|(name, _)| name.clone()));
         let (Some((name, at)), Some((run, run_at))) = (name, run) else { return };
-        // With a problem of its own it is still somebody's need.
-        let _ = before;
         placed.needs.push(needs.iter().map(|(_, at)| *at).collect());
         placed.templates.push(run_at);
         placed.folds.push(fields.get("fold").map(|entry| entry.node.at));
@@ -180,24 +180,18 @@ impl Reader {
     fn template(&mut self, text: &str, at: usize, usage: Use) -> Template {
         let (template, wrong) = Template::parse(text, usage);
         for one in wrong {
-            self.wrong(
-                at,
-                match one.why {
-                    Why::Unknown => format!(
-                        "{{{}}} is nothing that can be put in{} (there are {{{}}}; {{{{{}}}}} stands for itself)",
-                        one.name,
-                        near(&one.name, HOLES.iter().copied()),
-                        HOLES.join("}, {"),
-                        one.name
-                    ),
-                    Why::InQuotes => {
-                        format!(
-                            "{{{}}} stands between quotes; leave them out: what is put in is quoted already",
-                            one.name
-                        )
-                    }
-                },
-            );
+            let name = one.name;
+            let message = match one.why {
+                Why::Unknown => format!(
+                    "{{{name}}} is nothing that can be put in{} (there are {{{}}}; {{{{{name}}}}} stands for itself)",
+                    near(&name, HOLES.iter().copied()),
+                    HOLES.join("}, {"),
+                ),
+                Why::InQuotes => {
+                    format!("{{{name}}} stands between quotes; leave them out: what is put in is quoted already")
+                }
+            };
+            self.problems.push(Problem::within(at, format!("{{{name}}}"), message));
         }
         template
     }

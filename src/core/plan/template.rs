@@ -100,12 +100,13 @@ impl Hole {
     }
 }
 
-impl Template {
-    /// Text without holes.
-    pub fn plain(text: impl Into<String>) -> Self {
-        Self(vec![Piece::Text(text.into())])
+impl std::fmt::Display for Hole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{{{}}}", self.name())
     }
+}
 
+impl Template {
     /// Find the holes of a text, and what looks like one and is none.
     pub(super) fn parse(text: &str, usage: Use) -> (Self, Vec<NoHole>) {
         let (mut pieces, mut wrong, mut plain) = (Vec::new(), Vec::new(), String::new());
@@ -177,7 +178,7 @@ impl Template {
     pub fn text(&self) -> String {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
-            Piece::Hole(hole) => format!("{{{}}}", hole.name()),
+            Piece::Hole(hole) => hole.to_string(),
         };
         self.0.iter().map(piece).collect()
     }
