@@ -10,6 +10,9 @@ use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
 use crate::core::task::TaskSpec;
 
+/// The longest request that is read, in bytes.
+pub const LONGEST: u64 = 16 << 20;
+
 /// A question or an order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

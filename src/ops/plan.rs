@@ -8,7 +8,7 @@ use super::sandbox::{self, Wish as Tried};
 use super::submit::{self, Asker, Wish};
 use super::verify::{How, Verifying};
 use super::{Error, ErrorKind, Session, diff, look};
-use crate::coordinator::protocol::{NewPlan, Request, Response};
+use crate::coordinator::protocol::{LONGEST as LONGEST_REQUEST, NewPlan, Request, Response};
 use crate::core::id::{BranchName, TaskHandle, TaskId, TaskName};
 use crate::core::plan::{
     self, Draft, Expanded, ForEach, Glob, LONGEST, OnFailure, Plan, PlanId, Planned, Problems, Syntax,
@@ -17,6 +17,7 @@ use crate::core::report::plan::{Found, PlanReport, Preview};
 use crate::core::report::{self, CommitLine};
 use crate::core::state::{State, Task};
 use crate::core::task::{CommandLine, FoldPolicy, TaskSpec};
+use crate::core::units::Bytes;
 use crate::core::word::Word;
 use crate::process::clock;
 use crate::store::environment;
@@ -192,6 +193,11 @@ pub fn submit(session: &mut Session, source: &Source) -> Result<PlanId, Error> {
     let mut asker = Asker::default();
     let specs = expanded.tasks.iter().map(|task| spec(session, &mut asker, &source.draft, task));
     let specs = specs.collect::<Result<Vec<TaskSpec>, Error>>()?;
+    let bytes = serde_json::to_vec(&specs).map_or(0, |bytes| bytes.len() as u64);
+    if bytes > LONGEST_REQUEST - (64 << 10) {
+        let message = format!("{} is too much: its tasks come to {}", source.file, Bytes(bytes));
+        return Err(Error::new(ErrorKind::Usage, message, "make two plans of it, or shorten what its tasks say"));
+    }
     let plan = Box::new(NewPlan {
         name: source.name.clone(),
         file: source.file.clone(),

@@ -11,8 +11,8 @@ use crate::core::task::CommandLine;
 
 /// More tasks are no plan.
 pub const MOST_TASKS: usize = 5000;
-/// Bytes of all commands and prompts together.
-const MOST_BYTES: usize = 8 << 20;
+/// Bytes of all that tasks say of themselves, together.
+const MOST_BYTES: usize = 4 << 20;
 /// Bytes of one item.
 const LONGEST_ITEM: usize = 4096;
 
@@ -69,7 +69,7 @@ pub fn expand(
                 let planned = one(task, item.as_deref(), candidate, &needs, &mut taken);
                 let Some(planned) = planned.filter(|planned| room.has(planned)) else {
                     let message = format!(
-                        "this is too much: a plan has at most {MOST_TASKS} tasks, and {} MiB of commands and prompts",
+                        "this is too much: a plan has at most {MOST_TASKS} tasks, and {} MiB of what they say together",
                         MOST_BYTES >> 20
                     );
                     problems.push(Problem::new(task.at, message));
@@ -92,8 +92,12 @@ impl Room {
     fn has(&mut self, planned: &Planned) -> bool {
         let run = planned.member.run.iter().flat_map(|run| run.templates()).map(|(template, _)| template.text().len());
         let item = planned.member.item.as_ref().map_or(0, String::len);
-        // A command, its needs and all that every task has.
-        let bytes = planned.command.shown().len() + run.sum::<usize>() + item + 8 * planned.needs.len();
+        let settings = &planned.settings;
+        let env: usize = settings.env.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let paths: usize = settings.paths.iter().map(|glob| glob.as_str().len()).sum();
+        let texts = [&planned.message, &settings.verify].into_iter().flatten().map(String::len).sum::<usize>();
+        let command = planned.command.shown().len() + run.sum::<usize>();
+        let bytes = command + item + env + paths + texts + 8 * planned.needs.len();
         let fits = self.tasks > 0 && self.bytes >= bytes;
         if fits {
             self.tasks -= 1;

@@ -75,3 +75,116 @@ pub fn is_under_way(state: &State, plan: &Plan) -> bool {
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::core::plan::{Member, PlanId};
+    use crate::core::sketch;
+
+    /// A plan over the tasks of a sketch, all of which are tries at the same where `tries`.
+    fn planned(tasks: &str, on_failure: OnFailure, on_conflict: OnConflict, tries: bool) -> State {
+        let before = sketch::state(tasks);
+        let member = |id: TaskId| Member {
+            task: "t".to_owned(),
+            item: None,
+            candidate: tries.then_some(id.0 as u32),
+            fold: Default::default(),
+            run: None,
+            accept: Vec::new(),
+            paths: Vec::new(),
+            on_conflict,
+        };
+        let mut specs: Vec<_> = before.tasks().map(|task| task.spec.clone()).collect();
+        specs.iter_mut().zip(1..).for_each(|(spec, id)| spec.member = Some(Box::new(member(TaskId(id)))));
+        let plan = Plan {
+            id: PlanId { name: "p".parse().unwrap(), number: 1 },
+            file: String::new(),
+            fingerprint: String::new(),
+            request: String::new(),
+            submitted: sketch::now(),
+            first: TaskId(1),
+            count: specs.len() as u64,
+            on_failure,
+            stopped_by: None,
+            doomed: Default::default(),
+            picked: Default::default(),
+        };
+        let mut state = State::default();
+        sketch::apply(&mut state, sketch::now(), Event::Planned { plan: Box::new(plan), specs });
+        for event in sketch::fates(tasks) {
+            sketch::apply(&mut state, sketch::now(), event);
+        }
+        state
+    }
+
+    /// All that follows, and where the tasks stand then. What follows is always a legal step, and comes to an end.
+    fn check(mut state: State, picture: Expect) {
+        let mut told = String::new();
+        loop {
+            let events = steer(&state);
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                let value = serde_json::to_value(&event).unwrap();
+                told.push_str(&format!("{} {}; ", value["event"].as_str().unwrap(), event.task().map_or(0, |id| id.0)));
+                sketch::apply(&mut state, sketch::now(), event);
+            }
+        }
+        picture.assert_eq(told.trim_end_matches("; "));
+    }
+
+    const ALL: &str = "1 failed; 2; 3 running; 4 ready; 5 queued; 6 refused; 7 folded; 8 empty; 9 landing; 10 after 1";
+
+    #[test]
+    fn what_a_failure_does() {
+        let state = |policy| planned(ALL, policy, OnConflict::Hold, false);
+        check(state(OnFailure::Continue), expect![""]);
+        check(state(OnFailure::Stop), expect!["plan_stopped 0"]);
+        check(
+            state(OnFailure::DiscardAll),
+            expect![
+                "plan_stopped 0; discarded 1; cancel_requested 3; discarded 4; queue_left 5; discarded 6; discarded 5"
+            ],
+        );
+        let mut state = state(OnFailure::Stop);
+        for event in steer(&state) {
+            sketch::apply(&mut state, sketch::now(), event);
+        }
+        let stands = |id| state.task(TaskId(id)).unwrap().state.clone();
+        assert_eq!((stands(2), stands(10)), (TaskState::Withdrawn, TaskState::Withdrawn));
+        assert_eq!(stands(3), TaskState::Running { cancel: None });
+    }
+
+    #[test]
+    fn a_conflict_runs_again_but_not_for_ever() {
+        let state = |policy| planned("1 refused; 2 ready", OnFailure::Continue, policy, false);
+        check(state(OnConflict::Hold), expect![""]);
+        check(state(OnConflict::Rerun), expect!["retried 1"]);
+        check(state(OnConflict::HandBack), expect!["retried 1"]);
+        let mut again = state(OnConflict::Rerun);
+        let mut count = 0;
+        while let Some(event) = steer(&again).pop() {
+            sketch::apply(&mut again, sketch::now(), event);
+            let number = again.task(TaskId(1)).unwrap().next_attempt().number;
+            sketch::fate_of(TaskId(1), number, "refused").into_iter().for_each(|event| {
+                sketch::apply(&mut again, sketch::now(), event);
+            });
+            count += 1;
+        }
+        assert_eq!(count, MOST_RERUNS);
+    }
+
+    #[test]
+    fn of_several_tries_one_may_fail_and_one_is_picked() {
+        check(planned("1 failed; 2 ready", OnFailure::Stop, OnConflict::Hold, true), expect![""]);
+        check(planned("1 failed; 2 failed", OnFailure::Stop, OnConflict::Hold, true), expect!["plan_stopped 0"]);
+        let mut state =
+            planned("1 ready; 2 running; 3; 4 failed; 5 ready", OnFailure::Continue, OnConflict::Hold, true);
+        sketch::apply(&mut state, sketch::now(), Event::Picked { task: TaskId(5) });
+        check(state, expect!["discarded 1; cancel_requested 2; withdrawn 3; discarded 4"]);
+    }
+}

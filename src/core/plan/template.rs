@@ -270,7 +270,7 @@ mod tests {
             Template::parse(text, Use::Shell).1.into_iter().map(|one| (one.at, one.why)).collect::<Vec<_>>()
         };
         assert_eq!(wrong("x {itm} {needs.a.b}"), [(2, Why::Unknown), (8, Why::Unknown)]);
-        assert_eq!(wrong("x \"{item}\" 'a' \\' {item} '{item}"), [(3, Why::InQuotes), (25, Why::InQuotes)]);
+        assert_eq!(wrong("x \"{item}\" 'a' \\' {item} '{item}"), [(3, Why::InQuotes), (26, Why::InQuotes)]);
         assert!(Template::parse("\"{item}\"", Use::Plain).1.is_empty());
     }
 }
