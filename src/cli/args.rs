@@ -75,7 +75,7 @@ pub enum Verb {
     /// Run a task in the background; print its id at once
     #[command(after_help = ADD_EXAMPLES)]
     Add(TaskArgs),
-    /// Run a task and follow it, and exit with its code; or run a plan (plan.toml, plan.json)
+    /// Run a task and follow it, or run a plan; exit with its code
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Show the board: what runs, what waits and why, what is ready
