@@ -53,6 +53,11 @@ pub fn preview(out: &mut dyn Write, plan: &Preview, style: &Style) -> io::Result
             }
         }
     }
+    for each in &plan.unexpanded {
+        let words =
+            format!("{} is there for each line of `{}`, which was not run; --expand runs it", each.task, each.command);
+        writeln!(out, "{} {words}", style.paint(Paint::Look, "not known:"))?;
+    }
     match plan.on_failure {
         OnFailure::Continue => {}
         OnFailure::Stop => writeln!(out, "where one fails, what waits is withdrawn")?,

@@ -19,6 +19,7 @@ use super::foresight::{Told, WillConflict};
 use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
+use super::plan::PlanId;
 use super::policy::Limits;
 use super::sandbox::Tier;
 use super::task::{FoldPolicy, Priority, Strategy};
@@ -111,6 +112,9 @@ pub struct Row {
     /// Tasks whose results it builds on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<TaskId>,
+    /// The plan that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
     /// What is known of its result by itself, where that is looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early: Option<Early>,

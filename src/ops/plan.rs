@@ -114,7 +114,7 @@ fn refuse(file: &str, problems: &Problems) -> Error {
 /// Where what it asks for is not there.
 pub fn preview(session: &Session, source: &Source, expands: bool) -> Result<Preview, Error> {
     let expanded = expand(session, source, expands)?;
-    Ok(Preview::of(&source.name, &source.file, &source.draft, &expanded))
+    Ok(Preview::of(&source.name, &source.file, &source.draft, &expanded, expands))
 }
 
 fn expand(session: &Session, source: &Source, runs: bool) -> Result<Expanded, Error> {
@@ -122,7 +122,8 @@ fn expand(session: &Session, source: &Source, runs: bool) -> Result<Expanded, Er
     let items = |each: &ForEach| match each {
         ForEach::List(items) => Ok(items.clone()),
         ForEach::Command(command) if runs => lines(session, command),
-        ForEach::Command(command) => Ok(vec![format!("<a line of {command}>")]),
+        // What it would write is not known: one task stands for all of them.
+        ForEach::Command(_) => Ok(vec!["<line>".to_owned()]),
         ForEach::Globs(globs) => {
             let paths = paths.get_or_init(|| tracked(session, source.draft.base.as_deref()));
             Ok(meant(globs, paths.as_ref().map_err(Clone::clone)?))

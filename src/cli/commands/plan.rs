@@ -183,7 +183,13 @@ pub(super) fn meant(
 ) -> Result<Vec<TaskHandle>, Error> {
     match plan {
         None => Ok(tasks.to_vec()),
-        Some(plan) => plan::tasks(session, plan, wanted),
+        Some(plan) => {
+            let tasks = plan::tasks(session, plan, wanted)?;
+            if tasks.is_empty() {
+                tell(&format!("there is nothing to do in plan {plan}; see `pleach report {plan}`"));
+            }
+            Ok(tasks)
+        }
     }
 }
 

@@ -185,6 +185,7 @@ impl<'a> Queue<'a> {
             priority: task.spec.priority,
             group: task.spec.group.clone(),
             needs: task.spec.needs.clone(),
+            plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),
             on_hold: task.on_hold,
             early: early(task).cloned().filter(|_| matches!(task.state, TaskState::Ready { .. })),
             will_conflict: foreseen.conflicts,

@@ -11,7 +11,7 @@ use super::{Board, CommitLine, FileLine, Row, SCHEMA, Seen, Standing, rows};
 use crate::core::change::Flag;
 use crate::core::id::{TaskId, TaskName};
 use crate::core::plan::steer::{is_like, is_under_way};
-use crate::core::plan::{self as plans, Draft, Expanded, OnFailure, Plan, PlanId, Run};
+use crate::core::plan::{self as plans, Draft, Expanded, ForEach, OnFailure, Plan, PlanId, Run};
 use crate::core::state::{State, Task};
 use crate::core::word::{Word, shown};
 
@@ -30,6 +30,18 @@ pub struct Preview {
     pub tasks: Vec<PreviewTask>,
     /// Which of them may run side by side and touch the same paths, as far as they say which.
     pub overlaps: Vec<Overlap>,
+    /// Those of which there is one for each line that a command writes, which was not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unexpanded: Vec<Unexpanded>,
+}
+
+/// A task of which it is not known how many there will be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unexpanded {
+    /// Its name in the file.
+    pub task: String,
+    /// What writes the lines.
+    pub command: String,
 }
 
 /// A task of it.
@@ -71,8 +83,8 @@ pub struct Overlap {
 }
 
 impl Preview {
-    /// Of what was read.
-    pub fn of(name: &TaskName, file: &str, draft: &Draft, expanded: &Expanded) -> Self {
+    /// Of what was read. `is_whole`: the commands of `for_each` were run.
+    pub fn of(name: &TaskName, file: &str, draft: &Draft, expanded: &Expanded, is_whole: bool) -> Self {
         let levels = plans::levels(expanded);
         let level: BTreeMap<usize, usize> = levels
             .iter()
@@ -91,7 +103,14 @@ impl Preview {
             paths: task.member.paths.iter().map(|glob| glob.as_str().to_owned()).collect(),
         };
         let overlap = |(one, other, paths)| Overlap { one, other, paths };
+        let unexpanded = draft.tasks.iter().filter(|_| !is_whole).filter_map(|task| match &task.for_each {
+            Some((ForEach::Command(command), _)) => {
+                Some(Unexpanded { task: task.name.clone(), command: shown(command) })
+            }
+            _ => None,
+        });
         Self {
+            unexpanded: unexpanded.collect(),
             schema: SCHEMA,
             name: name.clone(),
             file: file.to_owned(),

@@ -16,6 +16,7 @@ fn side_by_side() {
     let (code, report) = run(&scene, &fixture("parallel.toml"));
     assert_eq!((code, states(&report).as_str()), (0, "one ready, two ready"));
     assert_eq!(report["plan"], "parallel.1");
+    assert!(scene.ok(&["status", "one"]).contains("  plan      parallel.1\n"));
     scene.ok(&["merge", "--plan", "parallel"]);
     assert_eq!((scene.read("one"), scene.read("two")), ("one\n".to_owned(), "two\n".to_owned()));
     // It has ended: the same file again is another plan.
@@ -91,6 +92,7 @@ fn the_lines_of_a_command() {
     assert_eq!((code, names(&report)), (0, 5), "{report:#}");
     let seen = scene.json(&["plan", "plan.toml"]);
     assert_eq!(seen["tasks"].as_array().unwrap().len(), 1, "nothing was run for a look");
+    assert_eq!(seen["unexpanded"][0]["task"], "each");
     assert_eq!(scene.json(&["plan", "--expand", "plan.toml"])["tasks"].as_array().unwrap().len(), 5);
     scene.write("bad.toml", plan.replace("echo mine;", "exit 3;"));
     let ran = scene.pleach(&["run", "bad.toml"]);
