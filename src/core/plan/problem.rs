@@ -100,7 +100,8 @@ fn locate(text: &str, problem: Problem) -> Located {
 
 /// `did you mean …?`, where one of these is near.
 pub(super) fn near<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let most = (word.chars().count() / 3).clamp(1, 3);
+    let letters = word.chars().count();
+    let most = (letters / 3).clamp(1, 3).min(letters.saturating_sub(1));
     let scored = known.into_iter().map(|known| (distance(word, known), known));
     match scored.filter(|(distance, _)| *distance <= most).min() {
         Some((_, known)) => format!("; did you mean {known:?}?"),

@@ -210,7 +210,7 @@ fn all_that_is_wrong_is_told_before_anything_starts() {
     let ran = scene.pleach(&["run", "plan.toml"]);
     assert_eq!(ran.code, Some(2));
     assert!(
-        ran.err.contains("plan.toml:3:11: {nothing}") && ran.err.contains("plan.toml:6:10: there is no task \"c\""),
+        ran.err.contains("plan.toml:3:17: {nothing}") && ran.err.contains("plan.toml:6:10: there is no task \"c\""),
         "{}",
         ran.err
     );
