@@ -275,7 +275,7 @@ fn history(number: u64, records: &mut Vec<Record>) {
     let events = [
         Event::Submitted { task, spec: Box::new(spec) },
         Event::Started { attempt, base },
-        Event::Ended { attempt, outcome: Outcome::Exited { code: 0 }, result, facts: Facts::default() },
+        Event::Ended { attempt, outcome: Outcome::exited(0), result, facts: Facts::default() },
         Event::Removed { attempt },
         Event::Discarded { task },
     ];

@@ -75,7 +75,7 @@ pub enum Verb {
     /// Run a task in the background; print its id at once
     #[command(after_help = ADD_EXAMPLES)]
     Add(TaskArgs),
-    /// Run a task and follow it; exit with its code
+    /// Run a task and follow it, or run a plan; exit with its code
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Show the board: what runs, what waits and why, what is ready
@@ -122,7 +122,7 @@ pub enum Verb {
     Queue(QueueArgs),
     /// Throw results away; they are kept until `gc` frees them
     #[command(after_help = example!("pleach discard 8", "pleach restore 8          # take that back"))]
-    Discard(TasksArgs),
+    Discard(DiscardArgs),
     /// Put a discarded, failed or cancelled result up for review
     #[command(after_help = example!("pleach restore 8", "pleach restore 8.1        # what its first attempt left", "pleach restore 9          # what could not be taken over when it ended"))]
     Restore(RestoreArgs),
@@ -141,6 +141,15 @@ pub enum Verb {
     /// Run a command as a task would run, in this checkout, to try what it can touch
     #[command(after_help = example!("pleach sandbox -- npm test", "pleach sandbox --network none --read-only -- ./analyse", "pleach sandbox --network crates.io,*.crates.io -- cargo fetch", "pleach sandbox --tier full -- sh -c 'touch ~/x'"))]
     Sandbox(SandboxArgs),
+    /// Look at a plan: its tasks by level, what may overlap, what would run; nothing runs
+    #[command(after_help = example!("pleach plan plan.toml", "pleach plan --json plan.toml", "pleach plan --schema > plan.schema.json"))]
+    Plan(PlanArgs),
+    /// Show what came of a plan: each task with its outcome, summary, commits and files
+    #[command(after_help = example!("pleach report", "pleach report release", "pleach report --markdown release.2"))]
+    Report(ReportArgs),
+    /// Of several tries at the same task of a plan, take this one; the others are discarded
+    #[command(after_help = example!("pleach pick try.2"))]
+    Pick(PickArgs),
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
     Approve(ApproveArgs),
@@ -160,11 +169,12 @@ const ADD_EXAMPLES: &str = example!(
 const RUN_EXAMPLES: &str = example!(
     "pleach run -- npx eslint --fix src",
     "pleach run 'make test | tee report.txt'",
-    "pleach run --detach -- cargo test            # the same as `pleach add`"
+    "pleach run --detach -- cargo test            # the same as `pleach add`",
+    "pleach run plan.toml                         # a plan: see `pleach help plan`, and docs/plans.md"
 );
 
 /// What to run, and how.
-#[derive(Debug, Clone, PartialEq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct TaskArgs {
     /// Give it a name that every verb takes in place of its id; of several tasks the newest counts
     #[arg(short, long, value_name = "NAME")]
@@ -249,6 +259,9 @@ pub struct RunArgs {
     /// Do not follow it: print its id at once, as `add` does
     #[arg(short, long)]
     pub detach: bool,
+    /// Of a plan: tell in Markdown what came of it
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// What to run.
     #[command(flatten)]
     pub task: TaskArgs,
@@ -260,6 +273,9 @@ pub struct LsArgs {
     /// Show every task, not only what is open and the last ten that are settled
     #[arg(short, long)]
     pub all: bool,
+    /// Show all tasks of this plan, and no others
+    #[arg(long, value_name = "PLAN")]
+    pub plan: Option<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -305,6 +321,9 @@ pub struct WaitArgs {
     /// Give up after this long, with exit code 124
     #[arg(short, long, value_name = "DURATION", value_parser = units::parse_duration)]
     pub timeout: Option<u64>,
+    /// Wait for the tasks of this plan
+    #[arg(long, value_name = "PLAN", conflicts_with = "tasks")]
+    pub plan: Option<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -319,11 +338,14 @@ pub struct CancelArgs {
     /// Leave them no time to end by themselves
     #[arg(long)]
     pub now: bool,
+    /// End all of this plan
+    #[arg(long, value_name = "PLAN", conflicts_with = "tasks")]
+    pub plan: Option<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
     /// Which: ids or names
-    #[arg(value_name = "TASK", required = true)]
+    #[arg(value_name = "TASK", required_unless_present = "plan")]
     pub tasks: Vec<TaskHandle>,
 }
 
@@ -335,6 +357,20 @@ pub struct TasksArgs {
     pub json: bool,
     /// Which: ids or names
     #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskHandle>,
+}
+
+/// `discard`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct DiscardArgs {
+    /// Throw away every result of this plan that is not folded
+    #[arg(long, value_name = "PLAN", conflicts_with = "tasks")]
+    pub plan: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: ids or names
+    #[arg(value_name = "TASK", required_unless_present = "plan")]
     pub tasks: Vec<TaskHandle>,
 }
 
@@ -452,8 +488,11 @@ pub struct MergeArgs {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+    /// Fold every result of this plan that is ready
+    #[arg(long, value_name = "PLAN", conflicts_with = "tasks")]
+    pub plan: Option<String>,
     /// Which: ids or names, folded in this order
-    #[arg(value_name = "TASK", required = true)]
+    #[arg(value_name = "TASK", required_unless_present = "plan")]
     pub tasks: Vec<TaskHandle>,
 }
 
@@ -645,6 +684,48 @@ pub struct SandboxArgs {
     /// What to run: one word is a line for `sh -c`, several are a program and its arguments
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
+}
+
+/// `plan`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct PlanArgs {
+    /// Print the JSON Schema of plans instead
+    #[arg(long, conflicts_with = "file")]
+    pub schema: bool,
+    /// Run the commands of for_each too, as `run` would
+    #[arg(long)]
+    pub expand: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The plan: TOML or JSON
+    #[arg(value_name = "FILE", required_unless_present = "schema", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+}
+
+/// `report`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ReportArgs {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Answer in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+    /// Which: a name (the newest of it), or one of them such as release.2; without it, the newest of all
+    #[arg(value_name = "PLAN")]
+    pub plan: Option<String>,
+}
+
+/// `pick`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct PickArgs {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: id or name
+    #[arg(value_name = "TASK")]
+    pub task: TaskHandle,
 }
 
 /// `approve`

@@ -9,7 +9,7 @@ use crate::core::outcome::Outcome;
 pub const TABLE: &[(&str, &str)] = &[
     ("0", "it worked; for `run` and `wait`: every task ended with 0"),
     ("1 ..", "for `run` and for `wait` with one task: the task's own code (128 + N where signal N ended it)"),
-    ("1", "an error; for `wait` with several tasks: one of them did not end well"),
+    ("1", "an error; for `wait` with several tasks and for a plan: one of them did not end well"),
     ("2", "the command line makes no sense"),
     ("3", "not a repository, or one that cannot be worked in"),
     ("4", "no such task"),
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn one_task_gives_its_own_code_and_several_only_whether_all_went_well() {
-        let exited = |code| Outcome::Exited { code };
+        let exited = |code| Outcome::exited(code);
         assert_eq!(of_tasks([&exited(42)]), 42);
         assert_eq!(of_tasks([&Outcome::TimedOut]), 124);
         assert_eq!(of_tasks([&Outcome::Signalled { signal: 9 }]), 137);

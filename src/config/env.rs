@@ -39,6 +39,13 @@ pub const HANDBACK_KIND: &str = "PLEACH_HANDBACK_KIND";
 /// The same: the last commit of that result.
 pub const HANDBACK_TIP: &str = "PLEACH_HANDBACK_TIP";
 
+/// Inside a task of a plan: the directory with the diffs and summaries of its needs.
+pub const NEEDS: &str = "PLEACH_NEEDS";
+/// Inside a task of a plan that has a prompt: the file that holds it.
+pub const PROMPT: &str = "PLEACH_PROMPT";
+/// Inside a task of a plan: what it is one of `for_each` for.
+pub const ITEM: &str = "PLEACH_ITEM";
+
 /// Every variable that we read or set, and what it means.
 pub const NAMES: &[(&str, &str)] = &[
     (STATE_DIR, "where worktrees and logs are kept (default: $XDG_STATE_HOME/pleach)"),
@@ -56,6 +63,12 @@ pub const NAMES: &[(&str, &str)] = &[
     (HANDBACK, "set inside a task after `retry --onto-target`: the directory that tells of the earlier result"),
     (HANDBACK_KIND, "the same: why it was handed back (conflict, rejected, held or ready)"),
     (HANDBACK_TIP, "the same: the last commit of the earlier result"),
+    (
+        NEEDS,
+        "set inside a task of a plan: the directory that holds `NAME.diff` and `NAME.summary` of each of its needs",
+    ),
+    (PROMPT, "set inside a task of a plan: the file that holds its prompt"),
+    (ITEM, "set inside a task of a plan: its item of `for_each`"),
     ("NO_COLOR", "no colour, where it is not empty"),
     ("CLICOLOR_FORCE", "colour also in a pipe, where it is neither empty nor 0"),
     ("COLUMNS", "the width of the output, where there is no terminal to ask"),

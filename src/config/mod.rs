@@ -8,7 +8,7 @@
 pub mod env;
 mod exec;
 pub mod file;
-pub mod units;
+pub use crate::core::units;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;

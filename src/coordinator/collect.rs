@@ -3,14 +3,17 @@
 //! The objects first, then the refs that keep them, and the event last: whatever is interrupted is done again, and
 //! comes to the same.
 
+use std::collections::BTreeSet;
+
 use super::sweep::is_checked_out;
 use super::{World, kept_prefix};
 use crate::core::change::{Change, Collected, Flag};
 use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, BranchName, CommitId};
 use crate::core::state::Task;
+use crate::core::word::Word;
 use crate::git::refs::{RefChange, Swap};
-use crate::git::{GitError, pack, worktree};
+use crate::git::{GitError, diff, pack, worktree};
 use crate::process::crash;
 use crate::store::record::{self, Exit};
 use crate::store::{self, StoreError};
@@ -45,6 +48,9 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
     // From here on it is a worktree like any other: by what leads to the repository it is known to be ours.
     worktree::lead_outside(&world.repository, &world.place(attempt))?;
     let (Some(mut exit), Some(base)) = (exit, base) else { return Ok(Vec::new()) };
+    if let Some(member) = &task.spec.member {
+        exit.outcome = exit.outcome.accepting(&member.accept);
+    }
     let result = match exit.tip {
         None => Collected::Refused { reason: "its files could not be committed".to_owned() },
         Some(tip) => take_over(world, task, attempt, base, tip, &mut exit)?,
@@ -107,6 +113,7 @@ fn take_over(
     }
     let (size, mut flags) = pack::inspect(repository, base, tip)?;
     flags.extend(exit.left_out.iter().map(|path| Flag::LeftOut { path: path.clone() }));
+    flags.extend(outside(world, task, base, tip)?);
     if exit.outcome.is_success() && branch.is_none() {
         exit.notes.push(format!(
             "no branch shows it: there is one whose name is in the way of {}; rename that, or set `[branch] prefix`",
@@ -115,6 +122,20 @@ fn take_over(
     }
     crash::point("collect.refs_created");
     Ok(Collected::Change(Box::new(Change { tip, branch, size, flags, extras: exit.extras.clone() })))
+}
+
+/// What it changed beside the paths that it said it would.
+fn outside(world: &World, task: &Task, base: CommitId, tip: CommitId) -> Result<Vec<Flag>, CollectError> {
+    const MOST: usize = 100;
+    let Some(member) = task.spec.member.as_ref().filter(|member| !member.paths.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let files = diff::stat(&world.repository, base, tip, &[])?;
+    let touched: BTreeSet<Word> =
+        files.into_iter().flat_map(|file| [Some(file.path), file.old_path]).flatten().collect();
+    let is_outside = |path: &Word| !member.paths.iter().any(|glob| glob.matches(path.as_bytes()));
+    let outside = touched.into_iter().filter(is_outside).take(MOST);
+    Ok(outside.map(|path| Flag::Outside { path }).collect())
 }
 
 /// Is there less room than taking the result over may need?

@@ -22,7 +22,7 @@ use crate::store::{Durable, StoreError, log, make_dir, replace_with};
 
 /// The names of the files.
 const JSON: &str = "handback.json";
-const MARKDOWN: &str = "handback.md";
+pub(super) const MARKDOWN: &str = "handback.md";
 const PATCH: &str = "change.patch";
 const LOG: &str = "check.log";
 

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use super::{World, base_pin, landing, log};
+use super::needs::Need;
+use super::{World, base_pin, landing, log, needs};
 use crate::core::id::{AttemptId, CommitId};
 use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
@@ -63,9 +64,11 @@ pub(super) fn launch(
     task: &Task,
     attempt: AttemptId,
     base: CommitId,
+    needs: &[Need],
     disk_floor: u64,
 ) -> Result<Option<Child>, String> {
-    let bring_up = || prepare(world, task, attempt, base, disk_floor).and_then(|()| spawn(world, attempt, shim::SHIM));
+    let bring_up =
+        || prepare(world, task, attempt, base, needs, disk_floor).and_then(|()| spawn(world, attempt, shim::SHIM));
     let mut up = bring_up();
     let mut tries = 0;
     while let Err(error) = &up {
@@ -79,7 +82,14 @@ pub(super) fn launch(
     up.map_err(|error| error.words())
 }
 
-fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId, disk_floor: u64) -> Result<(), LaunchError> {
+fn prepare(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    base: CommitId,
+    needs: &[Need],
+    disk_floor: u64,
+) -> Result<(), LaunchError> {
     let dir = world.layout.attempt(attempt);
     if has_spec(&dir)? {
         return Ok(());
@@ -108,8 +118,9 @@ fn prepare(world: &World, task: &Task, attempt: AttemptId, base: CommitId, disk_
     private::checkout(&place.private, &place.worktree)?;
     super::provision::bring(task, &place.worktree)?;
     super::handback::bring(world, task, attempt, base)?;
+    let command = needs::bring(world, task, attempt, needs)?;
     crash::point("launch.checked_out");
-    let spec = Spec { disk_floor, ..spec(world, task, attempt, base, &dir)? };
+    let spec = Spec { command, disk_floor, ..spec(world, task, attempt, base, &dir)? };
     record::save(&dir.spec(), &spec, Durable::No)?;
     crash::point("launch.spec_written");
     Ok(())
@@ -161,6 +172,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
     ];
     let explicit = &task.spec.env;
     let own = own.into_iter().chain(super::handback::variables(world, task, attempt));
+    let own = own.chain(needs::variables(task, dir));
     variables.extend(own.filter(|(name, _)| !explicit.contains_key(*name)).map(|(n, v)| (n.to_owned(), v)));
     let message = task.spec.message.clone().unwrap_or_else(|| landing::subject(task));
     Ok(Spec {

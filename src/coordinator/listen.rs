@@ -5,11 +5,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::log;
-use super::protocol::{Request, Response};
+use super::protocol::{LONGEST, Request, Response};
 use super::run::Message;
-
-/// The longest request that is read.
-const LONGEST: u64 = 16 << 20;
 
 /// Accept until the coordinator leaves.
 pub(super) async fn listen(listener: UnixListener, inbox: mpsc::UnboundedSender<Message>) {

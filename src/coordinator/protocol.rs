@@ -5,9 +5,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::change::FoldRequest;
-use crate::core::id::{AttemptId, BranchName, TaskId};
+use crate::core::id::{AttemptId, BranchName, TaskId, TaskName};
+use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
 use crate::core::task::TaskSpec;
+
+/// The longest request that is read, in bytes.
+pub const LONGEST: u64 = 16 << 20;
 
 /// A question or an order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +25,20 @@ pub enum Request {
         spec: Box<TaskSpec>,
         /// The limits that the asker's configuration gives.
         limits: Limits,
+    },
+    /// Take a plan, whole or not at all. The same `request` twice is one plan.
+    SubmitPlan {
+        /// What it is called; the number comes with the answer.
+        plan: Box<NewPlan>,
+        /// Its tasks; their needs are numbers within the plan, from 1.
+        specs: Vec<TaskSpec>,
+        /// The limits that the asker's configuration gives.
+        limits: Limits,
+    },
+    /// Of several tries at the same, take this one.
+    Pick {
+        /// Which.
+        task: TaskId,
     },
     /// End these tasks; those that wait are withdrawn.
     Cancel {
@@ -94,6 +112,21 @@ pub enum Request {
     Watch,
 }
 
+/// A plan that somebody asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewPlan {
+    /// Its name.
+    pub name: TaskName,
+    /// The file that it came from, for people.
+    pub file: String,
+    /// The same file once more has the same.
+    pub fingerprint: String,
+    /// Who asked, by a random word.
+    pub request: String,
+    /// What becomes of the others where one fails.
+    pub on_failure: OnFailure,
+}
+
 /// A place in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -126,6 +159,8 @@ pub enum Response {
     Yes,
     /// The task has this id.
     Submitted(TaskId),
+    /// The plan is called this.
+    Planned(PlanId),
     /// No, and nothing was changed.
     No(Refused),
     /// Something happened.

@@ -27,6 +27,7 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
         Request::Hold { tasks, on_hold } => each(tasks, &|task| line::hold(task, *on_hold)),
         Request::Leave { tasks } => each(tasks, &line::leave),
         Request::Discard { tasks } => each(tasks, &discard),
+        Request::Pick { task } => super::plans::pick(state, find(state, *task)?),
         Request::Fold { folds } => {
             let events = folds.iter().map(|(id, request)| {
                 let task = find(state, *id)?;

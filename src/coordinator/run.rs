@@ -1,6 +1,7 @@
 //! The loop itself, and what only it may touch: the state, the journal, the inventory.
 
 mod act;
+mod record;
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -10,11 +11,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::collect::words;
-use super::protocol::{Refused, RefusedKind, Request, Response, Until};
-use super::{World, foresee, listen, log, observe, recover, remove, requests, sweep};
+use super::protocol::{NewPlan, Refused, RefusedKind, Request, Response, Until};
+use super::{World, foresee, listen, log, observe, plans, recover, remove, requests, sweep};
 use crate::core::action::{Action, Subject};
 use crate::core::decide::decide;
-use crate::core::event::{Event, Record};
+use crate::core::event::Event;
 use crate::core::footing::Footing;
 use crate::core::id::{AttemptId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
@@ -144,6 +145,8 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
     this.clear_locks(Duration::ZERO);
     this.empty_trash();
     this.observe_all();
+    // Somebody may have died between a failure and what follows from it.
+    this.record(Vec::new())?;
     while !this.leaving {
         this.turn()?;
         let wait = this.sleep(idle);
@@ -256,41 +259,6 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Write events down, believe them, and tell who waits.
-    fn record(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
-        let at = clock::now();
-        for event in events {
-            let record = Record { at, event };
-            let mut next = std::mem::take(&mut self.state);
-            let checked = next.check(&record);
-            if let Err(error) = checked {
-                // But for these only a bug can bring this about; what is written down stays sound.
-                if !record.event.may_be_overtaken() {
-                    log(&format!("did not record what makes no sense: {error}"));
-                }
-                self.state = next;
-                continue;
-            }
-            self.foreseer.happened(&record.event);
-            let written = self.journal.append(std::slice::from_ref(&record));
-            if written.is_ok()
-                && let Err(error) = next.apply(&record)
-            {
-                log(&format!("cannot happen: {error}"));
-            }
-            self.state = next;
-            written?;
-        }
-        self.watchers.retain(|tick| !matches!(tick.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
-        let state = &self.state;
-        let there = |waiter: &mut Waiter| requests::has_reached(state, &waiter.tasks, waiter.until, waiter.any);
-        for waiter in self.waiters.extract_if(.., there) {
-            let _ = waiter.answer.send(Response::Yes);
-        }
-        self.waiters.retain(|waiter| !waiter.answer.is_closed());
-        Ok(())
-    }
-
     fn answer(&mut self, request: Request, answer: oneshot::Sender<Response>) -> Result<(), StoreError> {
         let response = match request {
             Request::Poke => {
@@ -299,6 +267,7 @@ impl Coordinator {
                 Response::Yes
             }
             Request::Submit { spec, limits } => self.submit(*spec, limits)?,
+            Request::SubmitPlan { plan, specs, limits } => self.submit_plan(&plan, specs, limits)?,
             Request::Await { tasks, until, any } => {
                 if !requests::has_reached(&self.state, &tasks, until, any) {
                     self.waiters.push(Waiter { tasks, until, any, answer });
@@ -335,6 +304,20 @@ impl Coordinator {
         Ok(Response::Submitted(task))
     }
 
+    fn submit_plan(&mut self, new: &NewPlan, specs: Vec<TaskSpec>, limits: Limits) -> Result<Response, StoreError> {
+        self.limits = limits;
+        match plans::judge(&self.state, new, specs) {
+            Err(refused) => Ok(Response::No(refused)),
+            Ok(plans::Judged::Known(id)) => Ok(Response::Planned(id)),
+            Ok(plans::Judged::New(mut plan, specs)) => {
+                plan.submitted = clock::now();
+                let id = plan.id.clone();
+                self.record(vec![Event::Planned { plan, specs }])?;
+                Ok(Response::Planned(id))
+            }
+        }
+    }
+
     fn judge(&mut self, request: &Request) -> Result<Response, StoreError> {
         match requests::judge(&self.state, request) {
             Err(refused) => Ok(Response::No(refused)),
@@ -344,14 +327,7 @@ impl Coordinator {
                     matches!(request, R::Discard { .. } | R::Restore { .. } | R::Retry { .. } | R::Cancel { .. });
                 let touched: Vec<TaskId> = events.iter().filter_map(Event::task).filter(|_| shown).collect();
                 self.record(events)?;
-                for task in touched.iter().filter_map(|id| self.state.task(*id)) {
-                    // A result that runs again keeps its branch until the next one replaces it.
-                    if !task.has_work_ahead()
-                        && let Err(error) = sweep::show_branch(&self.world, task)
-                    {
-                        log(&format!("cannot make the branch of task {} agree: {}", task.id, error.words()));
-                    }
-                }
+                self.show_branches(&touched);
                 Ok(Response::Yes)
             }
         }

@@ -337,13 +337,15 @@ fn verdict(exit: &Exit) -> Verdict {
         (Outcome::TimedOut, _) => Verdict::TimedOut,
         (Outcome::Cancelled, _) => Verdict::Cancelled,
         // What the shell says where there is no such program: no tree is to blame.
-        (Outcome::Exited { code: 127 }, _) => broken("its command was not found".to_owned()),
-        (Outcome::Exited { code: 126 }, _) => broken("its command may not be executed".to_owned()),
-        (Outcome::Exited { code: 0 }, Some(Verified { is_same_tree: true, rewritten })) if rewritten.is_empty() => {
+        (Outcome::Exited { code: 127, .. }, _) => broken("its command was not found".to_owned()),
+        (Outcome::Exited { code: 126, .. }, _) => broken("its command may not be executed".to_owned()),
+        (Outcome::Exited { code: 0, .. }, Some(Verified { is_same_tree: true, rewritten })) if rewritten.is_empty() => {
             Verdict::Green
         }
-        (Outcome::Exited { code: 0 }, Some(Verified { rewritten, .. })) => Verdict::Dirty { paths: rewritten.clone() },
-        (Outcome::Exited { code }, Some(_)) => Verdict::Red { code: Some(*code) },
+        (Outcome::Exited { code: 0, .. }, Some(Verified { rewritten, .. })) => {
+            Verdict::Dirty { paths: rewritten.clone() }
+        }
+        (Outcome::Exited { code, .. }, Some(_)) => Verdict::Red { code: Some(*code) },
         (Outcome::Signalled { .. }, Some(_)) => Verdict::Red { code: None },
         (outcome, _) => broken(outcome.to_string()),
     }

@@ -92,6 +92,11 @@ pub enum Flag {
         /// The other.
         with: Word,
     },
+    /// A path that the task did not say it would touch.
+    Outside {
+        /// Where.
+        path: Word,
+    },
     /// A repository inside the worktree, whose files are not part of the result. The worktree is kept.
     LeftOut {
         /// Where.
@@ -110,6 +115,7 @@ impl fmt::Display for Flag {
             Self::Colliding { path, with } => {
                 write!(f, "{} and {} are one file where case does not count", path.shown(), with.shown())
             }
+            Self::Outside { path } => write!(f, "{} is none of the paths that it may touch", path.shown()),
             Self::LeftOut { path } => write!(f, "{} is a repository of its own and was left out", path.shown()),
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{Collected, FoldRequest, Landing, Refusal};
 use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
+use super::plan::{Plan, PlanId};
 use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
 use super::task::TaskSpec;
@@ -33,6 +34,25 @@ pub enum Event {
         task: TaskId,
         /// What was asked.
         spec: Box<TaskSpec>,
+    },
+    /// A plan was asked for: all of its tasks at once, with their ids in a row.
+    Planned {
+        /// What it is.
+        plan: Box<Plan>,
+        /// Its tasks.
+        specs: Vec<TaskSpec>,
+    },
+    /// A task of a plan failed, and what the plan says of that happens: what waits is withdrawn.
+    PlanStopped {
+        /// Which.
+        plan: PlanId,
+        /// The task.
+        by: TaskId,
+    },
+    /// Of several tries at the same, this is the one: the others go.
+    Picked {
+        /// Which.
+        task: TaskId,
     },
     /// An attempt was given its base. Its worktree and its shim follow.
     Started {
@@ -296,6 +316,7 @@ impl Event {
             | Self::QueueHeld { task }
             | Self::QueueReleased { task }
             | Self::QueueLeft { task }
+            | Self::Picked { task }
             | Self::Discarded { task } => Some(*task),
             Self::Started { attempt, .. }
             | Self::NotStarted { attempt, .. }
@@ -304,7 +325,9 @@ impl Event {
             | Self::Restored { attempt }
             | Self::Recovered { attempt, .. }
             | Self::Freed { attempt } => Some(attempt.task),
-            Self::VerifyStarted { .. }
+            Self::Planned { .. }
+            | Self::PlanStopped { .. }
+            | Self::VerifyStarted { .. }
             | Self::VerifyEnded { .. }
             | Self::VerdictReused { .. }
             | Self::HeadSeen { .. }

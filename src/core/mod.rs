@@ -8,6 +8,7 @@
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
 //! - [`secret`]: what looks like one, and is kept out of logs.
+//! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -28,6 +29,7 @@ pub mod inventory;
 pub mod lines;
 pub mod merge_queue;
 pub mod outcome;
+pub mod plan;
 pub mod planner;
 pub mod policy;
 pub mod report;
@@ -41,5 +43,6 @@ pub mod speculation;
 pub mod state;
 pub mod task;
 pub mod terminal;
+pub mod units;
 pub mod verify;
 pub mod word;

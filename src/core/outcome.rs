@@ -14,6 +14,9 @@ pub enum Outcome {
     Exited {
         /// 0 to 255.
         code: i32,
+        /// Was it said that this code is success too?
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        accepted: bool,
     },
     /// A signal that was not ours ended it.
     Signalled {
@@ -53,9 +56,24 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// It ended by itself, with this code.
+    pub fn exited(code: i32) -> Self {
+        Self::Exited { code, accepted: false }
+    }
+
+    /// The same, where these codes are success too.
+    pub fn accepting(self, codes: &[u8]) -> Self {
+        match self {
+            Self::Exited { code, .. } if code != 0 && codes.iter().any(|known| i32::from(*known) == code) => {
+                Self::Exited { code, accepted: true }
+            }
+            other => other,
+        }
+    }
+
     /// Did it end well?
     pub fn is_success(&self) -> bool {
-        matches!(self, Self::Exited { code: 0 })
+        matches!(self, Self::Exited { code: 0, .. } | Self::Exited { accepted: true, .. })
     }
 
     /// May a task that allows retries be retried by itself after this?
@@ -67,7 +85,8 @@ impl Outcome {
     /// shells and of `timeout(1)`.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Exited { code } => u8::try_from(*code).unwrap_or(1),
+            Self::Exited { accepted: true, .. } => 0,
+            Self::Exited { code, .. } => u8::try_from(*code).unwrap_or(1),
             Self::Signalled { signal } => 128u8.saturating_add(u8::try_from(*signal).unwrap_or(127)),
             Self::TimedOut => 124,
             Self::Cancelled => 130,
@@ -81,7 +100,8 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited { code } => write!(f, "exit {code}"),
+            Self::Exited { code, accepted: true } => write!(f, "exit {code}, which is accepted"),
+            Self::Exited { code, .. } => write!(f, "exit {code}"),
             Self::Signalled { signal } => write!(f, "signal {signal}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Cancelled => f.write_str("cancelled"),

@@ -5,6 +5,7 @@
 //! and its result stand now.
 
 mod build;
+pub mod plan;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -18,6 +19,7 @@ use super::foresight::{Told, WillConflict};
 use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
+use super::plan::PlanId;
 use super::policy::Limits;
 use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
@@ -25,7 +27,7 @@ use super::task::{FoldPolicy, Priority, Strategy};
 use super::verify::Early;
 use super::word::Word;
 
-pub use build::{Show, board, row, task};
+pub use build::{Show, board, row, rows, task};
 
 /// The version of everything in this file.
 pub const SCHEMA: u32 = 1;
@@ -114,6 +116,9 @@ pub struct Row {
     /// Tasks whose results it builds on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<TaskId>,
+    /// The plan that it is of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
     /// What is known of its result by itself, where that is looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early: Option<Early>,

@@ -63,13 +63,35 @@ fn spec() -> TaskSpec {
     TaskSpec { command: CommandLine::Shell("true".into()), ..serde_json::from_str(spec).unwrap() }
 }
 
+/// What leads the tasks of a sketch to where they have come.
+pub(crate) fn fates(text: &str) -> Vec<Event> {
+    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+    let of = |part: &str| {
+        let mut words = part.split_whitespace();
+        let task: TaskId = words.next().unwrap().parse().unwrap();
+        let known = ["after", "pending", "auto"];
+        let fate = words.next().filter(|word| !known.contains(word)).unwrap_or("pending");
+        fate_of(task, 1, fate)
+    };
+    parts.flat_map(of).collect()
+}
+
+/// What leads an attempt of a task for `main` there.
+pub(crate) fn fate_of(task: TaskId, number: u32, fate: &str) -> Vec<Event> {
+    attempt_events(super::id::AttemptId { task, number }, fate, &BranchName("main".to_owned()))
+}
+
 /// What leads there.
 fn events(task: TaskId, fate: &str, target: &BranchName) -> Vec<Event> {
-    let attempt = super::id::AttemptId { task, number: 1 };
+    attempt_events(super::id::AttemptId { task, number: 1 }, fate, target)
+}
+
+fn attempt_events(attempt: super::id::AttemptId, fate: &str, target: &BranchName) -> Vec<Event> {
+    let task = attempt.task;
     let landing = Landing { from: commit(1), to: commit(2) };
     let started = Event::Started { attempt, base: commit(1) };
     let ended =
-        |code, result| Event::Ended { attempt, outcome: Outcome::Exited { code }, result, facts: Facts::default() };
+        |code, result| Event::Ended { attempt, outcome: Outcome::exited(code), result, facts: Facts::default() };
     let change =
         Change { tip: commit(100 + task.0), branch: None, size: Size::default(), flags: vec![], extras: vec![] };
     let change = Collected::Change(Box::new(change));

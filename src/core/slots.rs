@@ -65,6 +65,11 @@ impl Slots {
         self.open.iter().filter_map(|id| self.get(*id))
     }
 
+    /// The tasks among so many from this one on that are not dormant.
+    pub(super) fn open_from(&self, first: TaskId, count: u64) -> impl Iterator<Item = &Task> {
+        self.open.range(first..TaskId(first.0.saturating_add(count))).filter_map(|id| self.get(*id))
+    }
+
     /// How many tasks there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

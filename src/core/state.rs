@@ -4,6 +4,8 @@
 //! journal that replays is a journal that makes sense. `ready`, `blocked` and `stuck` are questions
 //! ([`State::waiting`]), not states.
 
+mod plans;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
 use super::lines::Lines;
 use super::outcome::Outcome;
+use super::plan::{self, OnFailure, Plan, PlanId};
 use super::slots::Slots;
 use super::speculation;
 use super::task::{FoldPolicy, TaskSpec};
@@ -28,6 +31,7 @@ pub struct State {
     events: u64,
     paused: bool,
     lines: Lines,
+    plans: Vec<Plan>,
     tasks: Slots,
 }
 
@@ -40,6 +44,8 @@ struct Head {
     paused: bool,
     #[serde(default)]
     lines: Lines,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    plans: Vec<Plan>,
 }
 
 /// The version of a written state. A newer one is refused.
@@ -245,7 +251,8 @@ pub struct IllegalEvent {
 
 impl Default for State {
     fn default() -> Self {
-        Self { next: 1, events: 0, paused: false, lines: Lines::default(), tasks: Slots::default() }
+        let (lines, tasks) = (Lines::default(), Slots::default());
+        Self { next: 1, events: 0, paused: false, lines, plans: Vec::new(), tasks }
     }
 }
 
@@ -260,6 +267,7 @@ impl State {
             Event::Paused | Event::Resumed => true,
             Event::QueueMoved { target, tasks } => self.reordered(target, tasks).is_some(),
             Event::Submitted { task, .. } => task.0 >= self.next,
+            event @ (Event::Planned { .. } | Event::PlanStopped { .. } | Event::Picked { .. }) => self.is_legal(event),
             event => event.task().and_then(|id| self.task(id)).is_some_and(|task| task.after(record, 0).is_some()),
         };
         if legal { Ok(()) } else { Err(self.illegal(&record.event)) }
@@ -291,12 +299,22 @@ impl State {
                 self.next = task.0 + 1;
                 self.tasks.insert(Task::new(*task, (**spec).clone(), record.at));
             }
+            event @ (Event::Planned { .. } | Event::PlanStopped { .. } | Event::Picked { .. }) => {
+                if !self.is_legal(event) {
+                    return Err(self.illegal(event));
+                }
+                self.apply_to_plan(event, record);
+            }
             event => {
                 let id = event.task();
                 let before = id.and_then(|id| self.tasks.get(id));
                 match before.and_then(|task| task.after(record, place)) {
                     Some(task) => {
                         self.lines.apply(event, before, record.at);
+                        let is_wanted = matches!(event, Event::Retried { .. } | Event::Restored { .. });
+                        if is_wanted || task.is_settled() {
+                            self.spare(task.id);
+                        }
                         self.tasks.insert(task);
                     }
                     None => return Err(self.illegal(event)),
@@ -381,7 +399,8 @@ impl State {
     /// The state as text: a line that says what it is, and one for each task.
     pub fn write(&self) -> String {
         let lines = self.lines.clone();
-        let head = Head { version: VERSION, next: self.next, events: self.events, paused: self.paused, lines };
+        let (version, next, plans) = (VERSION, self.next, self.plans.clone());
+        let head = Head { version, next, events: self.events, paused: self.paused, lines, plans };
         let mut text = serde_json::to_string(&head).expect("a struct of numbers is JSON");
         text.push('\n');
         self.tasks.write(&mut text);
@@ -400,7 +419,8 @@ impl State {
             return Err((1, format!("format {} was written by a newer pleach", head.version)));
         }
         let tasks = Slots::read(&text, head_end + 1).map_err(|(line, why)| (line + 1, why))?;
-        Ok(Self { next: head.next, events: head.events, paused: head.paused, lines: head.lines, tasks })
+        let Head { next, events, paused, lines, plans, .. } = head;
+        Ok(Self { next, events, paused, lines, plans, tasks })
     }
 
     /// The tasks whose written lines cannot be read any more.
@@ -496,7 +516,9 @@ impl State {
         };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
         let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
-        self.lines.runs().next().is_some() || self.open().any(|task| has_next_step(task) || has_leftovers(task))
+        !plan::steer::steer(self).is_empty()
+            || self.lines.runs().next().is_some()
+            || self.open().any(|task| has_next_step(task) || has_leftovers(task))
     }
 
     /// The newest fold that still stands, of one target or of any.
@@ -1033,7 +1055,7 @@ mod tests {
                 flags: vec![],
                 extras: vec![],
             };
-            let (outcome, result) = (Outcome::Exited { code }, Collected::Change(Box::new(change)));
+            let (outcome, result) = (Outcome::exited(code), Collected::Change(Box::new(change)));
             sketch::apply(&mut state, sketch::now(), E::Ended { attempt, outcome, result, facts: Facts::default() });
             assert_eq!(name(&state.task(TaskId(1)).unwrap().state), expected);
         }

@@ -1,12 +1,11 @@
 //! What somebody asked for. A [`TaskSpec`] is frozen when it is submitted and never changes.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{BranchName, CommitId, ParseId, TaskId, TaskName};
+use super::id::{BranchName, CommitId, TaskId, TaskName};
+use super::plan::Member;
 use super::sandbox::Policy;
 use super::verify::Check;
 use super::word::Word;
@@ -90,6 +89,9 @@ pub struct TaskSpec {
     /// Who asked, by a random word: the same question twice gets the same task.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub request: String,
+    /// What it is in its plan, where it is of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<Box<Member>>,
 }
 
 /// Seconds of grace where nothing else is said.
@@ -281,22 +283,23 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
             }
         }
 
-        impl FromStr for $name {
-            type Err = ParseId;
+        impl std::str::FromStr for $name {
+            type Err = $crate::core::id::ParseId;
 
-            fn from_str(text: &str) -> Result<Self, ParseId> {
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let found = Self::ALL.iter().find(|(word, _)| *word == text);
-                found.map(|(_, value)| *value).ok_or_else(|| ParseId { text: text.to_owned(), expected: $expected })
+                found.map(|(_, value)| *value).ok_or_else(|| Self::Err { text: text.to_owned(), expected: $expected })
             }
         }
     };
 }
+pub(crate) use words;
 words!(
     Priority,
     "a priority (low, normal, high or critical)",

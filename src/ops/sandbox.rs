@@ -44,6 +44,30 @@ pub struct Tried {
 /// # Errors
 /// Where no tier that was asked for works here, or there is no such command.
 pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
+    run_with(session, wish, &mut |command| command.status())
+}
+
+/// Run it to its end, and take what it writes; it writes nowhere else. `most` bytes are read.
+///
+/// # Errors
+/// As [`run`].
+pub fn output(session: &Session, wish: &Wish, most: u64) -> Result<(Tried, Vec<u8>), Error> {
+    use std::io::Read as _;
+    let mut written = Vec::new();
+    let tried = run_with(session, wish, &mut |command| {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        if let Some(pipe) = child.stdout.take() {
+            // The end of the pipe is closed behind this: who writes more ends by that.
+            pipe.take(most).read_to_end(&mut written)?;
+        }
+        child.wait()
+    })?;
+    Ok((tried, written))
+}
+
+type End<'a> = &'a mut dyn FnMut(&mut std::process::Command) -> std::io::Result<std::process::ExitStatus>;
+
+fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error> {
     let mut policy = session.config()?.sandbox.clone();
     policy.tier = wish.tier.or(policy.tier);
     policy.network = wish.network.clone().unwrap_or(policy.network);
@@ -94,7 +118,7 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
     let wanted = Limits { memory: policy.memory, processes: policy.processes };
     let is_limited = wanted.memory.is_some() || wanted.processes.is_some();
     let group = is_limited.then(|| Cgroup::make(&format!("sandbox-{}", std::process::id()), wanted).ok()).flatten();
-    let start = |tier| -> Result<Result<Tried, Refused>, Error> {
+    let mut start = |tier| -> Result<Result<Tried, Refused>, Error> {
         let cage = match Cage::prepare(tier, &policy, &places, Group::Same) {
             Ok(cage) => cage,
             Err(refused) => return Ok(Err(refused)),
@@ -110,7 +134,7 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
         }
         cage.confine(&mut command);
         let serving = cage.serve(&book).map_err(no_proxy)?;
-        let ended = command.status();
+        let ended = end(&mut command);
         drop(serving);
         match ended {
             Ok(status) => {

@@ -103,69 +103,130 @@ impl Wish {
 /// # Errors
 /// Where the wish cannot be granted: an unknown task or revision, a hook that nobody approved.
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
-    let setup = wish.setup.then_some(approve::SETUP);
-    approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
-    if wish.require_sandbox.unwrap_or_default() == Tier::None {
-        consent::require(session)?;
-    }
-    let config = session.config()?;
-    let is_early = config.verify.value.as_ref().is_some_and(|check| check.early);
-    let is_verified = match wish.fold.unwrap_or(config.fold) {
-        FoldPolicy::Auto => true,
-        FoldPolicy::Review => is_early,
-        FoldPolicy::Never => false,
-    };
-    // What somebody typed stays with the task, however it comes to be merged.
-    let is_verified = is_verified || wish.verify.how != How::Configured;
-    let frozen = if is_verified { verify::freeze(session, &wish.verify)? } else { verify::Frozen::default() };
-    let base = base(session, wish.base.as_deref())?;
-    let target = target(session, &wish)?;
-    let needs = find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect();
-    let layout = session.make_layout()?.clone();
-    let mut inherited = config::env::inherited(&session.config()?.env_pass.value);
-    find_us(&mut inherited);
-    let config = session.config()?;
-    let checkout = session.found.checkout.as_ref();
-    let spec = TaskSpec {
-        name: wish.name,
-        command: wish.command,
-        directory: checkout.map(|checkout| checkout.prefix.as_path().into()).unwrap_or_default(),
-        checkout: checkout.map(|checkout| checkout.top.as_path().into()),
-        priority: wish.priority.unwrap_or(config.priority),
-        group: wish.group,
-        needs,
-        base,
-        target,
-        timeout: wish.timeout.or(config.timeout),
-        grace: wish.grace.unwrap_or(config.grace),
-        retries: wish.retries.unwrap_or(config.retries),
-        env: wish.env,
-        environment: Some(environment::keep(&layout, &inherited)?),
-        fold: wish.fold.unwrap_or(config.fold),
-        // What nobody said is left open, so that `merge` may still follow the configuration.
-        strategy: wish.strategy.or(Some(config.strategy).filter(|strategy| *strategy != Strategy::default())),
-        publish: wish.publish.unwrap_or(config.publish),
-        message: wish.message,
-        copy: config.copy.iter().chain(&wish.copy).cloned().collect(),
-        setup: config.setup_hook().filter(|_| wish.setup),
-        check: frozen.check,
-        unverified: frozen.unverified,
-        hooks: frozen.hooks,
-        log_cap: wish.log_cap.unwrap_or(config.log_cap),
-        sandbox: Policy {
-            require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
-            read_only: wish.read_only,
-            network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
-            memory: wish.memory.or(config.sandbox.memory),
-            processes: wish.processes.or(config.sandbox.processes),
-            ..config.sandbox.clone()
-        },
-        request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
-    };
-    let limits = config.limits();
+    let spec = Asker::default().spec(session, wish)?;
+    let limits = session.config()?.limits();
     match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), limits })? {
         Response::Submitted(task) => Ok(task),
         other => Err(Error::plain(ErrorKind::Error, format!("the coordinator answered {other:?}"))),
+    }
+}
+
+/// A random word that marks a question.
+pub(super) fn request() -> String {
+    format!("{:x}{:016x}", std::process::id(), fastrand::u64(..))
+}
+
+/// From wishes to tasks. What was found out for one counts for the next.
+#[derive(Debug, Default)]
+pub(super) struct Asker {
+    environment: Option<String>,
+    frozen: Vec<(Verifying, verify::Frozen)>,
+    bases: Vec<(Option<String>, CommitId)>,
+    targets: Vec<(BranchName, Option<BranchName>)>,
+}
+
+impl Asker {
+    /// Freeze one.
+    pub(super) fn spec(&mut self, session: &mut Session, wish: Wish) -> Result<TaskSpec, Error> {
+        let setup = wish.setup.then_some(approve::SETUP);
+        approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
+        if wish.require_sandbox.unwrap_or_default() == Tier::None {
+            consent::require(session)?;
+        }
+        let config = session.config()?;
+        let is_early = config.verify.value.as_ref().is_some_and(|check| check.early);
+        let is_verified = match wish.fold.unwrap_or(config.fold) {
+            FoldPolicy::Auto => true,
+            FoldPolicy::Review => is_early,
+            FoldPolicy::Never => false,
+        };
+        // What somebody typed stays with the task, however it comes to be merged.
+        let is_verified = is_verified || wish.verify.how != How::Configured;
+        let frozen = if is_verified { self.freeze(session, &wish.verify)? } else { verify::Frozen::default() };
+        let base = self.base(session, wish.base.as_deref())?;
+        let target = self.target(session, &wish)?;
+        let needs = match wish.after.is_empty() {
+            true => Vec::new(),
+            false => find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect(),
+        };
+        let environment = Some(self.environment(session)?);
+        let config = session.config()?;
+        let checkout = session.found.checkout.as_ref();
+        Ok(TaskSpec {
+            name: wish.name,
+            command: wish.command,
+            directory: checkout.map(|checkout| checkout.prefix.as_path().into()).unwrap_or_default(),
+            checkout: checkout.map(|checkout| checkout.top.as_path().into()),
+            priority: wish.priority.unwrap_or(config.priority),
+            group: wish.group,
+            needs,
+            base,
+            target,
+            timeout: wish.timeout.or(config.timeout),
+            grace: wish.grace.unwrap_or(config.grace),
+            retries: wish.retries.unwrap_or(config.retries),
+            env: wish.env,
+            environment,
+            fold: wish.fold.unwrap_or(config.fold),
+            // What nobody said is left open, so that `merge` may still follow the configuration.
+            strategy: wish.strategy.or(Some(config.strategy).filter(|strategy| *strategy != Strategy::default())),
+            publish: wish.publish.unwrap_or(config.publish),
+            message: wish.message,
+            copy: config.copy.iter().chain(&wish.copy).cloned().collect(),
+            setup: config.setup_hook().filter(|_| wish.setup),
+            check: frozen.check,
+            unverified: frozen.unverified,
+            hooks: frozen.hooks,
+            log_cap: wish.log_cap.unwrap_or(config.log_cap),
+            sandbox: Policy {
+                require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
+                read_only: wish.read_only,
+                network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
+                memory: wish.memory.or(config.sandbox.memory),
+                processes: wish.processes.or(config.sandbox.processes),
+                ..config.sandbox.clone()
+            },
+            member: None,
+            request: request(),
+        })
+    }
+
+    fn freeze(&mut self, session: &mut Session, said: &Verifying) -> Result<verify::Frozen, Error> {
+        if let Some((_, known)) = self.frozen.iter().find(|(known, _)| known == said) {
+            return Ok(known.clone());
+        }
+        let frozen = verify::freeze(session, said)?;
+        self.frozen.push((said.clone(), frozen.clone()));
+        Ok(frozen)
+    }
+
+    fn base(&mut self, session: &Session, said: Option<&str>) -> Result<CommitId, Error> {
+        if let Some((_, known)) = self.bases.iter().find(|(known, _)| known.as_deref() == said) {
+            return Ok(*known);
+        }
+        let found = base(session, said)?;
+        self.bases.push((said.map(str::to_owned), found));
+        Ok(found)
+    }
+
+    fn target(&mut self, session: &Session, wish: &Wish) -> Result<Option<BranchName>, Error> {
+        let Some(said) = &wish.into else { return target(session, wish) };
+        if let Some((_, known)) = self.targets.iter().find(|(known, _)| known == said) {
+            return Ok(known.clone());
+        }
+        let found = target(session, wish)?;
+        self.targets.push((said.clone(), found.clone()));
+        Ok(found)
+    }
+
+    fn environment(&mut self, session: &mut Session) -> Result<String, Error> {
+        if let Some(known) = &self.environment {
+            return Ok(known.clone());
+        }
+        let layout = session.make_layout()?.clone();
+        let mut inherited = config::env::inherited(&session.config()?.env_pass.value);
+        find_us(&mut inherited);
+        Ok(self.environment.insert(environment::keep(&layout, &inherited)?).clone())
     }
 }
 
@@ -185,7 +246,7 @@ fn find_us(environment: &mut BTreeMap<String, Word>) {
     environment.insert("PATH".to_owned(), Word::from(path));
 }
 
-fn base(session: &Session, revision: Option<&str>) -> Result<CommitId, Error> {
+pub(super) fn base(session: &Session, revision: Option<&str>) -> Result<CommitId, Error> {
     match revision {
         None => session.found.head.ok_or_else(|| {
             Error::new(

@@ -225,7 +225,7 @@ fn outcome(end: End, memory: u64) -> Outcome {
         (Some(Stop::Cancelled | Stop::OverLimit), ..) => Outcome::Cancelled,
         // A shell says so of what it waited for.
         (None, Some(137), _) | (None, None, Some(9)) if memory_kills() > memory => Outcome::OutOfMemory { limit: None },
-        (None, Some(code), _) => Outcome::Exited { code },
+        (None, Some(code), _) => Outcome::exited(code),
         (None, None, Some(signal)) => Outcome::Signalled { signal },
         (None, None, None) => Outcome::Lost { cause: "its end was not seen".to_owned() },
     }

@@ -11,7 +11,7 @@
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  sandbox.json network.json common (leads to the repository)
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
-//!                                  handback/ (what it is told of an earlier result)
+//!                                  handback/ (what it is told: of an earlier result, of its needs, its prompt)
 //!     attempts/0.3/                the same of run 3 of a check
 //!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
 //!     environments/<hash>.json     trash/     coordinator.log     foreseen.json (conflicts to come)
@@ -263,6 +263,16 @@ impl AttemptDir {
     /// What it was given back of an earlier result.
     pub fn handback(&self) -> PathBuf {
         self.0.join("handback")
+    }
+
+    /// What it is told of its needs.
+    pub fn needs(&self) -> PathBuf {
+        self.handback().join("needs")
+    }
+
+    /// What its agent is told.
+    pub fn prompt(&self) -> PathBuf {
+        self.handback().join("prompt.md")
     }
 
     /// The temporary directory of the task.

@@ -13,6 +13,9 @@ const V1: &str = include_str!("../../fixtures/journals/v1.jsonl");
 /// What was added since, which goes on where the first one ends.
 const V1_MORE: &str = include_str!("../../fixtures/journals/v1-more.jsonl");
 
+/// The same with plans.
+const V1_PLANS: &str = include_str!("../../fixtures/journals/v1-plans.jsonl");
+
 fn lines() -> impl Iterator<Item = &'static str> {
     V1.lines().chain(V1_MORE.lines())
 }
@@ -66,9 +69,24 @@ fn version_1_loads() {
     .assert_eq(&picture);
 }
 
+/// A journal with plans: one that was stopped and discarded, and one with a try that was picked.
+#[test]
+fn plans_load_and_stay_in_the_snapshot() {
+    let mut state = State::default();
+    for line in V1_PLANS.lines() {
+        state.apply(&serde_json::from_str::<Record>(line).unwrap()).unwrap();
+    }
+    let read = State::read(state.write()).unwrap();
+    assert_eq!(read, state);
+    let plan = |plan: &pleach::core::plan::Plan| format!("{} {:?} {:?}", plan.id, plan.stopped_by, plan.picked);
+    assert_eq!(read.plans().iter().map(plan).collect::<Vec<_>>(), ["all.1 Some(#2) {}", "try.1 None {#4}"]);
+    assert!(read.plans().iter().all(|plan| plan.doomed.is_empty() && plan.tasks().all(|id| read.task(id).is_some())));
+    assert_eq!(read.plan_of(read.plans()[1].first).unwrap().id.to_string(), "try.1");
+}
+
 #[test]
 fn nothing_of_it_is_lost_by_reading() {
-    for line in lines() {
+    for line in lines().chain(V1_PLANS.lines()) {
         let record: Record = serde_json::from_str(line).unwrap();
         let (there, kept) = (serde_json::from_str(line).unwrap(), serde_json::to_value(&record).unwrap());
         assert!(is_within(&there, &kept), "{there}\nis not within\n{kept}");

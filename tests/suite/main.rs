@@ -13,6 +13,7 @@ mod journals;
 mod lost_work;
 mod many;
 mod odd;
+mod plans;
 mod queue;
 mod real;
 mod sandbox;

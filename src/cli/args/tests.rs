@@ -197,7 +197,7 @@ fn the_first_page() {
 
         Commands:
           add          Run a task in the background; print its id at once
-          run          Run a task and follow it; exit with its code
+          run          Run a task and follow it, or run a plan; exit with its code
           ls           Show the board: what runs, what waits and why, what is ready [alias: list]
           status       Show one task in full; without a task, the board
           logs         Show what a task wrote [alias: log]
@@ -219,6 +219,9 @@ fn the_first_page() {
           doctor       Look for what is broken or left over, and mend it
           demo         Show all of it in a small repository made for that
           sandbox      Run a command as a task would run, in this checkout, to try what it can touch
+          plan         Look at a plan: its tasks by level, what may overlap, what would run; nothing runs
+          report       Show what came of a plan: each task with its outcome, summary, commits and files
+          pick         Of several tries at the same task of a plan, take this one; the others are discarded
           approve      Allow what this repository's own file would run
           completions  Print the completions of a shell
           man          Write the man pages into a directory, or one to standard output

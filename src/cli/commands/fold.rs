@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::plan::{self, meant};
 use super::{Context, answer, parts, print_json};
-use crate::cli::args::{MergeArgs, RestoreArgs, TasksArgs, UndoArgs};
+use crate::cli::args::{DiscardArgs, MergeArgs, RestoreArgs, UndoArgs};
 use crate::cli::exit;
 use crate::cli::style::{Paint, Style};
 use crate::core::change::{Conflict, Hold, Refusal};
@@ -37,9 +38,10 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
         accept_flags: args.accept_flags,
         verify: args.verify.clone().into(),
     };
+    let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
     let told = match args.dry_run {
-        true => fold::try_merge(&session, &args.tasks, &how)?,
-        false => fold::merge(&mut session, &args.tasks, &how)?,
+        true => fold::try_merge(&session, &tasks, &how)?,
+        false => fold::merge(&mut session, &tasks, &how)?,
     };
     tell_all(context, &told, "merge", args.json)
 }
@@ -213,9 +215,10 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
     }
 }
 
-pub(super) fn discard(context: &Context, args: &TasksArgs) -> Result<u8, Error> {
+pub(super) fn discard(context: &Context, args: &DiscardArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
-    let ids = fold::discard(&mut session, &args.tasks)?;
+    let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::can_be_discarded)?;
+    let ids = fold::discard(&mut session, &tasks)?;
     if args.json {
         return answer(|out| print_json(out, &serde_json::json!({ "discarded": ids })));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::plan::every;
 use super::{Context, answer, parts, print_json, run, tell};
 use crate::cli::args::{DiffArgs, EventsArgs, LogsArgs, LsArgs, StatusArgs, Which};
 use crate::cli::diff_view::{self, FileDiff, Options, Side};
@@ -17,20 +18,25 @@ use crate::core::report::{AttemptReport, Readable, Show};
 use crate::core::sandbox::Tier;
 use crate::core::word::{Word, shown};
 use crate::ops::events::{Events, Line};
-use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look};
+use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look, plan as plan_op};
 
 /// How often a growing log is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
-    let board = look::board(&mut session, if args.all { Show::All } else { Show::Open })?;
+    let is_all = args.all || args.plan.is_some();
+    let mut board = look::board(&mut session, if is_all { Show::All } else { Show::Open })?;
     context.warn_of_unconfined(board.unconfined);
+    if let Some(plan) = &args.plan {
+        let tasks = plan_op::tasks(&session, plan, every)?;
+        board.keep(&|id| tasks.contains(&TaskHandle::Id(id)));
+    }
     answer(|out| if args.json { print_json(out, &board) } else { board::draw(out, &board, &context.style()) })
 }
 
 pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<u8, Error> {
-    let Some(task) = &args.task else { return ls(context, &LsArgs { all: false, json: args.json }) };
+    let Some(task) = &args.task else { return ls(context, &LsArgs { all: false, plan: None, json: args.json }) };
     let mut session = context.session()?;
     let report = look::task(&mut session, task)?;
     let is_unconfined = |attempt: &&AttemptReport| attempt.outcome.is_none() && attempt.sandbox == Some(Tier::None);

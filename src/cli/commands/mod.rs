@@ -3,6 +3,7 @@
 mod fold;
 mod house;
 mod look;
+mod plan;
 mod queue;
 mod run;
 mod sandbox;
@@ -70,6 +71,9 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Doctor(args) => house::doctor(context, &args),
         Verb::Demo(args) => super::demo::demo(context, args.dir),
         Verb::Sandbox(args) => sandbox::sandbox(context, args),
+        Verb::Plan(args) => plan::plan(context, &args),
+        Verb::Report(args) => plan::report(context, &args),
+        Verb::Pick(args) => plan::pick(context, &args),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
         Verb::Man(args) => house::man(args.dir.as_deref()),
@@ -96,6 +100,9 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Gc(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Approve(args) => args.json,
+        Verb::Plan(args) => args.json,
+        Verb::Report(args) => args.json,
+        Verb::Pick(args) => args.json,
         Verb::Logs(args) => args.json,
         Verb::Progress(_) | Verb::Summary(_) => false,
         Verb::Demo(_) | Verb::Sandbox(_) | Verb::Completions(_) | Verb::Man(_) => false,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Context, answer, print_json, tell};
+use super::{Context, answer, plan, print_json, tell};
 use crate::cli::args::{ProgressArgs, RunArgs, SummaryArgs, TaskArgs, Variable};
 use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
@@ -36,6 +36,11 @@ struct Added {
 }
 
 pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
+    let plan = RunArgs { detach: true, markdown: false, task };
+    if plan::is_plan(&plan) {
+        return plan::run(context, plan);
+    }
+    let task = plan.task;
     let json = task.json;
     let name = task.name.as_ref().map(ToString::to_string);
     let mut session = context.strict_session()?;
@@ -45,12 +50,18 @@ pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
 
 fn submit(context: &Context, session: &mut Session, task: TaskArgs) -> Result<TaskId, Error> {
     let wish = wish(task)?;
+    prepare(context, session, wish.setup)?;
+    submit::submit(session, wish)
+}
+
+/// Ask for what is not approved yet, where somebody can answer.
+pub(super) fn prepare(context: &Context, session: &Session, has_setup: bool) -> Result<(), Error> {
     let mut open = approve::pending(session)?;
-    open.retain(|one| wish.setup || one.what != approve::SETUP);
+    open.retain(|one| has_setup || one.what != approve::SETUP);
     if !open.is_empty() && ask::yes(context.color, &open)? {
         approve::approve(&open)?;
     }
-    submit::submit(session, wish)
+    Ok(())
 }
 
 fn wish(task: TaskArgs) -> Result<Wish, Error> {
@@ -94,6 +105,13 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
 }
 
 pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
+    if plan::is_plan(&args) {
+        return plan::run(context, args);
+    }
+    if args.markdown {
+        let message = "--markdown tells what came of a plan, and this is none";
+        return Err(Error::new(ErrorKind::Usage, message, "leave it out, or say --json"));
+    }
     if args.detach {
         return add(context, args.task);
     }
@@ -164,7 +182,7 @@ fn conclude(style: &Style, report: &TaskReport) {
     }
 }
 
-fn listen_for_interrupts(pressed: &Arc<AtomicUsize>) -> Result<(), Error> {
+pub(super) fn listen_for_interrupts(pressed: &Arc<AtomicUsize>) -> Result<(), Error> {
     let counter = pressed.clone();
     let thread = move || -> io::Result<()> {
         let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGINT])?;

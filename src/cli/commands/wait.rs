@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::plan::{self, meant};
 use super::{Context, answer, print_json};
 use crate::cli::args::{Answer, CancelArgs, RetryArgs, WaitArgs};
 use crate::cli::{board, exit, style};
@@ -11,13 +12,20 @@ use crate::core::id::{TaskHandle, TaskId};
 use crate::core::outcome::Outcome;
 use crate::core::report::{self, Board, Row, Show};
 use crate::core::state::{State, Task};
-use crate::ops::{Error, Session, control, wait as wait_op};
+use crate::ops::{Error, Session, control, plan as plan_op, wait as wait_op};
 use crate::process::clock;
 
 pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
     let patience = wait_op::Patience { any: args.any, timeout: args.timeout.map(Duration::from_secs) };
-    let ids = wait_op::wait(&mut session, &args.tasks, patience)?;
+    let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::every)?;
+    let ids = wait_op::wait(&mut session, &tasks, patience)?;
+    if let Some(plan) = args.plan.as_deref().filter(|_| !args.any) {
+        // Of a plan it is known what counts as good, such as one of several tries.
+        let report = plan_op::report(&mut session, Some(plan))?;
+        show(context, &session.state()?, &ids, args.json)?;
+        return Ok(plan::code(&report));
+    }
     let state = session.state()?;
     let is_over = |task: &Task| !task.has_work_ahead() || state.is_stuck(task);
     let ended: Vec<TaskId> = ids.into_iter().filter(|id| state.task(*id).is_some_and(is_over)).collect();
@@ -50,7 +58,12 @@ fn show(context: &Context, state: &State, ids: &[TaskId], json: bool) -> Result<
 
 pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
-    let ids = control::cancel(&mut session, &args.tasks, args.now)?;
+    let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::has_work)?;
+    if tasks.is_empty() {
+        let state = session.state()?;
+        return show(context, &state, &[], args.json);
+    }
+    let ids = control::cancel(&mut session, &tasks, args.now)?;
     // Cancelled is true only when the tree is empty, so this waits for it.
     let handles: Vec<TaskHandle> = ids.iter().map(|id| TaskHandle::Id(*id)).collect();
     wait_op::wait(&mut session, &handles, wait_op::Patience { any: false, timeout: None })?;

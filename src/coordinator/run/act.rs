@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Acted, Coordinator, LONGEST_BACKOFF, Message};
 use crate::coordinator::collect::words;
-use crate::coordinator::{World, collect, landing, launch, log, remove, start, verify};
+use crate::coordinator::{World, collect, landing, launch, log, needs, remove, start, verify};
 use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::event::{Event, Facts};
@@ -88,7 +88,8 @@ impl Coordinator {
             }),
             Action::Launch(attempt) => task(attempt.task).and_then(|task| {
                 let (attempt, base) = (*attempt, task.attempt(attempt.number)?.base?);
-                Some(Box::new(move || launched(&world, &task, attempt, base, floor)) as Work)
+                let needs = needs::of(&self.state, &task);
+                Some(Box::new(move || launched(&world, &task, attempt, base, &needs, floor)) as Work)
             }),
             Action::Abandon(attempt) => {
                 let attempt = *attempt;
@@ -261,8 +262,15 @@ impl Coordinator {
 }
 
 /// Bring an attempt up. Where that fails, no shim that is still on its way may run it either, or nothing is recorded.
-fn launched(world: &World, task: &Task, attempt: AttemptId, base: CommitId, disk_floor: u64) -> Result<Acted, String> {
-    match launch::launch(world, task, attempt, base, disk_floor) {
+fn launched(
+    world: &World,
+    task: &Task,
+    attempt: AttemptId,
+    base: CommitId,
+    needs: &[needs::Need],
+    disk_floor: u64,
+) -> Result<Acted, String> {
+    match launch::launch(world, task, attempt, base, needs, disk_floor) {
         Ok(shim) => Ok(Acted { events: Vec::new(), shim }),
         Err(reason) => ended_without_a_run(world, attempt, Outcome::CouldNotStart { reason }),
     }

@@ -58,6 +58,12 @@ pub fn row(state: &State, task: &Task, seen: &Seen, now: Timestamp) -> Row {
     Queue::of(state, seen, now).row(task, seen, now)
 }
 
+/// The lines of these.
+pub fn rows(state: &State, tasks: &[&Task], seen: &Seen, now: Timestamp) -> Vec<Row> {
+    let queue = Queue::of(state, seen, now);
+    tasks.iter().map(|task| queue.row(task, seen, now)).collect()
+}
+
 /// One task in full. `known` is what only adapters know.
 pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Timestamp) -> TaskReport {
     let row = row(state, task, seen, now);
@@ -180,6 +186,7 @@ impl<'a> Queue<'a> {
             priority: task.spec.priority,
             group: task.spec.group.clone(),
             needs: task.spec.needs.clone(),
+            plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),
             on_hold: task.on_hold,
             early: early(task).cloned().filter(|_| matches!(task.state, TaskState::Ready { .. })),
             will_conflict: foreseen.conflicts,

@@ -66,7 +66,7 @@ pub(crate) fn run(state: &mut State, id: u64, second: i64, command: &str, code: 
     submit(state, id, second, command, "");
     start(state, id, 1, second + 1);
     let result = files.map_or(Collected::Nothing, change);
-    end(state, id, 1, second + 6, Outcome::Exited { code }, result, Facts::default());
+    end(state, id, 1, second + 6, Outcome::exited(code), result, Facts::default());
 }
 
 fn request() -> FoldRequest {
@@ -127,7 +127,7 @@ pub(crate) fn state() -> State {
         notes: vec!["setup took 9s".into()],
         ended: Some(at(50)),
     };
-    end(s, 3, 1, 52, Outcome::Exited { code: 3 }, change(1), facts);
+    end(s, 3, 1, 52, Outcome::exited(3), change(1), facts);
     start(s, 3, 2, 60);
     end(s, 3, 2, 150, Outcome::TimedOut, Collected::Nothing, Facts::default());
     submit(s, 4, 160, "make report", r#","needs":[3]"#);

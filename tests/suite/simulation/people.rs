@@ -98,6 +98,7 @@ impl World {
             copy: Vec::new(),
             setup: None,
             log_cap: 1,
+            member: None,
             request: String::new(),
         };
         Event::Submitted { task, spec: Box::new(spec) }

@@ -61,7 +61,7 @@ fn submit(state: &mut State, priority: Priority, at: Timestamp) {
 fn run(state: &mut State, attempt: AttemptId, at: Timestamp) {
     use pleach::core::change::Collected;
     let base = state.task(attempt.task).unwrap().spec.base;
-    let (outcome, result) = (Outcome::Exited { code: 0 }, Collected::Nothing);
+    let (outcome, result) = (Outcome::exited(0), Collected::Nothing);
     for event in
         [Event::Started { attempt, base }, Event::Ended { attempt, outcome, result, facts: Default::default() }]
     {

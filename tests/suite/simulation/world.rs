@@ -292,14 +292,14 @@ impl World {
 
     fn any_ending(&mut self) -> Ending {
         match self.rng.below(if self.shape.is_queue { 14 } else { 20 }) {
-            0..=12 => Ending::By(Outcome::Exited { code: 0 }),
-            13 => Ending::By(Outcome::Exited { code: 1 }),
+            0..=12 => Ending::By(Outcome::exited(0)),
+            13 => Ending::By(Outcome::exited(1)),
             14 => Ending::By(Outcome::Signalled { signal: 11 }),
             15 => Ending::By(Outcome::TimedOut),
             16 => Ending::By(Outcome::OutOfMemory { limit: None }),
             17 => Ending::Hangs,
             18 => Ending::Stubborn,
-            _ => Ending::By(Outcome::Exited { code: 3 }),
+            _ => Ending::By(Outcome::exited(3)),
         }
     }
 
@@ -360,7 +360,7 @@ impl World {
         let orphan = self.places.iter().find(|(id, place)| place.is_running && !has_shim(id));
         if let Some(attempt) = orphan.map(|(id, _)| *id) {
             if self.rng.one_in(3) {
-                self.task_ends(attempt, &Outcome::Exited { code: 0 });
+                self.task_ends(attempt, &Outcome::exited(0));
             } else {
                 self.task_writes(attempt);
             }

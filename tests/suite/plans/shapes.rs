@@ -1,0 +1,145 @@
+//! A plan of each shape on a real repository.
+
+use std::fs;
+use std::path::Path;
+
+use super::super::support::scene::Scene;
+use super::{run, states, task};
+
+fn fixture(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/plans/valid").join(name)).unwrap()
+}
+
+#[test]
+fn side_by_side() {
+    let scene = Scene::new();
+    let (code, report) = run(&scene, &fixture("parallel.toml"));
+    assert_eq!((code, states(&report).as_str()), (0, "one ready, two ready"));
+    assert_eq!(report["plan"], "parallel.1");
+    assert!(scene.ok(&["status", "one"]).contains("  plan      parallel.1\n"));
+    scene.ok(&["merge", "--plan", "parallel"]);
+    assert_eq!((scene.read("one"), scene.read("two")), ("one\n".to_owned(), "two\n".to_owned()));
+    // It has ended: the same file again is another plan.
+    assert_eq!(run(&scene, &fixture("parallel.toml")).1["plan"], "parallel.2");
+}
+
+#[test]
+fn one_after_the_other() {
+    let scene = Scene::new();
+    let (code, report) = run(&scene, &fixture("pipeline.toml"));
+    assert_eq!((code, states(&report).as_str()), (0, "draft ready, extend ready, review ready"), "{report:#}");
+    assert_eq!(scene.git(&["show", "pleach/2-extend:text"]), "first\na first line");
+    let review = scene.git(&["show", "pleach/3-review:review"]);
+    let worktree = review.lines().next().unwrap().split(" in ").nth(1).unwrap().split(',').next().unwrap();
+    assert!(review.starts_with("review this in /") && worktree.ends_with("3.1"), "{review}");
+    assert!(review.contains("where {task} is not filled in:") && review.ends_with("\n+a first line"), "{review}");
+    assert_eq!(task(&report, "draft")["summary"], "a first line");
+}
+
+#[test]
+fn out_and_in_again() {
+    let scene = Scene::with_concurrency(4);
+    let (code, report) = run(&scene, &fixture("fan.toml"));
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(scene.git(&["show", "pleach/5-join:joined"]), "a\nb\nc");
+    let text = scene.pleach(&["report", "fan", "--markdown"]).out;
+    assert!(text.starts_with("# Plan fan.1\n\nall of it came to something: 5 tasks, 5 ready\n"), "{text}");
+    assert!(text.contains("| 5 join | ready |") && text.contains("- `joined` +3 -0"), "{text}");
+}
+
+#[test]
+fn for_each_of_a_hundred_modules() {
+    let scene = Scene::with_concurrency(8);
+    for at in 0..100 {
+        scene.write(&format!("modules/m{at:02}/text"), "colour\n");
+    }
+    scene.write("modules/untracked/text", "colour\n");
+    scene.git(&["add", "modules/m*"]);
+    scene.git(&["commit", "-qm", "modules"]);
+    let (code, report) = run(
+        &scene,
+        r#"
+        [defaults]
+        fold = "auto"
+        [[task]]
+        name = "colour"
+        for_each = { glob = "modules/*/" }
+        command = "sed -i s/colour/color/ {item}/text"
+        paths = ["modules/**"]
+        message = "{item}: it is spelled color"
+        "#,
+    );
+    assert_eq!((code, report["counts"]["folded"].as_u64()), (0, Some(100)), "{}", states(&report));
+    for at in 0..100 {
+        assert_eq!(scene.read(&format!("modules/m{at:02}/text")), "color\n");
+    }
+    assert_eq!(scene.read("modules/untracked/text"), "colour\n");
+    assert_eq!(task(&report, "colour-modules-m42")["item"], "modules/m42");
+}
+
+#[test]
+fn the_lines_of_a_command() {
+    let scene = Scene::new();
+    let plan = r#"
+        [[task]]
+        name = "each"
+        for_each = { command = "git ls-files; echo; echo mine; touch made-by-a-plan" }
+        command = "printf '%s\n' {item} > listed"
+        "#;
+    let names = |report: &serde_json::Value| states(report).matches("ready").count();
+    let (code, report) = run(&scene, plan);
+    // Writing is refused where a sandbox is; here there is none, and the lines count.
+    assert_eq!((code, names(&report)), (0, 5), "{report:#}");
+    let seen = scene.json(&["plan", "plan.toml"]);
+    assert_eq!(seen["tasks"].as_array().unwrap().len(), 1, "nothing was run for a look");
+    assert_eq!(seen["unexpanded"][0]["task"], "each");
+    assert_eq!(scene.json(&["plan", "--expand", "plan.toml"])["tasks"].as_array().unwrap().len(), 5);
+    scene.write("bad.toml", plan.replace("echo mine;", "exit 3;"));
+    let ran = scene.pleach(&["run", "bad.toml"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.err);
+    assert!(ran.err.contains("bad.toml:4:9: ") && ran.err.contains("ended with 3"), "{}", ran.err);
+}
+
+#[test]
+fn a_look_runs_nothing_and_tells_overlaps() {
+    let scene = Scene::new();
+    scene.write(
+        "plan.toml",
+        r#"
+        [[task]]
+        name = "a"
+        command = "touch ../ran"
+        paths = ["src/**"]
+        [[task]]
+        name = "b"
+        command = "touch ../ran"
+        paths = ["src/a.rs"]
+        [[task]]
+        name = "c"
+        needs = ["a", "b"]
+        command = "true"
+        paths = ["src/**"]
+        "#,
+    );
+    let text = scene.ok(&["plan", "plan.toml"]);
+    assert!(text.starts_with("plan plan (plan.toml): 3 tasks, 2 levels, at most 2 side by side\n"), "{text}");
+    assert!(text.contains("overlap: a and b may both touch src/** and src/a.rs\n"), "{text}");
+    assert_eq!(text.matches("overlap:").count(), 1, "c builds on them");
+    assert!(!scene.path("ran").exists() && scene.board().is_empty());
+}
+
+#[test]
+fn a_thousand_tasks_are_taken_in_one_go() {
+    let scene = Scene::with_concurrency(1);
+    scene.ok(&["pause"]);
+    let items: Vec<String> = (0..1000).map(|at| format!("item {at}")).collect();
+    scene.write("plan.toml", format!("[[task]]\nname = 'many'\nfor_each = {items:?}\ncommand = 'echo {{item}}'\n"));
+    let begun = std::time::Instant::now();
+    let answer = scene.json(&["run", "--detach", "plan.toml"]);
+    let took = begun.elapsed();
+    assert_eq!(answer["tasks"].as_array().unwrap().len(), 1000);
+    // It is built without optimization, and others use the machine.
+    assert!(took.as_secs() < 10, "{took:?}");
+    eprintln!("1000 tasks were taken in {took:?}");
+    assert_eq!(scene.board().len(), 1000);
+}
