@@ -72,9 +72,12 @@ impl Cage {
     /// # Errors
     /// Where this tier does not work here.
     pub fn prepare(tier: Tier, policy: &Policy, places: &Places, group: Group) -> Result<Self, Refused> {
-        if policy.network.list().is_some() && tier != Tier::Full {
-            let (step, why) = ("hold it to a list of hosts ([sandbox] network)", "only the full tier can".to_owned());
-            return Err(Refused { tier, step: step.to_owned(), why });
+        if tier < policy.network.least() {
+            let (step, why) = match policy.network.list() {
+                Some(_) => ("hold it to a list of hosts ([sandbox] network)", "only the full tier can"),
+                None => ("keep it from the network ([sandbox] network)", "there is nothing that would hold it"),
+            };
+            return Err(Refused { tier, step: step.to_owned(), why: why.to_owned() });
         }
         let network = policy.network.clone();
         let unheld = || Refused {
@@ -160,5 +163,25 @@ impl Cage {
             return inner.left();
         }
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_that_does_not_hold_the_network_is_refused() {
+        let tried = |tier, network| {
+            let policy = Policy { tier: Some(tier), network, ..Policy::default() };
+            Cage::prepare(tier, &policy, &Places::default(), Group::Own)
+        };
+        let refused = tried(Tier::None, Network::None).unwrap_err();
+        assert!(refused.to_string().contains("keep it from the network"), "{refused}");
+        assert!(tried(Tier::None, Network::Allow).is_ok());
+        for tier in [Tier::None, Tier::Reduced] {
+            let refused = tried(tier, Network::List(Vec::new())).unwrap_err();
+            assert_eq!(refused.why, "only the full tier can");
+        }
     }
 }
