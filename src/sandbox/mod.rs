@@ -2,12 +2,15 @@
 //!
 //! - [`plan`]: what is where for a task, as a list; pure. [`filter`]: the system calls that it may not make, as data.
 //! - `linux`: doing that to a process between its fork and its exec, in namespaces of its own. `landlock`: the rules of the
-//!   kernel for where that is not possible. [`probe`]: what works here, found by doing it.
+//!   kernel for where that is not possible. `seatbelt` and `macos`: the same for macOS, as far as it goes. [`probe`]: what works here, found by doing it.
 //! - [`proxy`]: the one way out, where hosts are listed.
 //!
 //! A tier is chosen by trying: what fails on the way has not run anything of the task, says at which step it failed,
 //! and the next tier may be tried. Nothing here knows of tasks or of git.
-#![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "between fork and exec there are only system calls"))]
+#![cfg_attr(
+    any(target_os = "linux", target_os = "macos"),
+    expect(unsafe_code, reason = "between fork and exec there are only system calls")
+)]
 
 #[cfg(target_os = "linux")]
 pub mod cgroup;
@@ -22,9 +25,13 @@ mod landlock;
 pub mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 pub mod plan;
 pub mod probe;
 pub mod proxy;
+#[cfg(any(test, target_os = "macos"))]
+mod seatbelt;
 pub mod surroundings;
 #[cfg(target_os = "linux")]
 mod system;
@@ -64,6 +71,8 @@ pub struct Cage {
     network: Network,
     #[cfg(target_os = "linux")]
     inner: Option<linux::Inner>,
+    #[cfg(target_os = "macos")]
+    inner: Option<macos::Inner>,
 }
 
 impl Cage {
@@ -92,7 +101,7 @@ impl Cage {
             return Ok(Self {
                 tier,
                 network,
-                #[cfg(target_os = "linux")]
+                #[cfg(any(target_os = "linux", target_os = "macos"))]
                 inner: None,
             });
         }
@@ -106,7 +115,19 @@ impl Cage {
             let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
             Ok(Self { tier, network, inner: Some(inner) })
         }
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(target_os = "macos")]
+        {
+            let _ = group;
+            if tier != Tier::Reduced {
+                return Err(refused("make namespaces for it", io::ErrorKind::Unsupported.into()));
+            }
+            // Nothing can be put in the place of the checkout: what is hidden in there stays on the list.
+            let places = Places { checkout: None, ..surroundings::real(places) };
+            let profile = seatbelt::profile(&plan::plan(policy, &places, &surroundings::kind), &places.show);
+            let inner = macos::Inner::new(&profile).map_err(|(step, why)| refused(step, why))?;
+            Ok(Self { tier, network, inner: Some(inner) })
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         {
             let _ = (policy, places, group, network);
             Err(refused("keep a process to itself on this system", io::ErrorKind::Unsupported.into()))
@@ -115,11 +136,11 @@ impl Cage {
 
     /// Have it done when this command is started.
     pub fn confine(&self, command: &mut Command) {
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
         if let Some(inner) = &self.inner {
             inner.confine(command);
         }
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         let _ = command;
     }
 
@@ -149,8 +170,8 @@ impl Cage {
 
     /// After the command could not be started: was it because of us? Then nothing of it has run.
     pub fn refused(&self) -> Option<Refused> {
-        #[cfg(target_os = "linux")]
-        if let Some((step, why)) = self.inner.as_ref().and_then(linux::Inner::failure) {
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
+        if let Some((step, why)) = self.inner.as_ref().and_then(|inner| inner.failure()) {
             return Some(Refused { tier: self.tier, step, why: why.to_string() });
         }
         None
