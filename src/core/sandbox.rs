@@ -107,10 +107,15 @@ pub fn closer(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 }
 
 impl Policy {
-    /// The least tier that will do. Hosts that are listed are held to in the full one only: nothing else has a network of
-    /// its own in which there is nobody but our proxy.
+    /// The least tier that will do.
     pub fn least(&self) -> Tier {
-        if self.network.list().is_some() { Tier::Full } else { self.require }
+        self.require.max(self.network.least())
+    }
+
+    /// Would it do without a sandbox, were it not for a network that is `none`?
+    pub fn is_held_for_network(&self) -> bool {
+        let may_be_none = self.tier.is_none_or(|tier| tier == Tier::None);
+        self.network == Network::None && self.require == Tier::None && may_be_none
     }
 
     /// Is there nothing but a lack of consent between it and no sandbox at all?
@@ -194,5 +199,15 @@ mod tests {
         assert_eq!(listed(None), [Full], "a list of hosts is held in no other");
         assert_eq!(listed(Some(Reduced)), []);
         assert_eq!(listed(Some(Off)), []);
+        let nobody = |tier, unconfined| Policy { tier, unconfined, network: Network::None, ..Policy::default() };
+        assert_eq!(
+            nobody(None, true).tiers(),
+            [Full, Reduced],
+            "whoever agreed to no sandbox has a network, or nothing runs"
+        );
+        assert_eq!(nobody(Some(Reduced), false).tiers(), [Reduced]);
+        assert_eq!(nobody(Some(Off), false).tiers(), []);
+        assert!(!nobody(None, false).needs_consent(), "to agree would not help");
+        assert!(nobody(Some(Off), false).is_held_for_network() && !nobody(Some(Reduced), false).is_held_for_network());
     }
 }

@@ -14,7 +14,7 @@ use crate::config::units::Bytes;
 use crate::coordinator::{kept_prefix, trash};
 use crate::core::change::list;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
-use crate::core::sandbox::Tier;
+use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::state::{Place, State, TaskState};
 use crate::core::word::count as counted;
 use crate::git::refs::RefChange;
@@ -162,12 +162,16 @@ impl Doctor {
         let next = mend.map_or_else(|| "see docs/sandbox.md for what it needs".to_owned(), str::to_owned);
         match found.best {
             best if best < policy.least() => {
-                let why = if policy.network.list().is_some() {
-                    " (a list of hosts in [sandbox] network needs it)"
-                } else {
-                    ""
-                };
+                let why = why_required(&policy);
                 self.bad(format!("{what}; but {} is required{why}, so no task can run", policy.least()), next);
+            }
+            _ if policy.tiers().is_empty() => {
+                let (set, least, why) = (policy.tier.unwrap_or_default(), policy.least(), why_required(&policy));
+                let what = format!("the sandbox: {set} is set, but {least} is required{why}, so no task can run");
+                self.bad(
+                    what,
+                    format!("set `tier` to {least} or more in [sandbox] (or PLEACH_SANDBOX), or ask for less"),
+                );
             }
             Tier::Full => match policy.tier {
                 Some(tier @ (Tier::None | Tier::Reduced)) => {
@@ -399,4 +403,13 @@ fn stale_locks(common_dir: &Path) -> Vec<PathBuf> {
     };
     let locks = walk.flatten().filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
     locks.filter(|path| is_lock(path) && is_old(path) && !tree::is_open(path)).collect()
+}
+
+/// Why a tier is required, where nobody named it.
+fn why_required(policy: &Policy) -> &'static str {
+    match &policy.network {
+        Network::List(_) => " (a list of hosts in [sandbox] network needs it)",
+        Network::None if policy.require < policy.network.least() => " (network = \"none\" in [sandbox] needs it)",
+        Network::None | Network::Allow => "",
+    }
 }

@@ -167,7 +167,15 @@ fn insufficient(policy: &Policy, refused: Option<&Refused>) -> Error {
         Some(refused) if policy.network.list().is_some() => {
             format!("hosts are listed, which only the full tier holds, and {refused}")
         }
+        Some(refused) if policy.is_held_for_network() => {
+            format!("the network is to be none, which nothing holds without a sandbox, and {refused}")
+        }
         Some(refused) => refused.to_string(),
+        None if policy.is_held_for_network() => {
+            let hint = "leave the tier out, or say `--network allow`";
+            let message = "the network is to be none, which the tier none of the sandbox does not hold";
+            return Error::new(ErrorKind::NotRun, message, hint);
+        }
         None if policy.network.list().is_some() => {
             let hint = "leave the tier out, or say `--network none` or `--network allow`";
             let tier = policy.tier.unwrap_or_default();

@@ -399,8 +399,9 @@ impl Made {
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 set(tree, c"", EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
                 match move_to(tree, &self.at) {
-                    // A socket that was there when we looked, and is gone: there is nothing to hide.
-                    Err(_) if errno() == libc::ENOENT => Ok(()),
+                    // A socket that was there when we looked, and is gone, or that is out of reach here as it is for
+                    // the task, which has no more rights: there is nothing to hide.
+                    Err(_) if matches!(errno(), libc::ENOENT | libc::EACCES) && !self.is_reached() => Ok(()),
                     done => done,
                 }
             }
@@ -418,6 +419,14 @@ impl Made {
                 unsafe { libc::symlink(to.as_ptr(), at) };
                 Ok(())
             }
+        }
+    }
+
+    fn is_reached(&self) -> bool {
+        // SAFETY: a path that lives as long as we do, and our own descriptor.
+        unsafe {
+            let file = libc::open(self.at.as_ptr(), libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC);
+            file >= 0 && libc::close(file) == 0
         }
     }
 

@@ -2,12 +2,15 @@
 //!
 //! - [`plan`]: what is where for a task, as a list; pure. [`filter`]: the system calls that it may not make, as data.
 //! - `linux`: doing that to a process between its fork and its exec, in namespaces of its own. `landlock`: the rules of the
-//!   kernel for where that is not possible. [`probe`]: what works here, found by doing it.
+//!   kernel for where that is not possible. `seatbelt` and `macos`: the same for macOS, as far as it goes. [`probe`]: what works here, found by doing it.
 //! - [`proxy`]: the one way out, where hosts are listed.
 //!
 //! A tier is chosen by trying: what fails on the way has not run anything of the task, says at which step it failed,
 //! and the next tier may be tried. Nothing here knows of tasks or of git.
-#![cfg_attr(target_os = "linux", expect(unsafe_code, reason = "between fork and exec there are only system calls"))]
+#![cfg_attr(
+    any(target_os = "linux", target_os = "macos"),
+    expect(unsafe_code, reason = "between fork and exec there are only system calls")
+)]
 
 #[cfg(target_os = "linux")]
 pub mod cgroup;
@@ -22,9 +25,13 @@ mod landlock;
 pub mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 pub mod plan;
 pub mod probe;
 pub mod proxy;
+#[cfg(any(test, target_os = "macos"))]
+mod seatbelt;
 pub mod surroundings;
 #[cfg(target_os = "linux")]
 mod system;
@@ -64,6 +71,8 @@ pub struct Cage {
     network: Network,
     #[cfg(target_os = "linux")]
     inner: Option<linux::Inner>,
+    #[cfg(target_os = "macos")]
+    inner: Option<macos::Inner>,
 }
 
 impl Cage {
@@ -72,9 +81,12 @@ impl Cage {
     /// # Errors
     /// Where this tier does not work here.
     pub fn prepare(tier: Tier, policy: &Policy, places: &Places, group: Group) -> Result<Self, Refused> {
-        if policy.network.list().is_some() && tier != Tier::Full {
-            let (step, why) = ("hold it to a list of hosts ([sandbox] network)", "only the full tier can".to_owned());
-            return Err(Refused { tier, step: step.to_owned(), why });
+        if tier < policy.network.least() {
+            let (step, why) = match policy.network.list() {
+                Some(_) => ("hold it to a list of hosts ([sandbox] network)", "only the full tier can"),
+                None => ("keep it from the network ([sandbox] network)", "there is nothing that would hold it"),
+            };
+            return Err(Refused { tier, step: step.to_owned(), why: why.to_owned() });
         }
         let network = policy.network.clone();
         let unheld = || Refused {
@@ -89,7 +101,7 @@ impl Cage {
             return Ok(Self {
                 tier,
                 network,
-                #[cfg(target_os = "linux")]
+                #[cfg(any(target_os = "linux", target_os = "macos"))]
                 inner: None,
             });
         }
@@ -103,7 +115,19 @@ impl Cage {
             let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
             Ok(Self { tier, network, inner: Some(inner) })
         }
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(target_os = "macos")]
+        {
+            let _ = group;
+            if tier != Tier::Reduced {
+                return Err(refused("make namespaces for it", io::ErrorKind::Unsupported.into()));
+            }
+            // Nothing can be put in the place of the checkout: what is hidden in there stays on the list.
+            let places = Places { checkout: None, ..surroundings::real(places) };
+            let profile = seatbelt::profile(&plan::plan(policy, &places, &surroundings::kind), &places.show);
+            let inner = macos::Inner::new(&profile).map_err(|(step, why)| refused(step, why))?;
+            Ok(Self { tier, network, inner: Some(inner) })
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         {
             let _ = (policy, places, group, network);
             Err(refused("keep a process to itself on this system", io::ErrorKind::Unsupported.into()))
@@ -112,11 +136,11 @@ impl Cage {
 
     /// Have it done when this command is started.
     pub fn confine(&self, command: &mut Command) {
-        #[cfg(target_os = "linux")]
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
         if let Some(inner) = &self.inner {
             inner.confine(command);
         }
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         let _ = command;
     }
 
@@ -146,8 +170,8 @@ impl Cage {
 
     /// After the command could not be started: was it because of us? Then nothing of it has run.
     pub fn refused(&self) -> Option<Refused> {
-        #[cfg(target_os = "linux")]
-        if let Some((step, why)) = self.inner.as_ref().and_then(linux::Inner::failure) {
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
+        if let Some((step, why)) = self.inner.as_ref().and_then(|inner| inner.failure()) {
             return Some(Refused { tier: self.tier, step, why: why.to_string() });
         }
         None
@@ -160,5 +184,25 @@ impl Cage {
             return inner.left();
         }
         0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tier_that_does_not_hold_the_network_is_refused() {
+        let tried = |tier, network| {
+            let policy = Policy { tier: Some(tier), network, ..Policy::default() };
+            Cage::prepare(tier, &policy, &Places::default(), Group::Own)
+        };
+        let refused = tried(Tier::None, Network::None).unwrap_err();
+        assert!(refused.to_string().contains("keep it from the network"), "{refused}");
+        assert!(tried(Tier::None, Network::Allow).is_ok());
+        for tier in [Tier::None, Tier::Reduced] {
+            let refused = tried(tier, Network::List(Vec::new())).unwrap_err();
+            assert_eq!(refused.why, "only the full tier can");
+        }
     }
 }

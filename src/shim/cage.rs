@@ -31,6 +31,9 @@ pub(super) enum CannotRun {
     /// Hosts are listed, and that cannot be held.
     #[error("[sandbox] network lists hosts, which only the full tier holds, and {0}; {LIST_HINT}")]
     List(String),
+    /// Nobody is to be reached, and no tier is left that holds that.
+    #[error("[sandbox] network is none, which nothing holds without a sandbox, and {0}; {NETWORK_HINT}")]
+    Network(String),
     /// No tier is both asked for and enough.
     #[error("the sandbox is required to hold more ({required}) than what is asked for")]
     Insufficient {
@@ -49,6 +52,8 @@ pub(super) enum CannotRun {
 const LIST_HINT: &str =
     "see what works here with `pleach doctor`, or ask again with `--network none` or `--network allow`";
 
+const NETWORK_HINT: &str = "see what works here with `pleach doctor`, or ask again with `--network allow`";
+
 fn words(error: &StoreError) -> String {
     match error {
         StoreError::File { source, .. } => format!("{error}: {source}"),
@@ -59,7 +64,7 @@ fn words(error: &StoreError) -> String {
 impl CannotRun {
     /// Was it because of the sandbox, and not of the command?
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Unconfined(_) | Self::Insufficient { .. } | Self::List(_))
+        !matches!(self, Self::Store(_) | Self::Start(_))
     }
 }
 
@@ -136,6 +141,10 @@ impl<'a> Cages<'a> {
         Err(match (first, policy.network.list()) {
             (Some(refused), Some(_)) => CannotRun::List(refused.to_string()),
             (None, Some(_)) => CannotRun::List(format!("{} is asked for", policy.tier.unwrap_or_default())),
+            (refused, None) if policy.is_held_for_network() => {
+                let asked = || format!("{} is asked for", policy.tier.unwrap_or_default());
+                CannotRun::Network(refused.map_or_else(asked, |refused| refused.to_string()))
+            }
             (None, None) => CannotRun::Insufficient { required: policy.require },
             (Some(refused), None) if policy.needs_consent() => CannotRun::Unconfined(refused),
             (Some(refused), None) => CannotRun::Refused(refused),

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Tier;
 use super::traffic::Why;
 use crate::core::id::ParseId;
 
@@ -97,6 +98,16 @@ impl Network {
         match self {
             Self::List(rules) => Some(rules),
             Self::None | Self::Allow => None,
+        }
+    }
+
+    /// The least tier that holds it. Hosts that are listed are held to in the full one only: nothing else has a network of
+    /// its own in which there is nobody but our proxy. Without any tier nothing is held.
+    pub fn least(&self) -> Tier {
+        match self {
+            Self::Allow => Tier::None,
+            Self::None => Tier::Reduced,
+            Self::List(_) => Tier::Full,
         }
     }
 

@@ -401,6 +401,34 @@ fn where_it_cannot_be_held_nothing_runs() {
 }
 
 #[test]
+fn nobody_is_not_said_where_nothing_holds_it() {
+    let mut scene = scene("none");
+    let ran = scene.path("ran");
+    let line = format!("touch '{}'", ran.display());
+    let tried = scene.pleach(&["sandbox", "--tier", "none", "--network", "none", "--", &line]);
+    assert_eq!(tried.code, Some(125), "{tried:?}");
+    assert!(tried.err.contains("which the tier none of the sandbox does not hold"), "{tried:?}");
+    assert!(tried.err.contains("hint: leave the tier out, or say `--network allow`"), "{tried:?}");
+    let id = scene.add(&["--network", "none"], &line);
+    scene.pleach(&["wait", &id.to_string()]);
+    assert_eq!(scene.outcome(id), "could_not_start");
+    let status = scene.ok(&["status", &id.to_string()]);
+    assert!(status.contains("[sandbox] network is none") && status.contains("--network allow"), "{status}");
+    configure(&scene, "[sandbox]\nnetwork = \"none\"\n");
+    let doctor = scene.pleach(&["doctor"]);
+    assert!(doctor.out.contains("none is set, but reduced is required (network = \"none\""), "{doctor:?}");
+    assert!(!ran.exists());
+    // Somebody who says that it may have one gets it.
+    let allowed = scene.add(&["--network", "allow"], &line);
+    assert_eq!(scene.pleach(&["wait", &allowed.to_string()]).code, Some(0), "{}", scene.log(allowed));
+    scene.variables.insert("PLEACH_SANDBOX".to_owned(), "reduced".to_owned());
+    if works("reduced") {
+        let held = scene.add(&[], "true");
+        assert_eq!(scene.pleach(&["wait", &held.to_string()]).code, Some(0), "{}", scene.log(held));
+    }
+}
+
+#[test]
 fn setup_and_checks_are_held_to_it_too() {
     let Some(scene) = full() else { return };
     let server = Server::new();
