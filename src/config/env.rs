@@ -31,6 +31,10 @@ pub const ATTEMPT: &str = "PLEACH_ATTEMPT";
 pub const SOCKET: &str = "PLEACH_SOCKET";
 /// Inside a task: how many tasks it is inside of.
 pub const DEPTH: &str = "PLEACH_DEPTH";
+/// Inside a task that an agent does: what it was asked.
+pub const PROMPT: &str = "PLEACH_PROMPT";
+/// Where Codex keeps its configuration.
+pub const CODEX_HOME: &str = "CODEX_HOME";
 /// Inside a task that was given an earlier result back: the directory that tells of it.
 pub const HANDBACK: &str = "PLEACH_HANDBACK";
 /// The same: why it was given back.
@@ -52,6 +56,8 @@ pub const NAMES: &[(&str, &str)] = &[
     (HANDBACK, "set inside a task after `retry --onto-target`: the directory that tells of the earlier result"),
     (HANDBACK_KIND, "the same: why it was handed back (conflict, rejected, held or ready)"),
     (HANDBACK_TIP, "the same: the last commit of the earlier result"),
+    (PROMPT, "set inside a task that came of a `prompt` over `pleach mcp`: that text"),
+    (CODEX_HOME, "where `pleach mcp install --client codex --scope user` finds its config.toml (default: ~/.codex)"),
     ("NO_COLOR", "no colour, where it is not empty"),
     ("CLICOLOR_FORCE", "colour also in a pipe, where it is neither empty nor 0"),
     ("COLUMNS", "the width of the output, where there is no terminal to ask"),
@@ -142,6 +148,16 @@ pub fn inside() -> Option<Inside> {
 /// The home of the user.
 pub fn home() -> Option<PathBuf> {
     path("HOME")
+}
+
+/// Where Codex keeps its configuration, where that was said.
+pub fn codex_home() -> Option<PathBuf> {
+    path(CODEX_HOME)
+}
+
+/// The directories in which programs are looked for.
+pub fn search_path() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
 /// The directory of the user's configuration files: `$XDG_CONFIG_HOME`, else `~/.config`.

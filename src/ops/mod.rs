@@ -16,6 +16,7 @@ pub mod inside;
 pub mod logs;
 pub mod look;
 pub mod queue;
+pub mod register;
 pub mod sandbox;
 pub mod submit;
 pub mod verify;

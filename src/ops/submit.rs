@@ -97,6 +97,14 @@ impl Wish {
 /// # Errors
 /// Where the wish cannot be granted: an unknown task or revision, a hook that nobody approved.
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
+    submit_as(session, wish, format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)))
+}
+
+/// The same for whoever may ask again: the same `request` twice, among the newest tasks, is one task.
+///
+/// # Errors
+/// As [`submit()`].
+pub fn submit_as(session: &mut Session, wish: Wish, request: String) -> Result<TaskId, Error> {
     let setup = wish.setup.then_some(approve::SETUP);
     approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
     let config = session.config()?;
@@ -149,7 +157,7 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
             network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
             ..config.sandbox.clone()
         },
-        request: format!("{:x}{:016x}", std::process::id(), fastrand::u64(..)),
+        request,
     };
     let limits = config.limits();
     match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), limits })? {

@@ -1,0 +1,30 @@
+//! `mcp`: the server, and `mcp install`.
+
+use super::{Context, answer};
+use crate::cli::args::{McpArgs, McpInstallArgs, McpVerb};
+use crate::mcp::{self, Settings};
+use crate::ops::{Error, register};
+
+pub(super) fn mcp(context: &Context, args: McpArgs) -> Result<u8, Error> {
+    match args.verb {
+        Some(McpVerb::Install(install)) => self::install(context, &install),
+        None => mcp::serve(Settings { directory: context.directory.clone(), agent: args.agent }).map(|()| 0),
+    }
+}
+
+fn install(context: &Context, args: &McpInstallArgs) -> Result<u8, Error> {
+    let agent = args.agent.as_deref();
+    if args.print {
+        let planned = register::preview(&context.directory, args.client, args.scope, agent)?;
+        super::tell(&format!("this belongs into {}:", planned.file.display()));
+        return answer(|out| writeln!(out, "{}", planned.entry.trim_end()));
+    }
+    let planned = register::plan(&context.directory, args.client, args.scope, agent)?;
+    register::write(&planned)?;
+    answer(|out| match &planned.change {
+        Some(_) => {
+            writeln!(out, "wrote our entry into {}; restart the client, or have it look again", planned.file.display())
+        }
+        None => writeln!(out, "{} has our entry already", planned.file.display()),
+    })
+}
