@@ -23,8 +23,14 @@ fn each_command_of_the_readme_works() {
 
 #[test]
 fn each_command_of_the_other_pages_works() {
-    for page in ["docs/configuration.md", "docs/sandbox.md", "docs/internals.md", "hooks/README.md", "CONTRIBUTING.md"]
-    {
+    for page in [
+        "docs/configuration.md",
+        "docs/sandbox.md",
+        "docs/internals.md",
+        "docs/mcp.md",
+        "hooks/README.md",
+        "CONTRIBUTING.md",
+    ] {
         run_all(page);
     }
 }
@@ -239,7 +245,7 @@ fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 #[test]
 fn links_lead_somewhere() {
     let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
-    for page in pages.into_iter().chain(["docs/configuration.md", "docs/internals.md", "docs/json.md"]) {
+    for page in pages.into_iter().chain(["docs/configuration.md", "docs/internals.md", "docs/json.md", "docs/mcp.md"]) {
         let text = read(page);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
