@@ -75,7 +75,7 @@ fn under_way(call: &Call, ids: &[TaskId]) -> Result<Answer, Error> {
         "not all have landed yet; that goes on by itself: call delegate_wait, then delegate_result\n{}",
         look::text(&rows)
     );
-    Ok(Answer::new(text, json!({ "timed_out": true, "tasks": rows })))
+    Ok(Answer::new(text, json!({ "timed_out": true, "tasks": rows, "next": "delegate_wait, then delegate_result" })))
 }
 
 fn answer(told: &[Told]) -> Answer {
@@ -169,5 +169,5 @@ pub(super) fn discard(call: &Call, arguments: Value) -> Result<Answer, Error> {
 
 fn told(session: &mut Session, ids: &[TaskId]) -> Result<Answer, Error> {
     let rows = look::rows(session, ids)?;
-    Ok(Answer::new(look::text(&rows), json!({ "tasks": rows })))
+    Ok(look::answer(&rows))
 }

@@ -44,6 +44,7 @@ pub(super) fn task(call: &Call, arguments: Value) -> Result<Answer, Error> {
     };
     let mut value = json!(rows.first());
     value["asked_before"] = known.into();
+    value["next"] = json!(look::steps(&rows).into_values().next());
     Ok(Answer::new(text, value))
 }
 
@@ -138,7 +139,7 @@ pub(super) fn batch(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let rows = look::rows(&mut session, &all)?;
     let by_key: BTreeMap<&str, String> = ids.iter().map(|(key, id)| (*key, id.to_string())).collect();
     let text = format!("batch_id {group}\n{}", look::text(&rows));
-    let value = json!({ "batch_id": group, "task_ids": by_key, "tasks": rows, "asked_before": was_known });
+    let value = json!({ "batch_id": group, "task_ids": by_key, "tasks": rows, "next": look::steps(&rows), "asked_before": was_known });
     Ok(Answer::new(text, value))
 }
 

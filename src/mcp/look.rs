@@ -1,5 +1,7 @@
 //! `delegate_status` and `delegate_result`; the row that every answer about a task has.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -100,17 +102,18 @@ pub(super) fn text(rows: &[Line]) -> String {
     if rows.is_empty() {
         return "no tasks".to_owned();
     }
-    let mut all: Vec<String> = rows.iter().map(Line::text).collect();
-    let mut told: Vec<Standing> = Vec::new();
-    for state in rows.iter().map(|row| row.state) {
-        if !told.contains(&state)
-            && let Some(next) = next(state)
-        {
-            told.push(state);
-            all.push(format!("next, where {state}: {next}"));
-        }
-    }
-    all.join("\n")
+    let steps = steps(rows).into_iter().map(|(state, next)| format!("next, where {state}: {next}"));
+    rows.iter().map(Line::text).chain(steps).collect::<Vec<_>>().join("\n")
+}
+
+/// What to do next, by each state that is among them. Some clients show a model the data alone.
+pub(super) fn steps(rows: &[Line]) -> BTreeMap<&'static str, &'static str> {
+    rows.iter().filter_map(|row| Some((row.state.as_str(), next(row.state)?))).collect()
+}
+
+/// Rows as data and as text.
+pub(super) fn answer(rows: &[Line]) -> Answer {
+    Answer::new(text(rows), json!({ "tasks": rows, "next": steps(rows) }))
 }
 
 /// What one would do about a task that stands there.
@@ -152,13 +155,12 @@ pub(super) fn status(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let more = ids.len().saturating_sub(MOST);
     // The newest of many: the older ones are asked for by name.
     let rows = rows(&mut session, &ids[more..])?;
-    let mut text = text(&rows);
-    let mut value = json!({ "tasks": rows });
+    let mut answer = answer(&rows);
     if more > 0 {
-        text += &format!("\nand {more} older ones");
-        value["older_not_shown"] = more.into();
+        answer.text += &format!("\nand {more} older ones");
+        answer.value["older_not_shown"] = more.into();
     }
-    Ok(Answer::new(text, value))
+    Ok(answer)
 }
 
 /// Is anything still to come of it?

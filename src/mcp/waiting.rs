@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::Answer;
 use super::{Call, args, look};
@@ -28,11 +28,12 @@ pub(super) fn wait(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let any = args.mode == Some(args::Mode::Any);
     let timed_out = !for_these(call, &mut session, &ids, any, limit(args.timeout_s, DEFAULT))?;
     let rows = look::rows(&mut session, &ids)?;
-    let mut text = look::text(&rows);
+    let mut answer = look::answer(&rows);
+    answer.value["timed_out"] = timed_out.into();
     if timed_out {
-        text = format!("the time to wait is over; the tasks go on, call delegate_wait again\n{text}");
+        answer.text = format!("the time to wait is over; the tasks go on, call delegate_wait again\n{}", answer.text);
     }
-    Ok(Answer::new(text, json!({ "timed_out": timed_out, "tasks": rows })))
+    Ok(answer)
 }
 
 /// How long a call may take.

@@ -1,5 +1,6 @@
-//! Clients that we did not write: the official SDK for Python, and the MCP Inspector. Where one is not installed, it is
-//! said that nothing was tried.
+//! Clients that we did not write: the official SDK for Python, the MCP Inspector, and real agents with a model that only
+//! delegates. Where one is not installed, it is said that nothing was tried; agents are tried where a variable names them
+//! (`PLEACH_TEST_CLAUDE`, `PLEACH_TEST_CODEX`).
 #![allow(clippy::disallowed_methods, reason = "tests start programs as a user would")]
 
 use std::process::{Command, Stdio};
@@ -78,4 +79,40 @@ fn the_inspector_delegates_waits_looks_and_merges() {
     assert_eq!(scene.read("from-inspector"), "hello\n");
     let wrong = call("tools/call", Some("delegate_merge"), &["task_ids=[\"9\"]"]);
     assert_eq!((&wrong["isError"], &wrong["structuredContent"]["kind"]), (&json!(true), &json!("unknown_task")));
+}
+
+#[test]
+fn claude_code_delegates_by_what_install_wrote() {
+    agent("claude", "PLEACH_TEST_CLAUDE");
+}
+
+#[test]
+fn codex_delegates_by_what_install_wrote() {
+    agent("codex", "PLEACH_TEST_CODEX");
+}
+
+/// The agent calls delegate_task, delegate_wait and delegate_merge, and the result is in the checkout.
+fn agent(which: &str, variable: &str) {
+    let Ok(path) = std::env::var(variable) else {
+        eprintln!("{variable} does not name a program: not tested");
+        return;
+    };
+    let scene = Scene::new();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/mcp/agent");
+    // It can call nobody but the model: there is nothing else in its network.
+    let alone = program(&scene, "unshare", &["--map-root-user", "--net", "true"]);
+    let mut command = match alone {
+        Some(mut command) => {
+            command.args(["--map-root-user", "--net", "sh"]);
+            command
+        }
+        None => program(&scene, "sh", &["-c", "true"]).unwrap(),
+    };
+    let output = command.args([script, which, &path, env!("CARGO_BIN_EXE_pleach")]).output().unwrap();
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
+    assert!(output.status.success(), "{told}");
+    for tool in ["delegate_task", "delegate_wait", "delegate_merge"] {
+        assert!(told.contains(tool), "{which} did not call {tool}: {told}");
+    }
+    assert_eq!(scene.read("from-agent"), "delegated\n", "{told}\n{}", scene.story());
 }

@@ -22,6 +22,8 @@ fn a_wait_ends_in_time_and_the_task_goes_on() {
         "{said:?}"
     );
     assert!(said.text.contains("call delegate_wait again"), "{}", said.text);
+    // Some clients show their model the data alone.
+    assert_eq!(said.data["next"], json!({ "running": "delegate_wait" }));
     // One is enough where one is enough.
     let any = client.ok("delegate_wait", json!({ "task_ids": ["1", "2"], "mode": "any", "timeout_s": 120 }));
     assert_eq!(any.data["timed_out"], false);
