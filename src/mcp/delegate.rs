@@ -14,7 +14,7 @@ use crate::core::task::CommandLine;
 use crate::core::word::Word;
 use crate::ops::submit::{self, Wish};
 use crate::ops::verify::How;
-use crate::ops::{Error, ErrorKind, Session, control};
+use crate::ops::{self, Error, ErrorKind, Session, control};
 
 /// The longest name that is made of a title.
 const LONGEST_NAME: usize = 40;
@@ -118,6 +118,7 @@ pub(super) fn batch(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let order = order(&args.tasks)?;
     let wishes: Vec<Wish> = args.tasks.iter().map(|task| wish(call, task)).collect::<Result<_, _>>()?;
     let mut session = call.changing()?;
+    require_needs(&session.state()?, &args.tasks)?;
     let request = |key: &str| args.idempotency_key.as_ref().map(|of_all| format!("mcp batch {of_all}: {key}"));
     let before = args.tasks.first().and_then(|task| request(task.key.as_deref()?));
     let known = before.map(|before| session.state().map(|state| of_request(&state, &before))).transpose()?.flatten();
@@ -132,7 +133,12 @@ pub(super) fn batch(call: &Call, arguments: Value) -> Result<Answer, Error> {
         });
         match put {
             Ok(id) => drop(ids.insert(key, id)),
-            Err(error) => return Err(taken_back(&mut session, error, key, ids.into_values().collect(), was_known)),
+            Err(error) if was_known => return Err(error),
+            Err(error) => {
+                let error = taken_back(&mut session, error, key, ids.into_values().collect());
+                let used = args.idempotency_key.as_ref().map(|_| "; take another idempotency_key then");
+                return Err(Error { hint: error.hint.map(|hint| hint + used.unwrap_or_default()), ..error });
+            }
         }
     }
     let all: Vec<TaskId> = args.tasks.iter().filter_map(|task| ids.get(task.key.as_deref()?).copied()).collect();
@@ -149,10 +155,10 @@ fn of_request(state: &State, request: &str) -> Option<String> {
 }
 
 /// What was started before one failed is ended again: all of a batch, or none.
-fn taken_back(session: &mut Session, error: Error, key: &str, ids: Vec<TaskId>, was_known: bool) -> Error {
+fn taken_back(session: &mut Session, error: Error, key: &str, ids: Vec<TaskId>) -> Error {
     let handles: Vec<TaskHandle> = ids.into_iter().map(TaskHandle::Id).collect();
     let mut message = format!("task {key:?}: {}", error.message);
-    if !handles.is_empty() && !was_known {
+    if !handles.is_empty() {
         // One that has ended meanwhile cannot be cancelled; the others are.
         for handle in &handles {
             let _ = control::cancel(session, std::slice::from_ref(handle), true);
@@ -161,6 +167,16 @@ fn taken_back(session: &mut Session, error: Error, key: &str, ids: Vec<TaskId>, 
         message += &format!("; those started before it were cancelled again: {}", list.join(", "));
     }
     Error { message, ..error }
+}
+
+/// What a batch builds on beside itself has to be there: nothing is started for nothing.
+fn require_needs(state: &State, tasks: &[Task]) -> Result<(), Error> {
+    let is_key = |need: &str| tasks.iter().any(|task| task.key.as_deref() == Some(need));
+    let needs = tasks.iter().flat_map(|task| task.depends_on.iter().flatten());
+    for need in needs.filter(|need| !is_key(&need.text())) {
+        ops::find(state, &[need.parse()?])?;
+    }
+    Ok(())
 }
 
 fn after(task: &Task, ids: &BTreeMap<&str, TaskId>) -> Result<Vec<TaskHandle>, Error> {

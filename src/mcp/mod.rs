@@ -22,7 +22,7 @@ use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
     PaginatedRequestParams, ProgressNotificationParam, ServerCapabilities, ServerConfig,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{RequestContext, ServerInitializeError};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt as _};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -56,8 +56,12 @@ pub fn serve(settings: Settings) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| broken(error.to_string()))?;
     let ended = runtime.block_on(async {
-        let service = Server { settings }.serve(rmcp::transport::io::stdio()).await;
-        let service = service.map_err(|error| broken(error.to_string()))?;
+        let service = match (Server { settings }).serve(rmcp::transport::io::stdio()).await {
+            Ok(service) => service,
+            // Whoever was there said nothing, and is gone.
+            Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+            Err(error) => return Err(broken(error.to_string())),
+        };
         service.waiting().await.map(drop).map_err(|error| broken(error.to_string()))
     });
     // A wait that nobody hears any more must not keep us.

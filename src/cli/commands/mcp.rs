@@ -1,5 +1,7 @@
 //! `mcp`: the server, and `mcp install`.
 
+use std::io::IsTerminal as _;
+
 use super::{Context, answer};
 use crate::cli::args::{McpArgs, McpInstallArgs, McpVerb};
 use crate::mcp::{self, Settings};
@@ -8,7 +10,14 @@ use crate::ops::{Error, register};
 pub(super) fn mcp(context: &Context, args: McpArgs) -> Result<u8, Error> {
     match args.verb {
         Some(McpVerb::Install(install)) => self::install(context, &install),
-        None => mcp::serve(Settings { directory: context.directory.clone(), agent: args.agent }).map(|()| 0),
+        None => {
+            if std::io::stdin().is_terminal() {
+                super::tell(
+                    "this waits for a client of the Model Context Protocol; Ctrl-C ends it, `pleach mcp install` tells a client of it",
+                );
+            }
+            mcp::serve(Settings { directory: context.directory.clone(), agent: args.agent }).map(|()| 0)
+        }
     }
 }
 

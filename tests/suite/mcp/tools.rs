@@ -120,8 +120,14 @@ fn a_batch_is_all_or_nothing_and_knows_its_tasks() {
     assert!(client.refused("delegate_batch", json!({ "tasks": circle })).contains("wait for each other: a, b"));
     let unknown =
         json!([{ "key": "a", "command": "sleep 600" }, { "key": "b", "command": "true", "depends_on": ["nobody"] }]);
-    let told = client.refused("delegate_batch", json!({ "tasks": unknown }));
-    assert!(told.contains("nobody") && told.contains("cancelled again: 4"), "{told}");
+    assert!(client.refused("delegate_batch", json!({ "tasks": unknown })).contains("there is no task nobody"));
+    assert_eq!(scene.board().len(), before);
+    let wrong = json!([{ "key": "a", "command": "sleep 600" }, { "key": "b", "command": "true", "base": "nowhere" }]);
+    let told = client.refused("delegate_batch", json!({ "tasks": wrong, "idempotency_key": "k" }));
+    assert!(
+        told.contains("nowhere") && told.contains("cancelled again: 4") && told.contains("another idempotency_key"),
+        "{told}"
+    );
     wait(&mut client, &["4"]);
     // It had started meanwhile, or it had not.
     assert!(scene.board().len() - before == 1 && ["failed", "withdrawn"].contains(&scene.stands(4).as_str()));
@@ -246,6 +252,8 @@ fn what_makes_no_sense_says_the_next_step() {
     assert!(scene.board().is_empty());
     let answer = client.request("tools/call", json!({ "name": "delegate_nothing", "arguments": {} }));
     assert!(answer["error"]["message"].as_str().unwrap().contains("there is no tool delegate_nothing"), "{answer}");
+    // Nor is what is no protocol at all.
+    client.send(&json!("nonsense"));
     // What cannot be done where a task stands is no reason to give up on the server.
     client.ok("delegate_task", json!({ "command": "true" }));
     wait(&mut client, &["1"]);
