@@ -145,7 +145,7 @@ pub enum Verb {
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
     Approve(ApproveArgs),
-    /// Let agents of other programs hand tasks over: serve the Model Context Protocol on standard input and output
+    /// Let agents of other programs hand over tasks, by the Model Context Protocol
     #[command(after_help = example!("pleach mcp install --client claude   # make it known to Claude Code, here", "pleach mcp install --client codex --scope user", "pleach mcp --agent 'codex exec -'     # what does a prompt"))]
     Mcp(McpArgs),
     /// Print the completions of a shell

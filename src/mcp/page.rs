@@ -221,6 +221,9 @@ fn read(log: &mut Log, size: usize, last: bool) -> Result<Page, Error> {
 
 /// Without what only moves or colours on a terminal: it costs room and says nothing.
 fn plain(bytes: &[u8]) -> String {
+    if bytes.is_empty() {
+        return String::new();
+    }
     let text = String::from_utf8_lossy(bytes);
     let text = console::strip_ansi_codes(&text).replace("\r\n", "\n");
     // Of a line that was written over again and again, the last state counts.

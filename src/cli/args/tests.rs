@@ -220,6 +220,7 @@ fn the_first_page() {
           demo         Show all of it in a small repository made for that
           sandbox      Run a command as a task would run, in this checkout, to try what it can touch
           approve      Allow what this repository's own file would run
+          mcp          Let agents of other programs hand over tasks, by the Model Context Protocol
           completions  Print the completions of a shell
           man          Write the man pages into a directory, or one to standard output
           help         Print this message or the help of the given subcommand(s)

@@ -258,6 +258,7 @@ fn what_makes_no_sense_says_the_next_step() {
     client.ok("delegate_task", json!({ "command": "true" }));
     wait(&mut client, &["1"]);
     client.refused("delegate_cancel", json!({ "task_ids": ["1"] }));
+    assert_eq!(client.ok("delegate_logs", json!({ "task_id": "1" })).text, "it wrote nothing");
 }
 
 #[test]
