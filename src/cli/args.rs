@@ -500,6 +500,9 @@ pub struct McpArgs {
     /// Say what does a prompt: a line for `sh -c` that reads it on its standard input; it is in PLEACH_PROMPT, too
     #[arg(long, value_name = "LINE")]
     pub agent: Option<String>,
+    /// Serve over HTTP instead, on this port of loopback (0: any), behind a token (PLEACH_MCP_TOKEN, or a new one)
+    #[arg(long, value_name = "PORT")]
+    pub http: Option<u16>,
 }
 
 /// What somebody may do about the server beside starting it.

@@ -33,6 +33,8 @@ pub const SOCKET: &str = "PLEACH_SOCKET";
 pub const DEPTH: &str = "PLEACH_DEPTH";
 /// Inside a task that an agent does: what it was asked.
 pub const PROMPT: &str = "PLEACH_PROMPT";
+/// What a client of `pleach mcp --http` has to bear.
+pub const MCP_TOKEN: &str = "PLEACH_MCP_TOKEN";
 /// Where Codex keeps its configuration.
 pub const CODEX_HOME: &str = "CODEX_HOME";
 /// Inside a task that was given an earlier result back: the directory that tells of it.
@@ -57,6 +59,7 @@ pub const NAMES: &[(&str, &str)] = &[
     (HANDBACK_KIND, "the same: why it was handed back (conflict, rejected, held or ready)"),
     (HANDBACK_TIP, "the same: the last commit of the earlier result"),
     (PROMPT, "set inside a task that came of a `prompt` over `pleach mcp`: that text"),
+    (MCP_TOKEN, "the token of `pleach mcp --http` (default: a new one each time)"),
     (CODEX_HOME, "where `pleach mcp install --client codex --scope user` finds its config.toml (default: ~/.codex)"),
     ("NO_COLOR", "no colour, where it is not empty"),
     ("CLICOLOR_FORCE", "colour also in a pipe, where it is neither empty nor 0"),
@@ -148,6 +151,11 @@ pub fn inside() -> Option<Inside> {
 /// The home of the user.
 pub fn home() -> Option<PathBuf> {
     path("HOME")
+}
+
+/// What a client of `pleach mcp --http` has to bear, where that was said.
+pub fn mcp_token() -> Option<String> {
+    text(MCP_TOKEN)
 }
 
 /// Where Codex keeps its configuration, where that was said.

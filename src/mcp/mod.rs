@@ -4,6 +4,8 @@
 //! - [`delegate`], [`look`], [`page`], [`act`], [`waiting`]: what they do, each a thin layer over one of [`ops`](crate::ops).
 //! - [`answer`]: what they say: the same as structured content and as short text.
 //!
+//! - [`http`]: the same for clients that start no programs.
+//!
 //! The server keeps nothing: a task is named by its id, which outlives it, and every call opens the repository anew.
 //! This module alone knows `rmcp`. Left to others: what a client's configuration says of us is [`register`](crate::ops::register).
 
@@ -11,6 +13,7 @@ mod act;
 mod answer;
 mod args;
 mod delegate;
+pub mod http;
 mod look;
 mod page;
 mod tools;
@@ -69,6 +72,7 @@ pub fn serve(settings: Settings) -> Result<(), Error> {
     ended
 }
 
+/// Answers one client.
 struct Server {
     settings: Settings,
 }

@@ -8,15 +8,22 @@ use crate::mcp::{self, Settings};
 use crate::ops::{Error, register};
 
 pub(super) fn mcp(context: &Context, args: McpArgs) -> Result<u8, Error> {
-    match args.verb {
-        Some(McpVerb::Install(install)) => self::install(context, &install),
-        None => {
+    let settings = Settings { directory: context.directory.clone(), agent: args.agent };
+    match (args.verb, args.http) {
+        (Some(McpVerb::Install(install)), _) => self::install(context, &install),
+        (None, Some(port)) => {
+            let up = |address: &str, token: &str| {
+                answer(|out| writeln!(out, "{address}\nAuthorization: Bearer {token}")).map(drop)
+            };
+            mcp::http::serve(settings, port, up).map(|()| 0)
+        }
+        (None, None) => {
             if std::io::stdin().is_terminal() {
                 super::tell(
                     "this waits for a client of the Model Context Protocol; Ctrl-C ends it, `pleach mcp install` tells a client of it",
                 );
             }
-            mcp::serve(Settings { directory: context.directory.clone(), agent: args.agent }).map(|()| 0)
+            mcp::serve(settings).map(|()| 0)
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files and start programs as a user would")]
 
 mod client;
+mod http;
 mod install;
 mod real;
 mod tools;
