@@ -16,6 +16,7 @@ use crate::core::sandbox::{LEAST_MEMORY, Network, Tier};
 use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
 use crate::core::word::Word;
 use crate::ops::control::InLine;
+use crate::ops::register::{Client, Scope};
 use crate::ops::verify::{How, Verifying};
 
 /// `Examples:` and one line each, indented.
@@ -153,6 +154,9 @@ pub enum Verb {
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
     Approve(ApproveArgs),
+    /// Let agents of other programs hand over tasks, by the Model Context Protocol
+    #[command(after_help = example!("pleach mcp install --client claude   # make it known to Claude Code, here", "pleach mcp install --client codex --scope user", "pleach mcp --agent 'codex exec -'     # what does a prompt"))]
+    Mcp(McpArgs),
     /// Print the completions of a shell
     #[command(after_help = example!("pleach completions zsh > ~/.zfunc/_pleach", "source <(pleach completions bash)"))]
     Completions(CompletionsArgs),
@@ -529,6 +533,46 @@ pub enum QueueVerb {
     /// Take tasks out of their line; their results are up for review again
     #[command(after_help = example!("pleach queue remove 7"))]
     Remove(TasksArgs),
+}
+
+/// `mcp`
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct McpArgs {
+    /// What to do; without it, serve
+    #[command(subcommand)]
+    pub verb: Option<McpVerb>,
+    /// Say what does a prompt: a line for `sh -c` that reads it on its standard input; it is in PLEACH_PROMPT_TEXT, too
+    #[arg(long, value_name = "LINE")]
+    pub agent: Option<String>,
+    /// Serve over HTTP instead, on this port of loopback (0: any), behind a token (PLEACH_MCP_TOKEN, or a new one)
+    #[arg(long, value_name = "PORT")]
+    pub http: Option<u16>,
+}
+
+/// What somebody may do about the server beside starting it.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum McpVerb {
+    /// Write our entry into the configuration of a client, and leave all else there as it is
+    #[command(after_help = example!("pleach mcp install --client claude", "pleach mcp install --client gemini --print", "pleach mcp install --client codex --scope user"))]
+    Install(McpInstallArgs),
+}
+
+/// `mcp install`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct McpInstallArgs {
+    /// Say whose configuration
+    #[arg(long, value_name = "CLIENT", value_parser = words(Client::ALL))]
+    pub client: Client,
+    /// Say for what: this project, or all that you do
+    #[arg(long, value_name = "SCOPE", value_parser = words(Scope::ALL), default_value = "project")]
+    pub scope: Scope,
+    /// Say what does a prompt, as with `pleach mcp --agent`
+    #[arg(long, value_name = "LINE")]
+    pub agent: Option<String>,
+    /// Print it instead
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `queue move`

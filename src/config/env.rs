@@ -32,6 +32,12 @@ pub const ATTEMPT: &str = "PLEACH_ATTEMPT";
 pub const SOCKET: &str = "PLEACH_SOCKET";
 /// Inside a task: how many tasks it is inside of.
 pub const DEPTH: &str = "PLEACH_DEPTH";
+/// Inside a task that an agent does: what it was asked.
+pub const PROMPT_TEXT: &str = "PLEACH_PROMPT_TEXT";
+/// What a client of `pleach mcp --http` has to bear.
+pub const MCP_TOKEN: &str = "PLEACH_MCP_TOKEN";
+/// Where Codex keeps its configuration.
+pub const CODEX_HOME: &str = "CODEX_HOME";
 /// Inside a task that was given an earlier result back: the directory that tells of it.
 pub const HANDBACK: &str = "PLEACH_HANDBACK";
 /// The same: why it was given back.
@@ -69,6 +75,9 @@ pub const NAMES: &[(&str, &str)] = &[
     ),
     (PROMPT, "set inside a task of a plan: the file that holds its prompt"),
     (ITEM, "set inside a task of a plan: its item of `for_each`"),
+    (PROMPT_TEXT, "set inside a task that came of a `prompt` over `pleach mcp`: that text"),
+    (MCP_TOKEN, "the token of `pleach mcp --http` (default: a new one each time)"),
+    (CODEX_HOME, "where `pleach mcp install --client codex --scope user` finds its config.toml (default: ~/.codex)"),
     ("NO_COLOR", "no colour, where it is not empty"),
     ("CLICOLOR_FORCE", "colour also in a pipe, where it is neither empty nor 0"),
     ("COLUMNS", "the width of the output, where there is no terminal to ask"),
@@ -159,6 +168,21 @@ pub fn inside() -> Option<Inside> {
 /// The home of the user.
 pub fn home() -> Option<PathBuf> {
     path("HOME")
+}
+
+/// What a client of `pleach mcp --http` has to bear, where that was said.
+pub fn mcp_token() -> Option<String> {
+    text(MCP_TOKEN)
+}
+
+/// Where Codex keeps its configuration, where that was said.
+pub fn codex_home() -> Option<PathBuf> {
+    path(CODEX_HOME)
+}
+
+/// The directories in which programs are looked for.
+pub fn search_path() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
 /// The directory of the user's configuration files: `$XDG_CONFIG_HOME`, else `~/.config`.

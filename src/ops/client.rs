@@ -1,7 +1,7 @@
 //! Speaking to the coordinator, and starting it where there is none.
 #![expect(clippy::disallowed_methods, reason = "how long to wait for a coordinator is measured here")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind as ErrorOf, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -78,6 +78,42 @@ impl Client {
                     self.connect()?;
                 }
             }
+        }
+    }
+
+    /// As [`ask`](Self::ask), but look up from waiting each `step`: `None` once `going` says to give up.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn ask_while(
+        &mut self,
+        request: &Request,
+        step: Duration,
+        going: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Response>, Error> {
+        let mut line = serde_json::to_vec(request).expect("requests are structs of strings and numbers");
+        line.push(b'\n');
+        loop {
+            self.set_patience(Some(step));
+            let written = self.stream.as_mut().is_some_and(|stream| stream.get_mut().write_all(&line).is_ok());
+            let mut answer = String::new();
+            while let Some(stream) = self.stream.as_mut().filter(|_| written) {
+                match stream.read_line(&mut answer) {
+                    Err(error) if matches!(error.kind(), ErrorOf::WouldBlock | ErrorOf::TimedOut) => {
+                        if !going() {
+                            return Ok(None);
+                        }
+                    }
+                    Ok(1..) => match serde_json::from_str(&answer) {
+                        Ok(Response::No(refused)) => return Err(refused.into()),
+                        Ok(response) => return Ok(Some(response)),
+                        Err(_) => break,
+                    },
+                    Ok(0) | Err(_) => break,
+                }
+            }
+            self.stream = None;
+            self.connect()?;
         }
     }
 

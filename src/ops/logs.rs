@@ -27,6 +27,16 @@ impl Log {
         Self { attempt, reader: Reader::new(&dir), terminal: Gentle::default(), dir }
     }
 
+    /// Read from this byte on.
+    pub fn go_to(&mut self, offset: u64) {
+        self.reader = Reader::at(&self.dir, offset);
+    }
+
+    /// The offset of what comes next.
+    pub fn offset(&self) -> u64 {
+        self.reader.offset()
+    }
+
     /// What comes next of what is there now.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub mod logs;
 pub mod look;
 pub mod plan;
 pub mod queue;
+pub mod register;
 pub mod sandbox;
 pub mod submit;
 pub mod verify;

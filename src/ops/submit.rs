@@ -103,7 +103,15 @@ impl Wish {
 /// # Errors
 /// Where the wish cannot be granted: an unknown task or revision, a hook that nobody approved.
 pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
-    let spec = Asker::default().spec(session, wish)?;
+    submit_as(session, wish, request())
+}
+
+/// The same for whoever may ask again: the same `request` twice, among the newest tasks, is one task.
+///
+/// # Errors
+/// As [`submit()`].
+pub fn submit_as(session: &mut Session, wish: Wish, request: String) -> Result<TaskId, Error> {
+    let spec = TaskSpec { request, ..Asker::default().spec(session, wish)? };
     let limits = session.config()?.limits();
     match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), limits })? {
         Response::Submitted(task) => Ok(task),

@@ -23,14 +23,39 @@ pub struct Patience {
 /// # Errors
 /// Where a task is unknown, or the time is over.
 pub fn wait(session: &mut Session, tasks: &[TaskHandle], patience: Patience) -> Result<Vec<TaskId>, Error> {
-    let state = session.state()?;
-    let ids = if tasks.is_empty() {
-        state.open().filter(|task| is_under_way(task)).map(|task| task.id).collect()
-    } else {
-        control::ids(&state, tasks)?
-    };
+    let ids = meant(session, tasks)?;
     until(session, &ids, Until::Landed, patience)?;
     Ok(ids)
+}
+
+/// Wait as [`wait()`] does, but look up each `step`: `false` once `going` says to give up. The tasks go on all the same.
+///
+/// # Errors
+/// Where a task is unknown.
+pub fn wait_while(
+    session: &mut Session,
+    tasks: &[TaskId],
+    any: bool,
+    step: Duration,
+    going: &mut dyn FnMut() -> bool,
+) -> Result<bool, Error> {
+    if tasks.is_empty() {
+        return Ok(true);
+    }
+    let request = Request::Await { tasks: tasks.to_vec(), until: Until::Landed, any };
+    Ok(session.coordinator()?.ask_while(&request, step, going)?.is_some())
+}
+
+/// Those that somebody means; without any named, all that are running, waiting, or on their way into their target.
+///
+/// # Errors
+/// Where a task is unknown.
+pub fn meant(session: &Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
+    let state = session.state()?;
+    if tasks.is_empty() {
+        return Ok(state.open().filter(|task| is_under_way(task)).map(|task| task.id).collect());
+    }
+    control::ids(&state, tasks)
 }
 
 fn is_under_way(task: &Task) -> bool {

@@ -117,6 +117,16 @@ impl Reader {
         Self { dir: dir.to_owned(), offset: 0 }
     }
 
+    /// From this byte on.
+    pub fn at(dir: &Path, offset: u64) -> Self {
+        Self { dir: dir.to_owned(), offset }
+    }
+
+    /// How far it is: the offset of the next byte.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// From the beginning of the last `lines` lines that are there now.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod git;
 mod journals;
 mod lost_work;
 mod many;
+mod mcp;
 mod odd;
 mod plans;
 mod queue;

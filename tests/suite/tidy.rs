@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
         &["core", "process", "sandbox", "config", "git", "store", "shim", "coordinator"],
         "one file for each thing to ask for",
     ),
+    ("mcp", &["core", "config", "ops"], "calls in, JSON out"),
     ("cli", &["core", "config", "ops"], "words in, words out"),
 ];
 
@@ -38,6 +39,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("src/cli/mod.rs", "sandbox", "what a test takes away is armed with the crash points"),
     ("src/cli/pager.rs", "process", "it starts the user's pager"),
     ("src/cli/demo.rs", "process", "it measures how long the tasks take"),
+    ("src/cli/commands/mcp.rs", "mcp", "the verb starts the server"),
     ("src/cli/commands/wait.rs", "process", "durations are told as of now"),
     ("src/cli/commands/house.rs", "process", "ages are told as of now"),
 ];

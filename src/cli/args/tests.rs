@@ -223,6 +223,7 @@ fn the_first_page() {
           report       Show what came of a plan: each task with its outcome, summary, commits and files
           pick         Of several tries at the same task of a plan, take this one; the others are discarded
           approve      Allow what this repository's own file would run
+          mcp          Let agents of other programs hand over tasks, by the Model Context Protocol
           completions  Print the completions of a shell
           man          Write the man pages into a directory, or one to standard output
           help         Print this message or the help of the given subcommand(s)

@@ -3,6 +3,7 @@
 mod fold;
 mod house;
 mod look;
+mod mcp;
 mod plan;
 mod queue;
 mod run;
@@ -75,6 +76,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Report(args) => plan::report(context, &args),
         Verb::Pick(args) => plan::pick(context, &args),
         Verb::Approve(args) => house::approve(context, &args),
+        Verb::Mcp(args) => mcp::mcp(context, args),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
         Verb::Man(args) => house::man(args.dir.as_deref()),
     }
@@ -105,7 +107,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Pick(args) => args.json,
         Verb::Logs(args) => args.json,
         Verb::Progress(_) | Verb::Summary(_) => false,
-        Verb::Demo(_) | Verb::Sandbox(_) | Verb::Completions(_) | Verb::Man(_) => false,
+        Verb::Demo(_) | Verb::Sandbox(_) | Verb::Mcp(_) | Verb::Completions(_) | Verb::Man(_) => false,
     }
 }
 

@@ -1,0 +1,9 @@
+//! `pleach mcp` by clients that speak over its standard input and output, and `pleach mcp install`.
+#![allow(clippy::disallowed_methods, reason = "tests write files and start programs as a user would")]
+
+mod client;
+mod http;
+mod install;
+mod real;
+mod tools;
+mod waiting;
