@@ -4,6 +4,16 @@ use super::super::support::scene::Scene;
 use super::{run, states, task};
 
 #[test]
+fn an_option_at_the_wrong_side_of_a_plan_is_no_command() {
+    let scene = Scene::new();
+    for words in [&["--name", "other"][..], &["--memory", "1G"], &["--", "x"]] {
+        let ran = scene.pleach(&[&["run", "plan.toml"], words].concat());
+        assert!(ran.code == Some(2) && ran.err.contains("go before the plan"), "{ran:?}");
+    }
+    assert_eq!(scene.json(&["ls", "--all"])["tasks"], serde_json::json!([]));
+}
+
+#[test]
 fn a_failure_leaves_the_others_alone_or_stops_them_or_takes_all_of_it_back() {
     let plan = |policy: &str| {
         format!(
