@@ -159,6 +159,8 @@ fn one_of_several_tries_is_picked_and_the_others_go() {
         "#,
     );
     assert_eq!((code, states(&report).as_str()), (0, "try.1 ready, try.2 ready, try.3 failed"), "{report:#}");
+    let unclear = scene.pleach(&["pick", "try"]);
+    assert!(unclear.code == Some(4) && unclear.err.contains("try.1 to try."), "{unclear:?}");
     scene.ok(&["pick", "try.2"]);
     assert_eq!(scene.read("answer"), "2\n");
     let report = scene.json(&["report", "plan"]);
