@@ -371,6 +371,13 @@ impl Ready {
     }
 }
 
+/// Is there a directory on the way that may not be entered? Asked with all the capabilities that the task will not have.
+fn is_out_of_reach(at: &CStr) -> bool {
+    // SAFETY: zeros are a value of it; a path, and room for what is told.
+    let mut told: libc::stat = unsafe { std::mem::zeroed() };
+    unsafe { libc::lstat(at.as_ptr(), &raw mut told) == -1 && errno() == libc::EACCES }
+}
+
 impl Made {
     fn make(&self, tree: RawFd) -> Result<(), Step> {
         let at = self.at.as_ptr();
@@ -401,6 +408,8 @@ impl Made {
                 match move_to(tree, &self.at) {
                     // A socket that was there when we looked, and is gone: there is nothing to hide.
                     Err(_) if errno() == libc::ENOENT => Ok(()),
+                    // One in a directory of somebody else, which root of this namespace cannot enter, nor can the task.
+                    Err(_) if errno() == libc::EACCES && is_out_of_reach(&self.at) => Ok(()),
                     done => done,
                 }
             }
