@@ -23,8 +23,20 @@ pub(super) const VERIFY: &str = "verify";
 /// # Errors
 /// Where the list of approvals cannot be read.
 pub fn pending(session: &Session) -> Result<Vec<Untrusted>, Error> {
+    open(session, consent::is_missing(session)?)
+}
+
+/// The same for somebody who came to approve: whether a sandbox works here is tried anew.
+///
+/// # Errors
+/// As `pending`.
+pub fn pending_now(session: &Session) -> Result<Vec<Untrusted>, Error> {
+    open(session, consent::is_missing_now(session)?)
+}
+
+fn open(session: &Session, needs_consent: bool) -> Result<Vec<Untrusted>, Error> {
     let mut wanted = session.config()?.needs_approval();
-    if consent::is_missing(session)? {
+    if needs_consent {
         wanted.push(consent::wanted(session));
     }
     if wanted.is_empty() {

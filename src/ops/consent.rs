@@ -1,6 +1,8 @@
 //! Where no sandbox works, nothing runs in a repository before its user agreed to that, once. Who set the tier `none`
 //! agreed by that.
 
+use std::path::PathBuf;
+
 use super::{Error, ErrorKind, Session, approve, sandbox};
 use crate::config::Untrusted;
 use crate::core::sandbox::{Policy, Tier};
@@ -27,12 +29,24 @@ pub(super) fn is_missing(session: &Session) -> Result<bool, Error> {
     Ok(session.config()?.sandbox.needs_consent() && !works(session))
 }
 
+/// The same, tried now: a task that found no sandbox although one was there earlier sends its user here.
+pub(super) fn is_missing_now(session: &Session) -> Result<bool, Error> {
+    let is_missing = session.config()?.sandbox.needs_consent() && !found();
+    if let (true, Some(mark)) = (is_missing, mark(session)) {
+        // What holds no longer is not believed again; where it cannot be removed, a task still says so.
+        let _ = std::fs::remove_file(mark);
+    }
+    Ok(is_missing)
+}
+
+/// Where it is written down that a tier works.
+fn mark(session: &Session) -> Option<PathBuf> {
+    session.layout().and_then(|layout| layout.state.parent()).map(|root| root.join("sandbox-works"))
+}
+
 /// Does any tier work here? What was found holds until the machine boots; should it not, nothing runs all the same.
 fn works(session: &Session) -> bool {
-    let Some(mark) = session.layout().and_then(|layout| layout.state.parent()).map(|root| root.join("sandbox-works"))
-    else {
-        return found();
-    };
+    let Some(mark) = mark(session) else { return found() };
     let boot = store::read(BOOT.as_ref()).ok().flatten();
     if boot.is_some() && store::read(&mark).ok().flatten() == boot {
         return true;

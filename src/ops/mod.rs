@@ -263,13 +263,25 @@ pub fn find<'a>(state: &'a State, handles: &[TaskHandle]) -> Result<Vec<&'a Task
     for handle in handles {
         let task = state.find(handle).ok_or_else(|| {
             let message = format!("there is no task {handle}");
-            Error::new(ErrorKind::UnknownTask, message, "see all tasks with `pleach ls --all`")
+            Error::new(ErrorKind::UnknownTask, message, meant_by(state, &handle.to_string()))
         })?;
         if !tasks.iter().any(|known| known.id == task.id) {
             tasks.push(task);
         }
     }
     Ok(tasks)
+}
+
+/// What to say of a name that no task has: in a plan it may be that of several.
+fn meant_by(state: &State, name: &str) -> String {
+    let is_of = |task: &&Task| task.spec.member.as_ref().is_some_and(|member| member.task == name);
+    let names: Vec<String> =
+        state.tasks().filter(is_of).filter_map(|task| Some(task.spec.name.as_ref()?.to_string())).collect();
+    match &names[..] {
+        [] => "see all tasks with `pleach ls --all`".to_owned(),
+        [first, .., last] => format!("in a plan that is the name of several: {first} to {last}; see `pleach ls --all`"),
+        [one] => format!("in a plan that is the name of {one}"),
+    }
 }
 
 /// The attempt of a task that somebody named by its number.

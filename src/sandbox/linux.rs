@@ -371,6 +371,13 @@ impl Ready {
     }
 }
 
+/// Is there a directory on the way that may not be entered? Asked with all the capabilities that the task will not have.
+fn is_out_of_reach(at: &CStr) -> bool {
+    // SAFETY: zeros are a value of it; a path, and room for what is told.
+    let mut told: libc::stat = unsafe { std::mem::zeroed() };
+    unsafe { libc::lstat(at.as_ptr(), &raw mut told) == -1 && errno() == libc::EACCES }
+}
+
 impl Made {
     fn make(&self, tree: RawFd) -> Result<(), Step> {
         let at = self.at.as_ptr();
@@ -399,9 +406,10 @@ impl Made {
                 let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_RDONLY;
                 set(tree, c"", EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
                 match move_to(tree, &self.at) {
-                    // A socket that was there when we looked, and is gone, or that is out of reach here as it is for
-                    // the task, which has no more rights: there is nothing to hide.
-                    Err(_) if matches!(errno(), libc::ENOENT | libc::EACCES) && !self.is_reached() => Ok(()),
+                    // A socket that was there when we looked, and is gone: there is nothing to hide.
+                    Err(_) if errno() == libc::ENOENT => Ok(()),
+                    // One in a directory of somebody else, which root of this namespace cannot enter, nor can the task.
+                    Err(_) if errno() == libc::EACCES && is_out_of_reach(&self.at) => Ok(()),
                     done => done,
                 }
             }
@@ -419,14 +427,6 @@ impl Made {
                 unsafe { libc::symlink(to.as_ptr(), at) };
                 Ok(())
             }
-        }
-    }
-
-    fn is_reached(&self) -> bool {
-        // SAFETY: a path that lives as long as we do, and our own descriptor.
-        unsafe {
-            let file = libc::open(self.at.as_ptr(), libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC);
-            file >= 0 && libc::close(file) == 0
         }
     }
 

@@ -54,7 +54,7 @@ pub enum Mount {
     },
     /// A copy of what is there: what is written to it stays in memory, and vanishes with the task.
     Copy(PathBuf),
-    /// An empty directory that nobody can write.
+    /// A directory without what is there, that nobody can write.
     Empty(PathBuf),
     /// An empty directory in memory that anybody can write.
     Memory(PathBuf),
@@ -179,7 +179,8 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
         mounts.push(again(path, path, Access::Read));
     }
 
-    mounts.push(Mount::Memory("/dev".into()));
+    // Not one that anybody can write: below such a one the kernel refuses `> /dev/null` to all but the owner of the device.
+    mounts.push(Mount::Empty("/dev".into()));
     mounts.extend(
         DEVICES
             .iter()

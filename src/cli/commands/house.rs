@@ -87,7 +87,7 @@ pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8, Error> 
 
 pub(super) fn approve(context: &Context, args: &ApproveArgs) -> Result<u8, Error> {
     let session = context.strict_session()?;
-    let open = approve_op::pending(&session)?;
+    let open = approve_op::pending_now(&session)?;
     if !open.is_empty() && !args.yes && !ask::yes(context.color, &open)? {
         for one in &open {
             tell(&format!("{} sets {}: {}", one.file.display(), one.what, shown(&one.text)));

@@ -33,7 +33,8 @@ enum Form {
 /// Is it a plan that is to run? Its options may also stand behind its name.
 pub(super) fn is_plan(args: &RunArgs) -> bool {
     let mut words = args.task.command.iter().map(|word| Word::from(word.clone()));
-    words.next().is_some_and(|word| plan::is_file(&word)) && words.all(|word| word.as_bytes().starts_with(b"-"))
+    words.next().is_some_and(|word| plan::is_file(&word))
+        && words.next().is_none_or(|word| word.as_bytes().starts_with(b"-"))
 }
 
 pub(super) fn run(context: &Context, mut args: RunArgs) -> Result<u8, Error> {
@@ -44,8 +45,9 @@ pub(super) fn run(context: &Context, mut args: RunArgs) -> Result<u8, Error> {
             b"--markdown" => args.markdown = true,
             b"-d" | b"--detach" => args.detach = true,
             _ => {
-                let message = format!("{} is no option of a plan", word.shown());
-                return Err(Error::new(ErrorKind::Usage, message, "there are --detach, --json and --markdown"));
+                let message = format!("{} is no option behind a plan", word.shown());
+                let hint = "there are --detach, --json and --markdown; --name, --base and --into go before the plan";
+                return Err(Error::new(ErrorKind::Usage, message, hint));
             }
         }
     }

@@ -4,6 +4,16 @@ use super::super::support::scene::Scene;
 use super::{run, states, task};
 
 #[test]
+fn an_option_at_the_wrong_side_of_a_plan_is_no_command() {
+    let scene = Scene::new();
+    for words in [&["--name", "other"][..], &["--memory", "1G"], &["--", "x"]] {
+        let ran = scene.pleach(&[&["run", "plan.toml"], words].concat());
+        assert!(ran.code == Some(2) && ran.err.contains("go before the plan"), "{ran:?}");
+    }
+    assert_eq!(scene.json(&["ls", "--all"])["tasks"], serde_json::json!([]));
+}
+
+#[test]
 fn a_failure_leaves_the_others_alone_or_stops_them_or_takes_all_of_it_back() {
     let plan = |policy: &str| {
         format!(
@@ -149,6 +159,8 @@ fn one_of_several_tries_is_picked_and_the_others_go() {
         "#,
     );
     assert_eq!((code, states(&report).as_str()), (0, "try.1 ready, try.2 ready, try.3 failed"), "{report:#}");
+    let unclear = scene.pleach(&["pick", "try"]);
+    assert!(unclear.code == Some(4) && unclear.err.contains("try.1 to try."), "{unclear:?}");
     scene.ok(&["pick", "try.2"]);
     assert_eq!(scene.read("answer"), "2\n");
     let report = scene.json(&["report", "plan"]);

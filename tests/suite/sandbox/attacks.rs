@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use super::table::{self, Attack};
-use super::works;
 use super::world::World;
+use super::{scene, works};
 
 fn attacks() -> Vec<&'static Attack> {
     [table::FILES, table::REPOSITORY, table::PROGRAMS].into_iter().flatten().collect()
@@ -95,6 +95,17 @@ fn the_reduced_tier_holds_what_it_says() {
         let more: Vec<_> = escaped.difference(&said).collect();
         let less: Vec<_> = said.difference(&escaped).filter(|name| !depends().contains(*name)).collect();
         assert!(more.is_empty() && less.is_empty(), "open: {more:?}, and held: {less:?}");
+    }
+}
+
+/// Not an attack, and here to be done by somebody without rights too: below a directory of theirs that anybody can write, the
+/// kernel refuses them `> FILE` of a device of root's.
+#[test]
+fn the_devices_of_every_script_can_be_written() {
+    for tier in ["reduced", "full"].into_iter().filter(|tier| works(tier)) {
+        let line = "echo x > /dev/null && echo y 2>> /dev/zero && echo z > /dev/shm/z && echo all && cat /dev/shm/z; rm -f /dev/shm/z";
+        let ran = scene(tier).pleach(&["sandbox", "--tier", tier, "--", line]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(0), "y\nall\nz\n"), "{tier}: {ran:?}");
     }
 }
 

@@ -64,6 +64,11 @@ fn a_task_that_finds_no_sandbox_does_not_start() {
     assert_eq!(scene.outcome(1), "could_not_start");
     assert!(scene.ok(&["status", "1"]).contains("nobody agreed to do without a sandbox"));
     assert!(!ran.exists());
+    // What it says is a way out.
+    assert_eq!(scene.pleach(&["approve"]).code, Some(7), "nobody is there to ask");
+    assert_eq!(scene.pleach(&["add", "--", "true"]).code, Some(9), "what was found earlier is not believed again");
+    scene.ok(&["approve", "--yes"]);
+    scene.ok(&["run", "--", "true"]);
 }
 
 #[test]

@@ -168,3 +168,20 @@ fn it_holds_for_somebody_without_rights() {
     assert!(said.contains("nested") && !said.contains("REMOUNTED") && !said.contains("SECRET"), "{said}");
     assert!(!home.join("project/here").exists() && !scene.path("out").exists());
 }
+
+/// Root of a namespace of its own may not enter it, so it cannot be covered; neither can the task open it.
+#[test]
+fn a_socket_in_a_closed_directory_of_somebody_else_is_in_nobodys_way() {
+    if !works("full") || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // Not among the temporary files, of which a task has its own.
+    let dir = tempfile::Builder::new().prefix("pleach-").tempdir_in("/var/lib").unwrap();
+    let socket = dir.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(65534), Some(65534)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let line = format!("ls {} && echo SEEN; echo ran", dir.path().display());
+    let ran = scene("full").pleach(&["sandbox", "--tier", "full", "--", &line]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), "ran\n"), "{ran:?}");
+}
