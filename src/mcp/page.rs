@@ -16,7 +16,7 @@ use crate::ops::{self, Error, ErrorKind, Session, diff as diff_op};
 
 /// Bytes of a page.
 const PAGE: usize = 8000;
-const LARGEST: usize = 100_000;
+const LARGEST: usize = 40_000;
 const SMALLEST: usize = 200;
 /// Lines of a log, where nobody says.
 const TAIL: usize = 40;

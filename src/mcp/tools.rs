@@ -246,7 +246,7 @@ fn cursor() -> Value {
 }
 
 fn max_bytes() -> Value {
-    integer("The size of a page: default 8000, at most 100000")
+    integer("Bytes of a page: default 8000, at most 40000")
 }
 
 fn idempotency() -> Value {
