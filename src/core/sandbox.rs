@@ -109,7 +109,9 @@ pub fn closer(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 impl Policy {
     /// The least tier that will do.
     pub fn least(&self) -> Tier {
-        self.require.max(self.network.least())
+        // Nothing keeps a task from writing where nothing confines it.
+        let writes = if self.read_only { Tier::Reduced } else { Tier::None };
+        self.require.max(self.network.least()).max(writes)
     }
 
     /// Would it do without a sandbox, were it not for a network that is `none`?

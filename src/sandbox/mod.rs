@@ -88,6 +88,10 @@ impl Cage {
             };
             return Err(Refused { tier, step: step.to_owned(), why: why.to_owned() });
         }
+        if tier == Tier::None && policy.read_only {
+            let (step, why) = ("keep it from writing (--read-only)", "there is nothing that would hold it");
+            return Err(Refused { tier, step: step.to_owned(), why: why.to_owned() });
+        }
         let network = policy.network.clone();
         let unheld = || Refused {
             tier,

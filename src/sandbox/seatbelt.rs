@@ -105,6 +105,8 @@ pub(super) fn profile(plan: &Plan, doors: &[PathBuf]) -> Profile {
 /// What a step of the plan comes to without mounts.
 fn rule<'a>(mount: &'a Mount, plan: &Plan) -> Option<(&'a Path, Rule)> {
     match mount {
+        // Its own devices are said one by one.
+        Mount::Empty(at) if at == Path::new("/dev") => None,
         Mount::Empty(at) | Mount::Nothing(at) => Some((at, Rule::Hidden)),
         Mount::Again { from, to, access } if from == to => match access {
             Access::Read => Some((to, Rule::Read)),

@@ -35,7 +35,10 @@ pub(super) enum CannotRun {
     #[error("[sandbox] network is none, which nothing holds without a sandbox, and {0}; {NETWORK_HINT}")]
     Network(String),
     /// No tier is both asked for and enough.
-    #[error("the sandbox is required to hold more ({required}) than what is asked for")]
+    #[error(
+        "the sandbox is required to hold more ({required}) than the tier that is asked for: leave `[sandbox] tier` and \
+         PLEACH_SANDBOX out, and add the task again"
+    )]
     Insufficient {
         /// What is required.
         required: Tier,
@@ -145,7 +148,7 @@ impl<'a> Cages<'a> {
                 let asked = || format!("{} is asked for", policy.tier.unwrap_or_default());
                 CannotRun::Network(refused.map_or_else(asked, |refused| refused.to_string()))
             }
-            (None, None) => CannotRun::Insufficient { required: policy.require },
+            (None, None) => CannotRun::Insufficient { required: policy.least() },
             (Some(refused), None) if policy.needs_consent() => CannotRun::Unconfined(refused),
             (Some(refused), None) => CannotRun::Refused(refused),
         })

@@ -36,6 +36,15 @@ fn read_only_leaves_the_temporary_directory() {
 }
 
 #[test]
+fn read_only_is_no_word_where_nothing_holds_it() {
+    let scene = scene("none");
+    let output = scene.pleach(&["run", "--read-only", "--", "echo x > planted"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert!(output.err.contains("reduced") && output.err.contains("PLEACH_SANDBOX"), "{output:?}");
+    assert_eq!(scene.status(1)["result"], serde_json::Value::Null);
+}
+
+#[test]
 fn what_is_written_in_the_users_place_is_the_tasks() {
     if !works("full") {
         return;
