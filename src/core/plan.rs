@@ -1,6 +1,6 @@
 //! A plan: many tasks in one file, with what they need of each other.
 //!
-//! `text -> `[`read`]` -> `[`Draft`]` -> `[`expand`]` -> `[`Planned`]` tasks`, all of it pure; every problem of a file is told at
+//! `text -> `[`read`](read())` -> `[`Draft`]` -> `[`expand`](expand())` -> `[`Planned`]` tasks`, all of it pure; every problem of a file is told at
 //! once. A plan that was taken is a [`Plan`] in the state: its tasks have ids in a row. What happens to them together (a
 //! failure stops the others, a conflict runs a task again, one of several attempts is picked) is decided by [`steer`](mod@steer).
 
