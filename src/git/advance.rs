@@ -22,8 +22,8 @@ use crate::core::word::Word;
 
 const PLAIN: u32 = 0o100_644;
 const EXECUTABLE: u32 = 0o100_755;
-/// More than this goes through git, which does not hold it in memory.
-const LARGEST: usize = 16 << 20;
+/// More than this, of all files together, goes through git, which does not hold it in memory.
+const LARGEST: usize = 32 << 20;
 
 /// All that is to be written, looked up.
 pub(super) struct Advance<'a> {
@@ -31,7 +31,6 @@ pub(super) struct Advance<'a> {
     file: PathBuf,
     /// As it was read.
     index: Index,
-    seen: Seen,
     writes: Vec<(&'a Word, u32, Oid, Vec<u8>)>,
     removes: Vec<&'a Word>,
 }
@@ -46,15 +45,6 @@ pub(super) enum Advanced {
     Failed(String),
 }
 
-/// By which a file is known again.
-type Seen = (u64, i64, i64, u64);
-
-fn seen(file: &Path) -> io::Result<Seen> {
-    use std::os::unix::fs::MetadataExt;
-    let seen = fs::symlink_metadata(file)?;
-    Ok((seen.ino(), seen.mtime(), seen.mtime_nsec(), seen.size()))
-}
-
 impl<'a> Advance<'a> {
     /// `None` where git has to do it.
     pub(super) fn prepare(
@@ -64,11 +54,11 @@ impl<'a> Advance<'a> {
         index: Index,
     ) -> Option<Self> {
         let file = checkout.git_dir.join("index");
-        let seen = seen(&file).ok()?;
         let is_ordinary = change.paths().all(is_ordinary);
         let settings = opened.settings()?;
         let hooks = settings.get_path("core.hookspath").unwrap_or_else(|_| opened.repo.common_dir().join("hooks"));
-        let is_watched = hooks.join("post-index-change").exists() || hooks.is_relative();
+        // Hooks run at the top of the checkout.
+        let is_watched = checkout.top.join(hooks).join("post-index-change").exists();
         // The settings of the main checkout are among those that were read; those of another one are not.
         let is_main = checkout.git_dir == opened.repo.common_dir();
         let has_own = !is_main && checkout.git_dir.join("config.worktree").exists();
@@ -82,17 +72,18 @@ impl<'a> Advance<'a> {
             return None;
         }
         let odb = opened.library()?.odb().ok()?;
-        let mut writes = Vec::with_capacity(written.len());
+        let (mut writes, mut left) = (Vec::with_capacity(written.len()), LARGEST);
         for (path, entry) in written {
             let id = Oid::from_str(&entry.object).ok()?;
             let (size, _) = odb.read_header(id).ok()?;
-            if size > LARGEST || !matches!(entry.mode, PLAIN | EXECUTABLE) {
+            left = left.checked_sub(size)?;
+            if !matches!(entry.mode, PLAIN | EXECUTABLE) {
                 return None;
             }
             writes.push((path, entry.mode, id, odb.read(id).ok()?.data().to_vec()));
         }
         let removes = change.entries.iter().filter(|(_, (_, new))| new.is_none()).map(|(path, _)| path).collect();
-        Some(Self { checkout, file, index, seen, writes, removes })
+        Some(Self { checkout, file, index, writes, removes })
     }
 
     /// Do it.
@@ -101,7 +92,7 @@ impl<'a> Advance<'a> {
     /// Where a file cannot be written; some may have been.
     pub(super) fn run(&self, at: &dyn Fn(&'static str)) -> Result<Advanced, String> {
         let Ok(lock) = IndexLock::take(&self.file) else { return Ok(Advanced::Untouched) };
-        if seen(&self.file).ok() != Some(self.seen) {
+        if !self.index.is_still(&self.file) {
             return Ok(Advanced::Untouched);
         }
         let cannot = |what: &str, path: &Word, error: &dyn std::fmt::Display| {

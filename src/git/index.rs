@@ -41,6 +41,14 @@ pub(super) struct Index {
     /// The second in which it was written: files that are not older may have changed without a trace in their times, for
     /// git compares no smaller part of them.
     written: u32,
+    seen: Seen,
+}
+
+/// By which a file is known again.
+type Seen = (u64, i64, i64, u64);
+
+fn seen(of: &Metadata) -> Seen {
+    (of.ino(), of.mtime(), of.mtime_nsec(), of.size())
 }
 
 /// Where an entry is.
@@ -73,9 +81,14 @@ pub(super) struct Fresh {
 impl Index {
     /// Read it. `None` where only git understands it, or it is damaged.
     pub(super) fn read(file: &Path) -> Option<Self> {
-        // Before the bytes: an index that is written meanwhile is a new file, and this one then only seems older.
-        let seen = fs::symlink_metadata(file).ok().filter(Metadata::is_file)?;
-        Self::parse(fs::read(file).ok()?, seen.mtime() as u32)
+        // Before the bytes: an index that is written meanwhile is a new file, and then this one is not the one that is there.
+        let of = fs::symlink_metadata(file).ok().filter(Metadata::is_file)?;
+        Some(Self { seen: seen(&of), ..Self::parse(fs::read(file).ok()?, of.mtime() as u32)? })
+    }
+
+    /// Is the file still the one that was read?
+    pub(super) fn is_still(&self, file: &Path) -> bool {
+        fs::symlink_metadata(file).is_ok_and(|of| seen(&of) == self.seen)
     }
 
     fn parse(bytes: Vec<u8>, written: u32) -> Option<Self> {
@@ -97,6 +110,7 @@ impl Index {
             trees: 0..0,
             has_checksum,
             written,
+            seen: Seen::default(),
             bytes,
         };
         let mut at = HEAD;

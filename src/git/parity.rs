@@ -457,6 +457,25 @@ fn a_checkout_advances_as_git_would_do_it() {
     }
 }
 
+/// What somebody stages between our look and our lock is not written over.
+#[test]
+fn an_index_that_was_written_meanwhile_is_left() {
+    let bench = Bench::new(&[]);
+    let last = bench.commit(&bench.tree(&[("100644", "a", bench.blob("a\n"))]), &[], 0);
+    bench.git(&["reset", "-q", "--hard", &last.to_string()]);
+    let next = bench.commit(&bench.tree(&[("100644", "a", bench.blob("b\n"))]), &[last], 1);
+    let opened = bench.repo.open();
+    let checkout = &checkouts_of(&bench.repo, &BranchName("main".to_owned())).unwrap()[0];
+    let change = TreeChange::between(&opened, last, next).unwrap();
+    let untouched = surely_untouched(checkout, &change).unwrap();
+    store(&bench.top.join("staged"), "mine\n");
+    bench.git(&["add", "staged"]);
+    let advance = Advance::prepare(&opened, checkout, &change, untouched.index).unwrap();
+    assert!(matches!(advance.run(&|_| ()), Ok(Advanced::Untouched)));
+    assert_eq!(bench.git(&["status", "--porcelain"]), "A  staged");
+    assert_eq!(fs::read(bench.top.join("a")).unwrap(), b"a\n");
+}
+
 fn store(path: &Path, text: &str) {
     use std::io::Write;
     fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
