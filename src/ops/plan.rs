@@ -15,6 +15,7 @@ use crate::core::plan::{
 };
 use crate::core::report::plan::{Found, PlanReport, Preview};
 use crate::core::report::{self, CommitLine};
+use crate::core::sandbox::Tier;
 use crate::core::state::{State, Task};
 use crate::core::task::{CommandLine, FoldPolicy, TaskSpec};
 use crate::core::units::Bytes;
@@ -163,9 +164,11 @@ fn meant(globs: &[String], paths: &[String]) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// The lines that a command writes: it runs as a task would, and can write nothing.
+/// The lines that a command writes: it runs as a task would, and can write nothing where anything confines it.
 fn lines(session: &Session, command: &str) -> Result<Vec<String>, String> {
-    let wish = Tried { command: CommandLine::Shell(command.into()), tier: None, network: None, read_only: true };
+    let is_unconfined = session.config().is_ok_and(|config| config.sandbox.tier == Some(Tier::None));
+    let command_line = CommandLine::Shell(command.into());
+    let wish = Tried { command: command_line, tier: None, network: None, read_only: !is_unconfined };
     let (tried, bytes) = sandbox::output(session, &wish, MOST_WRITTEN).map_err(|error| error.message)?;
     if tried.code != 0 {
         return Err(format!("`{command}` ended with {}", tried.code));

@@ -90,7 +90,8 @@ pub fn plan(directory: &Path, client: Client, scope: Scope, agent: Option<&str>)
         Client::Codex => edit::toml(text, keys, &entry),
         _ => edit::json(text, keys, &entry),
     };
-    let before = store::read(&file)?.unwrap_or_default();
+    // A file of the user's own: a link to where somebody keeps such files is followed.
+    let before = store::read(&file.canonicalize().unwrap_or_else(|_| file.clone()))?.unwrap_or_default();
     let broken = |why: String| {
         let message = format!("{} cannot be used as it is: {why}", file.display());
         Error::new(

@@ -186,7 +186,7 @@ fn insufficient(policy: &Policy, refused: Option<&Refused>) -> Error {
         None => format!(
             "the {} tier of the sandbox is less than the required one, {}",
             policy.tier.unwrap_or_default(),
-            policy.require
+            policy.least()
         ),
     };
     Error::new(ErrorKind::NotRun, message, hint)

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -18,13 +18,22 @@ struct Followed {
     started: PathBuf,
 }
 
+/// The same command as a terminal starts it: also below `nohup`, it hears that the terminal goes away.
+fn of_a_terminal(inner: &Command) -> Command {
+    let mut outer = Command::new("env");
+    outer.arg("--default-signal=HUP").arg(inner.get_program()).args(inner.get_args()).env_clear();
+    outer.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer.current_dir(inner.get_current_dir().unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    outer
+}
+
 /// `pleach run` in a process group of its own, as a shell starts it, with its task under way.
 fn run() -> Followed {
     let scene = Scene::new();
     let (gate, started) = (scene.path("gate"), scene.path("started"));
     let (open, there) = (gate.display(), started.display());
     let line = format!("echo before; touch {there}; until [ -e {open} ]; do sleep 0.05; done; echo after; echo x > x");
-    let child = scene.command(&["run", "--grace", "1s", "--", &line]).process_group(0).spawn().unwrap();
+    let child = of_a_terminal(&scene.command(&["run", "--grace", "1s", "--", &line])).process_group(0).spawn().unwrap();
     scene.until_there(&started);
     Followed { scene, child, gate, started }
 }
@@ -66,6 +75,9 @@ fn the_task_goes_on_when_the_terminal_closes() {
 
 #[test]
 fn the_task_goes_on_when_a_real_terminal_is_taken_away() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return println!("there is no script(1) here");
+    }
     let scene = Scene::new();
     let (gate, started) = (scene.path("gate"), scene.path("started"));
     let line = format!("touch {}; until [ -e {} ]; do sleep 0.05; done; echo x > x", started.display(), gate.display());
@@ -73,12 +85,10 @@ fn the_task_goes_on_when_a_real_terminal_is_taken_away() {
     let words: Vec<_> = std::iter::once(inner.get_program()).chain(inner.get_args()).collect();
     let words = words.iter().map(|word| format!("'{}'", word.to_str().unwrap())).collect::<Vec<_>>().join(" ");
     // `script` makes a terminal, and is its only other end.
-    let mut terminal = std::process::Command::new("script");
+    let mut terminal = Command::new("script");
     terminal.args(["-qefc", &words, "/dev/null"]).env_clear();
     terminal.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("SHELL", "/bin/sh");
-    let Ok(mut terminal) = terminal.current_dir(&scene.top).stdout(std::process::Stdio::null()).spawn() else {
-        return println!("there is no script(1) here");
-    };
+    let mut terminal = of_a_terminal(terminal.current_dir(&scene.top)).stdout(Stdio::null()).spawn().unwrap();
     scene.until_there(&started);
     terminal.kill().unwrap();
     terminal.wait().unwrap();

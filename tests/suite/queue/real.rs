@@ -57,7 +57,7 @@ fn tasks(scene: &Scene) -> Vec<(String, String)> {
 fn assert_heads_pass(scene: &Scene) {
     let heads = at_top(
         scene,
-        "for head in $(git reflog --format=%H main | sort -u); do git cat-file -e $head:check 2>/dev/null && echo $head; done",
+        "for head in $(git reflog --format=%H main | sort -u); do if git cat-file -e $head:check 2>/dev/null; then echo $head; fi; done",
     );
     for head in heads.lines() {
         let dir = scene.path("head");

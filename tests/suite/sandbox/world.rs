@@ -49,8 +49,17 @@ impl World {
         let mut victim = Command::new("sleep");
         victim.arg("1000").env("OF_THE_VICTIM", "1").current_dir(scene.path("home"));
         let victim = quiet(&mut victim);
-        let mut terminal = Command::new("script");
-        terminal.args(["-qfec", "tty > tty.new; mv tty.new tty; exec sleep 1000", "screen"]).current_dir(&out);
+        // Its end is told by SIGHUP, which below `nohup` nobody would hear.
+        let mut terminal = Command::new("env");
+        terminal
+            .args([
+                "--default-signal=HUP",
+                "script",
+                "-qfec",
+                "tty > tty.new; mv tty.new tty; exec sleep 1000",
+                "screen",
+            ])
+            .current_dir(&out);
         let terminal = quiet(&mut terminal);
         let socket = UnixListener::bind(out.join("socket")).unwrap();
         socket.set_nonblocking(true).unwrap();
