@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use super::checkout::{CheckoutOf, Entry, TreeChange, parents};
 use super::index::{Fresh, Index, IndexLock};
 use super::opened::Opened;
+use super::untouched::is_still_untouched;
 use crate::core::word::Word;
 
 const PLAIN: u32 = 0o100_644;
@@ -28,6 +29,7 @@ const LARGEST: usize = 32 << 20;
 /// All that is to be written, looked up.
 pub(super) struct Advance<'a> {
     checkout: &'a CheckoutOf,
+    change: &'a TreeChange,
     file: PathBuf,
     /// As it was read.
     index: Index,
@@ -83,7 +85,7 @@ impl<'a> Advance<'a> {
             writes.push((path, entry.mode, id, odb.read(id).ok()?.data().to_vec()));
         }
         let removes = change.entries.iter().filter(|(_, (_, new))| new.is_none()).map(|(path, _)| path).collect();
-        Some(Self { checkout, file, index, writes, removes })
+        Some(Self { checkout, change, file, index, writes, removes })
     }
 
     /// Do it.
@@ -92,7 +94,8 @@ impl<'a> Advance<'a> {
     /// Where a file cannot be written; some may have been.
     pub(super) fn run(&self, at: &dyn Fn(&'static str)) -> Result<Advanced, String> {
         let Ok(lock) = IndexLock::take(&self.file) else { return Ok(Advanced::Untouched) };
-        if !self.index.is_still(&self.file) {
+        // Time has gone by since the look: an edit of that time is the user's, and stays.
+        if !self.index.is_still(&self.file) || !is_still_untouched(self.checkout, self.change, &self.index) {
             return Ok(Advanced::Untouched);
         }
         let cannot = |what: &str, path: &Word, error: &dyn std::fmt::Display| {
@@ -105,7 +108,9 @@ impl<'a> Advance<'a> {
             changes.insert(path, None);
         }
         for (path, mode, id, bytes) in &self.writes {
-            let made = dirs.write(path, *mode, bytes).map_err(|error| cannot("write", path, &error))?;
+            let made = dirs
+                .write(path, *mode, bytes, self.index.get(path).is_some())
+                .map_err(|error| cannot("write", path, &error))?;
             let object = id.as_bytes().try_into().map_err(|_| cannot("name", path, id))?;
             changes.insert(path, Some(Fresh::new(*mode, object, &made)));
         }
@@ -222,11 +227,12 @@ impl Dirs {
         Ok((dir, name))
     }
 
-    fn write(&mut self, path: &Word, mode: u32, bytes: &[u8]) -> io::Result<Metadata> {
+    /// What stands there is replaced only where it is the old file.
+    fn write(&mut self, path: &Word, mode: u32, bytes: &[u8], is_replaced: bool) -> io::Result<Metadata> {
         let (dir, name) = self.of(path)?;
-        match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(error) => return Err(error.into()),
+        match is_replaced.then(|| rustix::fs::unlinkat(dir, name, AtFlags::empty())) {
+            None | Some(Ok(()) | Err(Errno::NOENT)) => {}
+            Some(Err(error)) => return Err(error.into()),
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let rights = Mode::from_raw_mode(if mode == EXECUTABLE { 0o777 } else { 0o666 });

@@ -457,23 +457,38 @@ fn a_checkout_advances_as_git_would_do_it() {
     }
 }
 
-/// What somebody stages between our look and our lock is not written over.
-#[test]
-fn an_index_that_was_written_meanwhile_is_left() {
+/// A checkout that is to have `a` changed and `new` added, where somebody does this between our look and our lock.
+fn meanwhile(act: impl Fn(&Bench)) -> (Bench, Result<Advanced, String>) {
     let bench = Bench::new(&[]);
     let last = bench.commit(&bench.tree(&[("100644", "a", bench.blob("a\n"))]), &[], 0);
     bench.git(&["reset", "-q", "--hard", &last.to_string()]);
-    let next = bench.commit(&bench.tree(&[("100644", "a", bench.blob("b\n"))]), &[last], 1);
+    let both = [("100644", "a", bench.blob("b\n")), ("100644", "new", bench.blob("new\n"))];
+    let next = bench.commit(&bench.tree(&both), &[last], 1);
     let opened = bench.repo.open();
     let checkout = &checkouts_of(&bench.repo, &BranchName("main".to_owned())).unwrap()[0];
     let change = TreeChange::between(&opened, last, next).unwrap();
     let untouched = surely_untouched(checkout, &change).unwrap();
-    store(&bench.top.join("staged"), "mine\n");
-    bench.git(&["add", "staged"]);
     let advance = Advance::prepare(&opened, checkout, &change, untouched.index).unwrap();
-    assert!(matches!(advance.run(&|_| ()), Ok(Advanced::Untouched)));
+    act(&bench);
+    let advanced = advance.run(&|_| ());
+    drop(opened);
+    (bench, advanced)
+}
+
+#[test]
+fn what_somebody_does_meanwhile_is_not_written_over() {
+    let (bench, advanced) = meanwhile(|bench| {
+        store(&bench.top.join("staged"), "mine\n");
+        bench.git(&["add", "staged"]);
+    });
+    assert!(matches!(advanced, Ok(Advanced::Untouched)));
     assert_eq!(bench.git(&["status", "--porcelain"]), "A  staged");
-    assert_eq!(fs::read(bench.top.join("a")).unwrap(), b"a\n");
+    let (bench, advanced) = meanwhile(|bench| store(&bench.top.join("a"), "mine\n"));
+    assert!(matches!(advanced, Ok(Advanced::Untouched)));
+    assert_eq!(fs::read(bench.top.join("a")).unwrap(), b"mine\n");
+    let (bench, advanced) = meanwhile(|bench| store(&bench.top.join("new"), "mine\n"));
+    assert!(advanced.is_err());
+    assert_eq!(fs::read(bench.top.join("new")).unwrap(), b"mine\n");
 }
 
 fn store(path: &Path, text: &str) {

@@ -24,12 +24,14 @@ pub(super) struct Untouched {
 pub(super) fn surely_untouched(checkout: &CheckoutOf, change: &TreeChange) -> Option<Untouched> {
     let index = Index::read(&checkout.git_dir.join("index"))?;
     let look = Look { checkout, index: &index, change, is_by_times: Cell::new(true) };
-    let is_untouched = change.entries.iter().all(|(path, sides)| match sides {
-        (Some(old), new) => !new.as_ref().is_some_and(Entry::is_gitlink) && look.is_as_in(path, old),
-        (None, new) => !new.as_ref().is_some_and(Entry::is_gitlink) && look.is_free(path),
-    });
+    let is_untouched = look.is_untouched();
     let is_by_times = look.is_by_times.get();
     is_untouched.then_some(Untouched { index, is_by_times })
+}
+
+/// The same look once more, with an index that was read before.
+pub(super) fn is_still_untouched(checkout: &CheckoutOf, change: &TreeChange, index: &Index) -> bool {
+    Look { checkout, index, change, is_by_times: Cell::new(true) }.is_untouched()
 }
 
 struct Look<'a> {
@@ -40,6 +42,13 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    fn is_untouched(&self) -> bool {
+        self.change.entries.iter().all(|(path, sides)| match sides {
+            (Some(old), new) => !new.as_ref().is_some_and(Entry::is_gitlink) && self.is_as_in(path, old),
+            (None, new) => !new.as_ref().is_some_and(Entry::is_gitlink) && self.is_free(path),
+        })
+    }
+
     /// Does the index hold the entry of the tree, and the checkout the file of the index?
     fn is_as_in(&self, path: &Word, tree: &Entry) -> bool {
         let Some(known) = self.index.get(path) else { return false };
