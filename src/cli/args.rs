@@ -2,6 +2,10 @@
 //!
 //! The hidden verbs of the coordinator and of the shim are dispatched before this is looked at.
 
+mod review;
+
+pub use review::ReviewArgs;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -118,6 +122,9 @@ pub enum Verb {
     /// Fold results into their branch
     #[command(after_help = example!("pleach merge 7 8", "pleach merge --squash -m \"fix lints\" 7", "pleach merge --dry-run 7", "pleach merge --into release 7"))]
     Merge(MergeArgs),
+    /// Look at results hunk by hunk; accept, refuse, or send them back with comments
+    #[command(after_help = example!("pleach review                      # all that wait for somebody", "pleach review --json 7 > review.json   # as data: fill in \"verdict\", then", "pleach review --apply review.json"))]
+    Review(ReviewArgs),
     /// Show the line of each branch: what is verified together, what waits and why
     #[command(after_help = example!("pleach queue", "pleach queue --verdicts", "pleach queue --log 12        # what run 12 of the check wrote"))]
     Queue(QueueArgs),
@@ -384,6 +391,9 @@ pub struct RetryArgs {
     /// Start on the head of the target, with the earlier result and what stood in its way handed back in $PLEACH_HANDBACK
     #[arg(long)]
     pub onto_target: bool,
+    /// The same, and tell it what a review says: a file as `review --json` prints it, with comments; `-` reads it
+    #[arg(long, value_name = "FILE")]
+    pub with_review: Option<std::path::PathBuf>,
     /// Which, and how to answer.
     #[command(flatten)]
     pub tasks: TasksArgs,

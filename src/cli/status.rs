@@ -100,6 +100,8 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     if attempt.base.is_some_and(|base| base != task.base) {
         field(out, "base", &attempt.base.map(|base| format!("{base:.12}")).unwrap_or_default())?;
     }
+    let whole = attempt.part_of.map(|whole| format!("attempt {whole}: what somebody accepted of its result"));
+    field(out, "part of", &whole.unwrap_or_default())?;
     let handed = attempt.hand_back.as_ref().map(|hand_back| shown(&hand_back.to_string()));
     field(out, "given", &handed.unwrap_or_default())?;
     field(out, "sandbox", &attempt.sandbox.map(sandbox).unwrap_or_default())?;

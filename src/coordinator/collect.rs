@@ -124,6 +124,31 @@ fn take_over(
     Ok(Collected::Change(Box::new(Change { tip, branch, size, flags, extras: exit.extras.clone() })))
 }
 
+/// Keep a part of a result that somebody accepted as the result of an attempt of its own.
+///
+/// # Errors
+/// Where it is no part of it, or that cannot be done now.
+pub(super) fn take_part(
+    world: &World,
+    task: &Task,
+    of: AttemptId,
+    attempt: AttemptId,
+    tip: CommitId,
+) -> Result<Vec<Event>, CollectError> {
+    let base = task.attempt(of.number).and_then(|whole| whole.base);
+    let parents = world.repository.parents(tip)?;
+    let Some(base) = base.filter(|base| parents == [*base]) else {
+        return Err(CollectError::Refs(format!("{tip:.12} is not a commit on the base of attempt {of}")));
+    };
+    let keep = [RefChange::Set(format!("{}tip", kept_prefix(attempt)), tip)];
+    let branch = keep_and_show(world, task, attempt, tip, &keep)?;
+    crash::point("part.refs_created");
+    let (size, mut flags) = pack::inspect(&world.repository, base, tip)?;
+    flags.extend(outside(world, task, base, tip)?);
+    let change = Change { tip, branch, size, flags, extras: Vec::new() };
+    Ok(vec![Event::PartTaken { attempt, of: of.number, result: Collected::Change(Box::new(change)) }])
+}
+
 /// What it changed beside the paths that it said it would.
 fn outside(world: &World, task: &Task, base: CommitId, tip: CommitId) -> Result<Vec<Flag>, CollectError> {
     const MOST: usize = 100;

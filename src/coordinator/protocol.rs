@@ -5,9 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::change::FoldRequest;
-use crate::core::id::{AttemptId, BranchName, TaskId, TaskName};
+use crate::core::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
+use crate::core::review::Remarks;
 use crate::core::task::TaskSpec;
 
 /// The longest request that is read, in bytes.
@@ -54,6 +55,18 @@ pub enum Request {
         /// The branches on whose heads they start, with their results handed back; the others start where they did before.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         onto: Vec<(TaskId, BranchName)>,
+        /// What somebody said of the results that are handed back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        remarks: Vec<(TaskId, Remarks)>,
+    },
+    /// Take a part of a result for a result of its own, in its place.
+    TakePart {
+        /// The attempt of whose result it is a part.
+        of: AttemptId,
+        /// How many attempts of the task the asker has seen: asked again, it is not taken again.
+        seen: usize,
+        /// The part: a commit on the base of that attempt.
+        tip: CommitId,
     },
     /// Put these into the line of their target, in this order.
     Fold {

@@ -4,7 +4,8 @@ use super::line;
 use super::protocol::{Refused, RefusedKind, Request, Until};
 use crate::core::change::Direction;
 use crate::core::event::Event;
-use crate::core::id::{AttemptId, BranchName, TaskId};
+use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
+use crate::core::review::Remarks;
 use crate::core::state::{Attempt, State, Task, TaskState};
 
 /// The events that a request makes, all or none.
@@ -18,9 +19,10 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
     };
     match request {
         Request::Cancel { tasks, now } => each(tasks, &|task| cancel(task, *now)),
-        Request::Retry { tasks, onto } => {
+        Request::Retry { tasks, onto, remarks } => {
             let onto = |id: &TaskId| onto.iter().find(|(task, _)| task == id).map(|(_, target)| target);
-            let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen, onto(id)));
+            let said = |id: &TaskId| remarks.iter().find(|(task, _)| task == id).map(|(_, remarks)| remarks);
+            let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen, onto(id), said(id)));
             Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
         }
         Request::Move { tasks, to } => line::reorder(state, tasks, *to).map(|event| event.into_iter().collect()),
@@ -121,7 +123,12 @@ fn last_was_cancelled(task: &Task) -> bool {
     ended.is_some_and(|ended| ended.outcome == Outcome::Cancelled)
 }
 
-fn retry(task: &Task, seen: usize, onto: Option<&BranchName>) -> Result<Option<Event>, Refused> {
+fn retry(
+    task: &Task,
+    seen: usize,
+    onto: Option<&BranchName>,
+    remarks: Option<&Remarks>,
+) -> Result<Option<Event>, Refused> {
     let id = task.id;
     match task.state {
         TaskState::Pending if onto.is_some() && task.hand_back.as_ref().map(|back| &back.target) != onto => {
@@ -143,7 +150,10 @@ fn retry(task: &Task, seen: usize, onto: Option<&BranchName>) -> Result<Option<E
             format!("task {id} is {}, so there is no result of it to hand back", stands(task)),
             "run it again from where it started with `pleach retry`, or take up what it left with `pleach restore`",
         )),
-        _ => Ok(Some(Event::Retried { task: id, onto: onto.cloned() })),
+        _ => {
+            let remarks = remarks.cloned().map(Box::new);
+            Ok(Some(Event::Retried { task: id, onto: onto.cloned(), remarks }))
+        }
     }
 }
 
@@ -190,6 +200,32 @@ fn restore(task: &Task, attempt: AttemptId) -> Result<Option<Event>, Refused> {
         }
         _ => Err(wrong(format!("task {id} is {}", stands(task)), None)),
     }
+}
+
+/// The attempt as which a part of a result is to be taken; none where it has been taken already.
+///
+/// # Errors
+/// Where there is no such result, or it is on its way or in its target.
+pub(super) fn part(state: &State, of: AttemptId, seen: usize, tip: CommitId) -> Result<Option<AttemptId>, Refused> {
+    let task = find(state, of.task)?;
+    let last = task.attempts.last();
+    if task.attempts.len() > seen
+        && last.is_some_and(|last| {
+            last.part_of == Some(of.number) && task.change(last.number).is_some_and(|part| part.tip == tip)
+        })
+    {
+        return Ok(None);
+    }
+    if task.attempts.len() != seen {
+        let hint = "look at it anew with `pleach review`";
+        return Err(wrong(format!("task {} has got another result meanwhile", task.id), hint));
+    }
+    // What may be restored may be taken in part.
+    match &task.state {
+        TaskState::Ready { attempt } if *attempt == of.number => {}
+        _ => drop(restore(task, of)?),
+    }
+    Ok(Some(task.next_attempt()))
 }
 
 /// What of these was refused when it ended, and has to be taken over before it can be restored.

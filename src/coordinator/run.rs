@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::collect::words;
+use super::collect::{self, words};
 use super::protocol::{NewPlan, Refused, RefusedKind, Request, Response, Until};
 use super::{World, foresee, listen, log, observe, plans, recover, remove, requests, sweep};
 use crate::core::action::{Action, Subject};
 use crate::core::decide::decide;
 use crate::core::event::Event;
 use crate::core::footing::Footing;
-use crate::core::id::{AttemptId, TaskId};
+use crate::core::id::{AttemptId, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
 use crate::core::policy::Limits;
 use crate::core::state::{State, Task};
@@ -276,6 +276,7 @@ impl Coordinator {
                 Response::Yes
             }
             Request::Free { attempts } => self.free(&attempts)?,
+            Request::TakePart { of, seen, tip } => self.take_part(of, seen, tip)?,
             Request::Restore { attempts } if !requests::refused(&self.state, &attempts).is_empty() => {
                 self.recover(attempts, answer);
                 return Ok(());
@@ -348,6 +349,24 @@ impl Coordinator {
         }
         self.empty_trash();
         Ok(Response::Yes)
+    }
+
+    /// A part of a result is taken here and now: nothing else may happen to the task between the look and the record.
+    fn take_part(&mut self, of: AttemptId, seen: usize, tip: CommitId) -> Result<Response, StoreError> {
+        let attempt = match requests::part(&self.state, of, seen, tip) {
+            Err(refused) => return Ok(Response::No(refused)),
+            Ok(None) => return Ok(Response::Yes),
+            Ok(Some(attempt)) => attempt,
+        };
+        let Some(task) = self.state.task(of.task) else { return Ok(Response::Yes) };
+        match collect::take_part(&self.world, task, of, attempt, tip) {
+            Ok(events) => self.record(events).map(|()| Response::Yes),
+            Err(error) => Ok(Response::No(Refused {
+                kind: RefusedKind::Internal,
+                message: format!("a part of attempt {of} cannot be taken: {}", words(&error)),
+                hint: Some("the whole result is as it was: see what is wrong with `pleach doctor`".to_owned()),
+            })),
+        }
     }
 
     /// What was refused is taken over once more, by a thread of its own: it may take as long as the end of a task does.

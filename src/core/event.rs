@@ -9,6 +9,7 @@ use super::change::{Collected, FoldRequest, Landing, Refusal};
 use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
 use super::plan::{Plan, PlanId};
+use super::review::Remarks;
 use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
 use super::task::TaskSpec;
@@ -105,6 +106,9 @@ pub enum Event {
         /// where the task was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         onto: Option<BranchName>,
+        /// What somebody said of the result that is handed back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remarks: Option<Box<Remarks>>,
     },
     /// Somebody, or a fold policy, asked for a landing.
     FoldRequested {
@@ -225,6 +229,15 @@ pub enum Event {
         /// Which attempt's.
         attempt: AttemptId,
     },
+    /// Somebody accepted a part of a result: it is a result of its own, as if an attempt had made it.
+    PartTaken {
+        /// The attempt that it counts as.
+        attempt: AttemptId,
+        /// The attempt of whose result it is a part.
+        of: u32,
+        /// The part.
+        result: Collected,
+    },
     /// What came of an attempt was refused, and has been taken over after all.
     Recovered {
         /// Which.
@@ -323,6 +336,7 @@ impl Event {
             | Self::Ended { attempt, .. }
             | Self::Removed { attempt }
             | Self::Restored { attempt }
+            | Self::PartTaken { attempt, .. }
             | Self::Recovered { attempt, .. }
             | Self::Freed { attempt } => Some(attempt.task),
             Self::Planned { .. }

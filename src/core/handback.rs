@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::change::{Refusal, list};
 use super::id::{AttemptId, BranchName, CommitId};
 use super::report::SCHEMA;
+use super::review::Remarks;
 use super::verify::Verdict;
 use super::word::Word;
 
@@ -26,6 +27,9 @@ pub struct HandBack {
     /// Why it did not go in; none where nobody had tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
+    /// What somebody said of it in a review.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remarks: Option<Box<Remarks>>,
 }
 
 /// Why a result was handed back, in one word.
@@ -40,6 +44,8 @@ pub enum Kind {
     Held,
     /// Nothing was: somebody wants it made anew.
     Ready,
+    /// Somebody read it, and said what should be better.
+    Review,
 }
 
 impl Kind {
@@ -50,6 +56,7 @@ impl Kind {
             Self::Rejected => "rejected",
             Self::Held => "held",
             Self::Ready => "ready",
+            Self::Review => "review",
         }
     }
 }
@@ -58,6 +65,7 @@ impl HandBack {
     /// Why, in one word.
     pub fn kind(&self) -> Kind {
         match &self.refusal {
+            _ if self.remarks.is_some() => Kind::Review,
             None => Kind::Ready,
             Some(Refusal::Conflict(_)) => Kind::Conflict,
             Some(Refusal::Rejected(_)) => Kind::Rejected,
@@ -69,6 +77,9 @@ impl HandBack {
 impl fmt::Display for HandBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the result of attempt {}, onto {}", self.attempt, self.target)?;
+        if let Some(remarks) = &self.remarks {
+            return write!(f, ", with a review: {remarks}");
+        }
         self.refusal.as_ref().map_or(Ok(()), |refusal| write!(f, ": {refusal}"))
     }
 }
@@ -108,6 +119,9 @@ pub struct Material {
     /// What the check said of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckSaid>,
+    /// What somebody said of it in a review.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remarks: Option<Box<Remarks>>,
 }
 
 /// The earlier result.
@@ -198,6 +212,7 @@ impl Material {
             paths: Vec::new(),
             more_paths: 0,
             check: None,
+            remarks: hand_back.remarks.clone(),
         }
     }
 

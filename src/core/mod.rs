@@ -7,6 +7,7 @@
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
+//! - [`review`]: what somebody says of a result, piece by piece. [`hunk`]: the pieces. [`wary`]: what to look at first.
 //! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
 //! - [`report`]: what front ends show, as text or JSON.
@@ -24,6 +25,7 @@ pub mod event;
 pub mod footing;
 pub mod foresight;
 pub mod handback;
+pub mod hunk;
 pub mod id;
 pub mod inventory;
 pub mod lines;
@@ -33,6 +35,7 @@ pub mod plan;
 pub mod planner;
 pub mod policy;
 pub mod report;
+pub mod review;
 pub mod sandbox;
 pub mod schedule;
 pub mod secret;
@@ -45,4 +48,5 @@ pub mod task;
 pub mod terminal;
 pub mod units;
 pub mod verify;
+pub mod wary;
 pub mod word;

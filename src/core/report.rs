@@ -331,6 +331,9 @@ pub struct AttemptReport {
     /// What it was given back, where it started on the head of its target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_back: Option<HandBack>,
+    /// It never ran: its result is what somebody accepted of the result of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<u32>,
 }
 
 /// Where the parts of an attempt are. Filled in by who knows the layout.

@@ -106,6 +106,9 @@ pub struct Attempt {
     /// What it was given back, where it started on the head of its target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_back: Option<HandBack>,
+    /// It never ran: its result is what somebody accepted of the result of this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<u32>,
 }
 
 /// The end of an attempt.
@@ -311,7 +314,8 @@ impl State {
                 match before.and_then(|task| task.after(record, place)) {
                     Some(task) => {
                         self.lines.apply(event, before, record.at);
-                        let is_wanted = matches!(event, Event::Retried { .. } | Event::Restored { .. });
+                        let is_wanted =
+                            matches!(event, Event::Retried { .. } | Event::Restored { .. } | Event::PartTaken { .. });
                         if is_wanted || task.is_settled() {
                             self.spare(task.id);
                         }
@@ -589,10 +593,13 @@ impl Task {
             }
             (
                 S::Withdrawn | S::Failed | S::Empty | S::Ready { .. } | S::Refused { .. } | S::Discarded,
-                Event::Retried { onto, .. },
+                Event::Retried { onto, remarks, .. },
             ) => {
                 next.hand_back = match onto {
-                    Some(target) => Some(self.handed_back(target)?),
+                    Some(target) => {
+                        let back = self.handed_back(target)?;
+                        Some(HandBack { remarks: remarks.clone().or(back.remarks.clone()), ..back })
+                    }
                     None => None,
                 };
                 S::Pending
@@ -675,6 +682,13 @@ impl Task {
                 if self.change(attempt.number).is_some()
                     && self.attempt(attempt.number).is_some_and(|kept| !kept.freed) =>
             {
+                S::Ready { attempt: attempt.number }
+            }
+            (
+                S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. },
+                Event::PartTaken { attempt, of, result },
+            ) if *attempt == self.next_attempt() && result.change().is_some() => {
+                next.attempts.push(self.attempt(*of)?.part(attempt.number, result.clone())?);
                 S::Ready { attempt: attempt.number }
             }
             (
@@ -762,7 +776,7 @@ impl Task {
     /// What a new attempt on the head of a branch would be given back: the result that is there, and why it does not go in.
     /// Where an attempt that was given something back left no result, the same again. `None` where there is nothing.
     pub fn handed_back(&self, target: &BranchName) -> Option<HandBack> {
-        let of = |attempt: u32, refusal| HandBack { attempt, target: target.clone(), refusal };
+        let of = |attempt: u32, refusal| HandBack { attempt, target: target.clone(), refusal, remarks: None };
         match &self.state {
             TaskState::Ready { attempt } => Some(of(*attempt, None)),
             TaskState::Refused { attempt, refusal, .. } => Some(of(*attempt, Some(refusal.clone()))),
@@ -882,7 +896,15 @@ impl Attempt {
             place: Place::Present,
             freed: false,
             hand_back: None,
+            part_of: None,
         }
+    }
+
+    /// A part of its result, as an attempt of its own; none where it has no result that is still kept.
+    fn part(&self, number: u32, result: Collected) -> Option<Self> {
+        let whole = self.ended.as_ref().filter(|whole| !self.freed && whole.result.change().is_some())?;
+        let (ended, place) = (Some(Ended { result, ..whole.clone() }), Place::Gone);
+        Some(Self { number, ended, place, part_of: Some(self.number), ..self.clone() })
     }
 
     fn not_started(number: u32, reason: String, at: Timestamp) -> Self {
@@ -892,7 +914,16 @@ impl Attempt {
             result: Collected::Nothing,
             facts: Facts::default(),
         };
-        Self { number, base: None, started: at, ended: Some(ended), place: Place::Gone, freed: false, hand_back: None }
+        Self {
+            number,
+            base: None,
+            started: at,
+            ended: Some(ended),
+            place: Place::Gone,
+            freed: false,
+            hand_back: None,
+            part_of: None,
+        }
     }
 
     /// Has its worktree nothing left that the repository does not hold? Then it may go.
@@ -973,7 +1004,7 @@ mod tests {
             ("withdraw", E::Withdrawn { task }),
             ("end", E::Ended { attempt: first, outcome, result, facts }),
             ("remove", E::Removed { attempt: first }),
-            ("retry", E::Retried { task, onto: None }),
+            ("retry", E::Retried { task, onto: None, remarks: None }),
             ("fold", E::FoldRequested { task, request: request(Direction::Fold) }),
             ("undo", E::FoldRequested { task, request: request(Direction::Undo) }),
             ("plan", E::LandingPlanned { task, landing: landing.clone(), whole: None, candidate: None }),

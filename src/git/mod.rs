@@ -12,7 +12,7 @@
 //! - [`driver`]: merging by structure what git cannot merge by lines.
 //! - [`walk`]: merges of trees in process, to look ahead and to check what git merged. [`foresee`]: which will conflict.
 //! - [`glance`]: what a running task has changed so far.
-//! - [`diff`]: what differs. [`locks`]: lock files that a killed git left.
+//! - [`diff`]: what differs. [`part`]: some of it. [`locks`]: lock files that a killed git left.
 //!
 //! No git command of ours ever takes a directory that a task may write as its repository, except inside the
 //! shim of that very task.
@@ -45,6 +45,7 @@ mod opened;
 pub mod pack;
 #[cfg(test)]
 mod parity;
+pub mod part;
 pub mod pool;
 pub mod private;
 mod private_config;

@@ -155,6 +155,15 @@ impl Repository {
         self.open().tree_of(commit)
     }
 
+    /// The parents of a commit.
+    ///
+    /// # Errors
+    /// Where it is not there, or git cannot be run.
+    pub fn parents(&self, commit: CommitId) -> Result<Vec<CommitId>, GitError> {
+        let line = self.git().args(["rev-list", "--no-walk", "--parents", &commit.to_string(), "--"]).line()?;
+        line.split(' ').skip(1).map(|parent| parse("rev-list", parent)).collect()
+    }
+
     /// Is `old` the same as `new`, or in its history?
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::{Error, ErrorKind};
-use crate::coordinator::protocol::{Request, Response};
+use crate::coordinator::protocol::{LONGEST, Request, Response};
 use crate::process::{daemon, socket};
 use crate::shim::COORDINATOR;
 use crate::store::Layout;
@@ -17,6 +17,11 @@ use crate::store::Layout;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long before another one is started: the first may have met one that was just leaving.
 const AGAIN: Duration = Duration::from_millis(250);
+
+/// How often in a row a coordinator may end as soon as it is asked, before that is taken for more than chance.
+const TRIES: u32 = 20;
+/// What is meant by as soon as.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// A connection that mends itself.
 #[derive(Debug)]
@@ -69,11 +74,24 @@ impl Client {
     pub fn ask(&mut self, request: &Request) -> Result<Response, Error> {
         let mut line = serde_json::to_vec(request).expect("requests are structs of strings and numbers");
         line.push(b'\n');
+        if line.len() as u64 > LONGEST {
+            let message =
+                format!("that is too much to be asked at once: {} bytes, and {LONGEST} is the most", line.len());
+            return Err(Error::new(ErrorKind::Usage, message, "ask for less, in several steps"));
+        }
+        let mut broken = 0;
         loop {
+            let begun = Instant::now();
             match self.exchange(&line) {
                 Some(Response::No(refused)) => return Err(refused.into()),
                 Some(response) => return Ok(response),
                 None => {
+                    broken = if begun.elapsed() < AT_ONCE { broken + 1 } else { 0 };
+                    if broken > TRIES {
+                        let hint = format!("nothing was lost; see why in {}", self.layout.coordinator_log().display());
+                        let message = "the coordinator ends each time that it is asked this";
+                        return Err(Error::new(ErrorKind::Error, message, hint));
+                    }
                     self.stream = None;
                     self.connect()?;
                 }

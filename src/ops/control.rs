@@ -3,6 +3,7 @@
 use super::{Error, ErrorKind, Session, find};
 use crate::coordinator::protocol::{Place, Request};
 use crate::core::id::{BranchName, TaskHandle, TaskId};
+use crate::core::review::Remarks;
 use crate::core::state::{State, Task, TaskState};
 
 /// End these tasks; those that wait are withdrawn. It is asked when this returns, and true when they have ended
@@ -30,6 +31,19 @@ pub enum From {
 /// Where a task is unknown, runs, or is folded; and for one that is to start on its target, where there is no such branch or
 /// no result to hand back.
 pub fn retry(session: &mut Session, tasks: &[TaskHandle], from: From) -> Result<Vec<TaskId>, Error> {
+    retry_told(session, tasks, from, Vec::new())
+}
+
+/// Another attempt of these, that is told what somebody said of the result that is handed back to it.
+///
+/// # Errors
+/// As [`retry`].
+pub fn retry_told(
+    session: &mut Session,
+    tasks: &[TaskHandle],
+    from: From,
+    remarks: Vec<(TaskId, Remarks)>,
+) -> Result<Vec<TaskId>, Error> {
     let state = session.state()?;
     let tasks = find(&state, tasks)?;
     let seen: Vec<(TaskId, usize)> = tasks.iter().map(|task| (task.id, task.attempts.len())).collect();
@@ -39,7 +53,7 @@ pub fn retry(session: &mut Session, tasks: &[TaskHandle], from: From) -> Result<
             onto.push((task.id, target(session, task)?));
         }
     }
-    session.coordinator()?.ask(&Request::Retry { tasks: seen.clone(), onto })?;
+    session.coordinator()?.ask(&Request::Retry { tasks: seen.clone(), onto, remarks })?;
     Ok(seen.into_iter().map(|(id, _)| id).collect())
 }
 

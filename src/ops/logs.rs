@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::{Error, ErrorKind, Session, find, find_attempt};
 use crate::core::id::{AttemptId, TaskHandle};
-use crate::core::state::TaskState;
+use crate::core::state::{Attempt, TaskState};
 use crate::core::terminal::Gentle;
 pub use crate::store::log::Piece;
 use crate::store::log::Reader;
@@ -61,6 +61,9 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
         None => task.attempts.last(),
         Some(number) => Some(find_attempt(task, number)?),
     };
+    // What is a part of a result never ran: what was written is of the attempt that did.
+    let ran = |attempt: &Attempt| attempt.part_of.and_then(|whole| task.attempt(whole));
+    let found = std::iter::successors(found, |attempt| ran(attempt)).last();
     let (Some(found), Some(layout)) = (found, session.layout()) else {
         let message = format!("task {} has not run yet", task.id);
         return Err(Error::new(ErrorKind::Refused, message, "see it with `pleach status`"));

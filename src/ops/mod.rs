@@ -19,6 +19,7 @@ pub mod look;
 pub mod plan;
 pub mod queue;
 pub mod register;
+pub mod review;
 pub mod sandbox;
 pub mod submit;
 pub mod verify;

@@ -27,6 +27,7 @@ pub const POINTS: &[&str] = &[
     "shim.recorded",
     "collect.imported",
     "collect.refs_created",
+    "part.refs_created",
     "remove.renamed",
     "remove.unregistered",
     "remove.unpinned",

@@ -17,7 +17,7 @@ use crate::ops::{Error, ErrorKind};
 
 /// What became of one task, as JSON.
 #[derive(Serialize)]
-struct Answer<'a> {
+pub(super) struct Answer<'a> {
     task: TaskId,
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,6 +26,13 @@ struct Answer<'a> {
     commit: Option<CommitId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     refusal: Option<&'a Refusal>,
+}
+
+impl Answer<'_> {
+    /// An answer of which there is no more to say.
+    pub(super) fn plain(task: TaskId, result: &'static str) -> Self {
+        Self { task, result, target: None, commit: None, refusal: None }
+    }
 }
 
 pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
@@ -65,7 +72,7 @@ fn tell_all(context: &Context, told: &[Told], verb: &str, json: bool) -> Result<
     Ok(told.iter().map(|told| code(&told.fate)).filter(|code| *code != 0).min().unwrap_or(0))
 }
 
-fn code(fate: &Fate) -> u8 {
+pub(super) fn code(fate: &Fate) -> u8 {
     match fate {
         Fate::Folded(_) | Fate::Already(_) | Fate::Nothing | Fate::Undone { .. } | Fate::Would(_) => 0,
         Fate::Refused(_, Refusal::Conflict(_)) => exit::of(ErrorKind::Conflict),
@@ -75,8 +82,8 @@ fn code(fate: &Fate) -> u8 {
     }
 }
 
-fn as_json(told: &Told) -> Answer<'_> {
-    let plain = Answer { task: told.task, result: "", target: None, commit: None, refusal: None };
+pub(super) fn as_json(told: &Told) -> Answer<'_> {
+    let plain = Answer::plain(told.task, "");
     match &told.fate {
         Fate::Folded(folded) | Fate::Already(folded) => {
             let result = if matches!(told.fate, Fate::Already(_)) { "already_folded" } else { "folded" };
@@ -98,7 +105,7 @@ fn as_json(told: &Told) -> Answer<'_> {
     }
 }
 
-fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Result<()> {
+pub(super) fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Result<()> {
     let task = told.task;
     match &told.fate {
         Fate::Folded(folded) => {

@@ -6,6 +6,7 @@ mod look;
 mod mcp;
 mod plan;
 mod queue;
+mod review;
 mod run;
 mod sandbox;
 mod wait;
@@ -64,6 +65,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Progress(args) => run::progress(&args),
         Verb::Summary(args) => run::summary(&args),
         Verb::Merge(args) => fold::merge(context, &args),
+        Verb::Review(args) => review::review(context, &args),
         Verb::Queue(args) => queue::queue(context, &args),
         Verb::Discard(args) => fold::discard(context, &args),
         Verb::Restore(args) => fold::restore(context, &args),
@@ -96,6 +98,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Discard(args) => args.json,
         Verb::Pause(answer) | Verb::Resume(answer) => answer.json,
         Verb::Merge(args) => args.json,
+        Verb::Review(args) => args.json,
         Verb::Queue(args) => args.json,
         Verb::Restore(args) => args.json,
         Verb::Undo(args) => args.json,

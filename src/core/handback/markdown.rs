@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{CheckSaid, InConflict, Kind, Material};
+use crate::core::review::{Comment, Side};
 use crate::core::word::shown;
 
 impl Material {
@@ -46,6 +47,7 @@ impl Material {
             }
             None => writeln!(out, "\nThe earlier result is gone from the repository.")?,
         }
+        self.write_remarks(out)?;
         self.write_conflict(out, &target)?;
         self.check.as_ref().map_or(Ok(()), |check| write_check(out, check, &target))
     }
@@ -61,11 +63,29 @@ impl Material {
             Kind::Held => {
                 writeln!(out, "Its earlier result did not go into {target}; something was in the way: {}.", self.why)
             }
+            Kind::Review => writeln!(
+                out,
+                "Somebody read its earlier result, and wants it made anew on what {target} is now, with what is said below."
+            ),
             Kind::Ready => writeln!(
                 out,
                 "Its earlier result was not folded into {target}; it is to be made anew on what {target} is now."
             ),
         }
+    }
+
+    fn write_remarks(&self, out: &mut String) -> std::fmt::Result {
+        let Some(remarks) = &self.remarks else { return Ok(()) };
+        writeln!(out, "\n## Review\n")?;
+        if let Some(says) = &remarks.says {
+            writeln!(out, "{}", fenced("", says))?;
+        }
+        for Comment { path, line, side, text } in &remarks.comments {
+            let line = line.map(|line| format!(", line {line}")).unwrap_or_default();
+            let of = if *side == Side::Old { "before the earlier result" } else { "in the earlier result" };
+            writeln!(out, "{}{line} {of}:\n\n{}", path.shown(), fenced("", text))?;
+        }
+        Ok(())
     }
 
     fn write_conflict(&self, out: &mut String, target: &str) -> std::fmt::Result {

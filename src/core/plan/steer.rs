@@ -63,7 +63,7 @@ fn next(plan: &Plan, task: &Task) -> Option<Event> {
     let policy = task.spec.member.as_ref()?.on_conflict;
     let reruns = task.attempts.iter().filter(|attempt| attempt.hand_back.is_some()).count();
     let is_wanted = policy != OnConflict::Hold && reruns < MOST_RERUNS;
-    is_wanted.then(|| Event::Retried { task: id, onto: Some(request.target.clone()) })
+    is_wanted.then(|| Event::Retried { task: id, onto: Some(request.target.clone()), remarks: None })
 }
 
 /// Will anything more happen to it by itself?

@@ -313,6 +313,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         places: super::Places::default(),
         freed: attempt.freed,
         hand_back: attempt.hand_back.clone(),
+        part_of: attempt.part_of,
     }
 }
 

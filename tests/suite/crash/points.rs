@@ -126,6 +126,13 @@ impl Play {
             scene.ok(&["merge", &task.to_string()]);
         }
         scene.ok(&["undo"]);
+        let d = scene.add(&["--retries", "3"], "echo 1 > d1; echo 2 > d2");
+        scene.ok(&["wait", &d.to_string()]);
+        let review =
+            format!(r#"{{"task": {d}, "verdict": "accept", "files": [{{"path": "d2", "verdict": "refuse"}}]}}"#);
+        let file = scene.path("review.json");
+        std::fs::write(&file, review).unwrap();
+        scene.ok(&["review", "--no-merge", "--apply", file.to_str().unwrap()]);
         // Somebody looks: that sets going whatever there may still be to do.
         scene.until("all is settled", || {
             scene
@@ -134,12 +141,31 @@ impl Play {
                 .all(|row| !["running", "waiting", "queued", "landing"].contains(&row["state"].as_str().unwrap()))
         });
         self.check(a, b, c, f);
+        self.check_part(d);
+    }
+
+    /// A part of it is its result, once, and the whole is kept.
+    fn check_part(&self, d: u64) {
+        let (scene, point) = (&self.scene, self.point);
+        let status = scene.status(d);
+        let attempts = status["attempts"].as_array().unwrap();
+        let parts: Vec<u64> = attempts.iter().filter_map(|attempt| attempt["part_of"].as_u64()).collect();
+        let whole = attempts.len() as u64 - 1;
+        assert_eq!((scene.stands(d), parts), ("ready".to_owned(), vec![whole]), "{point}\n{}", scene.story());
+        for (reference, files) in [
+            (format!("pleach/{d}"), "d1"),
+            (format!("refs/pleach/kept/{d}.{}/tip", whole + 1), "d1"),
+            (format!("refs/pleach/kept/{d}.{whole}/tip"), "d1\nd2"),
+        ] {
+            let there = scene.git(&["ls-tree", "--name-only", &reference, "d1", "d2"]);
+            assert_eq!(there.trim(), files, "{point}: {reference}");
+        }
     }
 
     fn check(&self, a: u64, b: u64, c: u64, f: u64) {
         let (scene, point) = (&self.scene, self.point);
         let others = if point == "snapshot.written" { 2 } else { 0 };
-        assert_eq!(scene.board().len(), 4 + others, "{point}: each is there once\n{}", scene.story());
+        assert_eq!(scene.board().len(), 5 + others, "{point}: each is there once\n{}", scene.story());
         let outcomes = [a, b, c, f].map(|task| scene.outcome(task));
         let failing = if point == "none" { outcomes[3].clone() } else { "exited 3".to_owned() };
         assert_eq!(outcomes, ["exited 0", "exited 0", "cancelled", &failing], "{point}\n{}", scene.story());

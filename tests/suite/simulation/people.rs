@@ -133,7 +133,7 @@ impl World {
             }
             _ if what < 8 => {
                 let target = task.spec.target.clone().filter(|target| now && task.handed_back(target).is_some());
-                Some(Event::Retried { task: id, onto: target })
+                Some(Event::Retried { task: id, onto: target, remarks: None })
             }
             S::Discarded | S::Failed | S::Ready { .. } | S::Refused { .. } if what < 10 => {
                 let with_change = task.attempts.iter().filter(|a| task.change(a.number).is_some() && !a.freed);

@@ -1,0 +1,160 @@
+//! `review`.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::fold::{as_json, code, say};
+use super::plan::{self, meant};
+use super::{Context, answer, print_json};
+use crate::cli::args::ReviewArgs;
+use crate::cli::style::{Paint, Style, count};
+use crate::core::id::{AttemptId, TaskHandle};
+use crate::core::report::{FileChange, SCHEMA};
+use crate::core::review::{FileSheet, Sheet};
+use crate::core::word::shown;
+use crate::ops::fold::How;
+use crate::ops::review::{self, Applied, Done, Reviews};
+use crate::ops::{Error, ErrorKind};
+
+pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> {
+    if let Some(file) = &args.apply {
+        return apply(context, args, file);
+    }
+    let session = context.session()?;
+    let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
+    let all = match args.plan.is_some() && tasks.is_empty() {
+        true => Vec::new(),
+        false => review::of(&session, &tasks)?,
+    };
+    let reviews: Vec<Sheet> = all.into_iter().map(|reviewed| reviewed.sheet).collect();
+    if args.json {
+        return answer(|out| print_json(out, &Reviews { schema: SCHEMA, reviews }));
+    }
+    answer(|out| overview(out, &reviews, &context.style()))
+}
+
+/// Read a review from a file, or from standard input.
+pub(super) fn read(file: &Path) -> Result<Vec<Sheet>, Error> {
+    let text = match file == Path::new("-") {
+        true => {
+            let mut text = String::new();
+            io::stdin().lock().read_to_string(&mut text).map(|_| text)
+        }
+        false => fs::read_to_string(file),
+    };
+    let shown = file.display();
+    let text = text.map_err(|error| {
+        Error::new(
+            ErrorKind::Usage,
+            format!("cannot read the review {shown}: {error}"),
+            "name a file that `pleach review --json` wrote",
+        )
+    })?;
+    review::read(&text)
+}
+
+fn apply(context: &Context, args: &ReviewArgs, file: &Path) -> Result<u8, Error> {
+    let sheets = read(file)?;
+    let mut session = context.strict_session()?;
+    let how = How { into: args.into.clone(), accept_flags: args.accept_flags, ..How::default() };
+    let applied = review::apply(&mut session, &sheets, (!args.no_merge).then_some(&how))?;
+    if args.json {
+        let answers: Vec<Answer<'_>> = applied.iter().map(Answer::of).collect();
+        answer(|out| print_json(out, &answers))?;
+    } else {
+        answer(|out| applied.iter().try_for_each(|applied| tell(out, applied, &context.style())))?;
+    }
+    let codes = applied.iter().map(|applied| match &applied.done {
+        Done::Folded { told, .. } => code(&told.fate),
+        _ => 0,
+    });
+    Ok(codes.filter(|code| *code != 0).min().unwrap_or(0))
+}
+
+/// What became of one, as JSON.
+#[derive(Serialize)]
+struct Answer<'a> {
+    review: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<AttemptId>,
+    #[serde(flatten)]
+    fold: super::fold::Answer<'a>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(applied: &'a Applied) -> Self {
+        let plain = |result| super::fold::Answer::plain(applied.task, result);
+        let (review, part, fold) = match &applied.done {
+            Done::Accepted { part } => ("accepted", *part, plain("ready")),
+            Done::Folded { part, told } => ("accepted", *part, as_json(told)),
+            Done::Discarded => ("refused", None, plain("discarded")),
+            Done::SentBack => ("sent_back", None, plain("pending")),
+            Done::Left => ("left", None, plain("ready")),
+        };
+        Self { review, part, fold }
+    }
+}
+
+fn tell(out: &mut dyn Write, applied: &Applied, style: &Style) -> io::Result<()> {
+    let task = applied.task;
+    let whole =
+        |part: &Option<AttemptId>| part.map(|part| format!("the accepted part is attempt {part}; all of it is kept"));
+    match &applied.done {
+        Done::Left => writeln!(out, "task {task}: nothing was said of it"),
+        Done::Discarded => writeln!(out, "task {task}: discarded; take that back with `pleach restore {task}`"),
+        Done::SentBack => writeln!(out, "task {task}: runs again, and is told what the review says"),
+        Done::Accepted { part } => {
+            let words = whole(part).unwrap_or_else(|| "accepted".to_owned());
+            writeln!(out, "task {task}: {words}; fold it with `pleach merge {task}`")
+        }
+        Done::Folded { part, told } => {
+            if let Some(words) = whole(part) {
+                writeln!(out, "task {task}: {words}")?;
+            }
+            say(out, told, "merge", style)
+        }
+    }
+}
+
+/// What there is to review, in lines.
+fn overview(out: &mut dyn Write, reviews: &[Sheet], style: &Style) -> io::Result<()> {
+    if reviews.is_empty() {
+        return writeln!(out, "no result waits for a review");
+    }
+    for sheet in reviews {
+        let task = match &sheet.task {
+            TaskHandle::Id(id) => id.to_string(),
+            TaskHandle::Name(name) => name.to_string(),
+        };
+        let name = sheet.name.as_deref().or(sheet.command.as_deref()).unwrap_or_default();
+        writeln!(out, "task {task}  {}", style.paint(Paint::Strong, shown(name)))?;
+        for flag in &sheet.flags {
+            writeln!(out, "  {} {}", style.paint(Paint::Look, "flagged:"), shown(flag))?;
+        }
+        sheet.files.iter().try_for_each(|file| line(out, file, style))?;
+    }
+    writeln!(out, "\nread one with `pleach diff TASK`; as data, to accept parts of it: `pleach review --json TASK`")
+}
+
+fn line(out: &mut dyn Write, file: &FileSheet, style: &Style) -> io::Result<()> {
+    let mark = match file.change {
+        Some(FileChange::Added) => 'A',
+        Some(FileChange::Deleted) => 'D',
+        Some(FileChange::Renamed) => 'R',
+        _ => 'M',
+    };
+    let from = file.old_path.as_ref().map(|old| format!("{} -> ", old.shown())).unwrap_or_default();
+    let path = format!("{from}{}", file.path.shown());
+    let hunks = file.hunks.len() as u64;
+    write!(out, "  {mark} {path}  +{} -{}", file.insertions, file.deletions)?;
+    if hunks > 1 {
+        write!(out, "  {}", count(hunks, "hunk"))?;
+    }
+    if let Some(why) = &file.look_first {
+        write!(out, "  {} {why}", style.paint(Paint::Look, "look:"))?;
+    }
+    writeln!(out)
+}
