@@ -48,7 +48,7 @@ pub(super) struct Start<'a> {
 /// What a task needs of a stack until its program runs, aligned as every processor wants it.
 #[repr(align(16))]
 struct Stack {
-    _room: [u8; 64 << 10],
+    _room: [u8; 16 << 10],
 }
 
 /// Signals whose handlers are of the program that we are a copy of.

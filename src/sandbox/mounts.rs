@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
 use super::plan::{Access, Mount, Plan};
-use super::system::{EMPTY_PATH, RECURSIVE, Step, copy, errno, mount, move_to, ok, open_tree, set};
+use super::system::{EMPTY_PATH, RECURSIVE, Step, bind, copy, errno, mount, move_to, ok, open_tree, set};
 
 /// More mounts than these are refused.
 const MOST: usize = 4096;
@@ -94,7 +94,8 @@ impl Mounts {
             };
             let holders = plan.mounts.iter().zip(&pieces).filter(|(_, other)| below(other, own));
             let holder = holders.max_by_key(|(_, other)| other.len()).map(|(holder, _)| holder);
-            let is_closed = matches!(mount, Mount::Empty(_)) && !pieces.iter().any(|other| below(own, other));
+            let is_closed = matches!(mount, Mount::Empty(at) if !at.starts_with(SCRATCH))
+                && !pieces.iter().any(|other| below(own, other));
             all.push(Made {
                 above: above(mount.at(), holder)?,
                 is_missing: matches!(holder, Some(Mount::Empty(_))),
@@ -112,21 +113,20 @@ impl Mounts {
 
     /// Make them all. `trees` is the room for descriptors; they stay open until the process is rid of all of its own.
     pub(super) fn make(&self, trees: &mut [RawFd]) -> Result<(), Step> {
+        // Step by step the whole system gets narrower: what is taken hold of in between is as narrow as that.
+        narrow(libc::MOUNT_ATTR_NOSUID)?;
+        self.take_hold(trees, |what| what.again(Access::Device))?;
+        narrow(libc::MOUNT_ATTR_NODEV)?;
+        self.take_hold(trees, |what| what.again(Access::Write))?;
+        narrow(libc::MOUNT_ATTR_RDONLY)?;
         self.take_hold(trees, |what| match what {
-            What::Again { from, access: Access::Write | Access::Device, .. } => Some((from, RECURSIVE)),
-            _ => None,
-        })?;
-        set(libc::AT_FDCWD, c"/", RECURSIVE, CLOSED).map_err(|()| c"make the system read-only")?;
-        // What can be read only is closed by that.
-        self.take_hold(trees, |what| match what {
-            What::Again { from, access: Access::Read, .. } | What::Copy { from, .. } => Some((from, RECURSIVE)),
+            What::Copy { from, .. } => Some((from, RECURSIVE)),
             What::Nothing => Some((c"/dev/null", 0)),
-            _ => None,
+            what => what.again(Access::Read),
         })?;
         self.make_memory()?;
         self.take_hold(trees, |what| match what {
             What::Empty { from } | What::Memory { from } => Some((from, 0)),
-            What::Closed => Some((NOTHING_AT, 0)),
             _ => None,
         })?;
         for (mount, tree) in self.all.iter().zip(&*trees) {
@@ -175,6 +175,21 @@ impl Mounts {
         let nothing = open_tree(NOTHING_AT, 0)?;
         set(nothing, c"", EMPTY_PATH, CLOSED).map_err(|()| c"close an empty directory")?;
         move_to(nothing, NOTHING_AT)
+    }
+}
+
+/// Take something from the whole system.
+fn narrow(attribute: u64) -> Result<(), Step> {
+    set(libc::AT_FDCWD, c"/", RECURSIVE, attribute).map_err(|()| c"make the system read-only")
+}
+
+impl What {
+    /// Where it comes from, if it is there again with this access.
+    fn again(&self, wanted: Access) -> Option<(&CStr, c_long)> {
+        match self {
+            Self::Again { from, access, .. } if *access == wanted => Some((from, RECURSIVE)),
+            _ => None,
+        }
     }
 }
 
@@ -230,17 +245,7 @@ fn is_out_of_reach(at: &CStr) -> bool {
 impl Made {
     fn make(&self, tree: RawFd) -> Result<(), Step> {
         match &self.what {
-            What::Again { access, is_directory, .. } => {
-                let more = match access {
-                    Access::Device => Some(libc::MOUNT_ATTR_NOSUID),
-                    Access::Write => Some(libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV),
-                    Access::Read => None,
-                };
-                if let Some(attributes) = more {
-                    set(tree, c"", RECURSIVE | EMPTY_PATH, attributes).map_err(|()| c"limit a mount")?;
-                }
-                self.put(tree, *is_directory)
-            }
+            What::Again { is_directory, .. } => self.put(tree, *is_directory),
             What::Copy { options, .. } => {
                 self.put(tree, true)?;
                 copy(&self.at, options);
@@ -253,7 +258,9 @@ impl Made {
                 Err(_) if errno() == libc::EACCES && is_out_of_reach(&self.at) => Ok(()),
                 done => done,
             },
-            What::Empty { .. } | What::Closed | What::Memory { .. } => self.put(tree, true),
+            What::Empty { .. } | What::Memory { .. } => self.put(tree, true),
+            // None is in /dev, which hides it.
+            What::Closed => self.put_where_it_is(true, || bind(NOTHING_AT, &self.at)),
             What::Terminals => {
                 self.place(true);
                 let options = c"newinstance,ptmxmode=0666,mode=0620";
@@ -268,16 +275,20 @@ impl Made {
         }
     }
 
-    /// Put it where it belongs. Only where there is nothing to mount on, that is made.
     fn put(&self, tree: RawFd, is_directory: bool) -> Result<(), Step> {
+        self.put_where_it_is(is_directory, || move_to(tree, &self.at))
+    }
+
+    /// Put something where it belongs. Only where there is nothing to mount on, that is made.
+    fn put_where_it_is(&self, is_directory: bool, put: impl Fn() -> Result<(), Step>) -> Result<(), Step> {
         if !self.is_missing {
-            let put = move_to(tree, &self.at);
-            if put.is_ok() || errno() != libc::ENOENT {
-                return put;
+            let done = put();
+            if done.is_ok() || errno() != libc::ENOENT {
+                return done;
             }
         }
         self.place(is_directory);
-        move_to(tree, &self.at)
+        put()
     }
 
     /// Something to mount on, where nothing is. Where it cannot be made, mounting says so.

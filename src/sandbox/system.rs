@@ -157,6 +157,13 @@ pub(super) fn move_to(tree: RawFd, at: &CStr) -> Result<(), Step> {
     ok(moved as c_int, c"put something in its place")
 }
 
+/// The same directory at another place, as closed as it is.
+pub(super) fn bind(from: &CStr, at: &CStr) -> Result<(), Step> {
+    // SAFETY: paths.
+    let bound = unsafe { libc::mount(from.as_ptr(), at.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null()) };
+    ok(bound, c"put something in its place")
+}
+
 pub(super) fn mount(kind: &CStr, at: &CStr, flags: c_ulong, options: &CStr, step: Step) -> Result<(), Step> {
     // SAFETY: paths, words and numbers.
     ok(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) }, step)
