@@ -1,5 +1,6 @@
 //! Running a command under the policy of tasks, in the checkout that somebody stands in: to try it.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -13,7 +14,7 @@ use crate::process::tool::{own_directory, own_program};
 use crate::sandbox::limits::{Cgroup, Limits};
 use crate::sandbox::probe::{self, Found};
 use crate::sandbox::proxy::Book;
-use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
+use crate::sandbox::{Cage, Child, Group, Places, Refused, Streams, surroundings};
 
 /// What somebody wants tried.
 #[derive(Debug, Clone)]
@@ -44,7 +45,7 @@ pub struct Tried {
 /// # Errors
 /// Where no tier that was asked for works here, or there is no such command.
 pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
-    run_with(session, wish, &mut |command| command.status())
+    run_with(session, wish, &mut |start| start([None, None, None])?.wait())
 }
 
 /// Run it to its end, and take what it writes; it writes nowhere else. `most` bytes are read.
@@ -54,18 +55,21 @@ pub fn run(session: &Session, wish: &Wish) -> Result<Tried, Error> {
 pub fn output(session: &Session, wish: &Wish, most: u64) -> Result<(Tried, Vec<u8>), Error> {
     use std::io::Read as _;
     let mut written = Vec::new();
-    let tried = run_with(session, wish, &mut |command| {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        if let Some(pipe) = child.stdout.take() {
-            // The end of the pipe is closed behind this: who writes more ends by that.
-            pipe.take(most).read_to_end(&mut written)?;
-        }
+    let tried = run_with(session, wish, &mut |start| {
+        let (pipe, pipe_in) = std::io::pipe()?;
+        let mut child = start([Some(File::open("/dev/null")?.into()), Some(pipe_in.into()), None])?;
+        // The end of the pipe is closed behind this: who writes more ends by that.
+        pipe.take(most).read_to_end(&mut written)?;
         child.wait()
     })?;
     Ok((tried, written))
 }
 
-type End<'a> = &'a mut dyn FnMut(&mut std::process::Command) -> std::io::Result<std::process::ExitStatus>;
+/// Start it with these streams.
+type Start<'a> = &'a dyn Fn(Streams) -> std::io::Result<Child>;
+
+/// Start it, and wait for its end.
+type End<'a> = &'a mut dyn FnMut(Start<'_>) -> std::io::Result<std::process::ExitStatus>;
 
 fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error> {
     let mut policy = session.config()?.sandbox.clone();
@@ -123,18 +127,17 @@ fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error
             Ok(cage) => cage,
             Err(refused) => return Ok(Err(refused)),
         };
-        let mut tool = tool(&wish.command).env_clear().dir(&places.work).stdin(Stdio::inherit());
-        for (name, value) in &variables {
-            tool = tool.env(name, value.as_os_str());
-        }
-        let mut command = tool.env("TMPDIR", &tmp.0).into_command();
-        command.envs(cage.variables().iter().copied());
-        if let Some(group) = &group {
-            group.enter(&mut command);
-        }
-        cage.confine(&mut command);
+        let spawn = |streams| {
+            let mut tool = tool(&wish.command).env_clear().dir(&places.work).stdin(Stdio::inherit());
+            for (name, value) in &variables {
+                tool = tool.env(name, value.as_os_str());
+            }
+            let mut command = tool.env("TMPDIR", &tmp.0).into_command();
+            command.envs(cage.variables().iter().copied());
+            cage.spawn(command, streams, group.as_ref().map(Cgroup::entry).transpose()?)
+        };
         let serving = cage.serve(&book).map_err(no_proxy)?;
-        let ended = end(&mut command);
+        let ended = end(&spawn);
         drop(serving);
         match ended {
             Ok(status) => {

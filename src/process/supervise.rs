@@ -6,14 +6,14 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::tree::{self, Children, Reaped};
 
@@ -114,28 +114,31 @@ impl Signals {
     }
 }
 
-/// Run the command in a group of its own, without input. `confine` has the last word on how it starts.
+/// What a command reads, writes and says beside that.
+pub type Streams = [Option<OwnedFd>; 3];
+
+/// Run the command in a group of its own, without input. `start` starts it with these streams, and answers the number of the
+/// process that is waited for.
 ///
 /// # Errors
 /// Where it cannot be started: nothing has run then.
 pub fn run(
     mut command: Command,
-    confine: impl FnOnce(&mut Command),
+    start: impl FnOnce(Command, Streams) -> io::Result<u32>,
     patience: Patience,
     signals: &Signals,
     watcher: &mut dyn Watcher,
 ) -> io::Result<End> {
     tree::become_subreaper();
     let (reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    let (null, writer) = (File::open("/dev/null")?, OwnedFd::from(writer));
+    command.process_group(0);
     die_with_us(&mut command);
-    confine(&mut command);
-    let child = command.spawn()?;
-    // The command holds the writing ends: only when the tree has closed them does the output end.
-    drop(command);
-    let mut output = File::from(rustix::fd::OwnedFd::from(reader));
+    // Only when the tree has closed the writing ends does the output end.
+    let id = start(command, [Some(null.into()), Some(writer.try_clone()?), Some(writer)])?;
+    let mut output = File::from(OwnedFd::from(reader));
     rustix::io::ioctl_fionbio(&output, true)?;
-    let main = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::NotFound)?;
+    let main = Pid::from_raw(id as i32).ok_or(io::ErrorKind::NotFound)?;
     prefer_for_memory_kill(main);
     let mut run = Running { main, started: Instant::now(), patience, stopped: None, kill_at: None, ended: None };
     loop {
@@ -166,24 +169,23 @@ pub fn run(
 /// Where it cannot be started: nothing has run then.
 pub fn run_quietly(
     mut command: Command,
-    confine: impl FnOnce(&mut Command),
+    streams: Streams,
+    start: impl FnOnce(Command, Streams) -> io::Result<u32>,
     is_over: &mut dyn FnMut(Duration) -> bool,
-) -> io::Result<Option<std::process::ExitStatus>> {
+) -> io::Result<Option<ExitStatus>> {
     const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     tree::become_subreaper();
     die_with_us(&mut command);
-    confine(&mut command);
     let started = Instant::now();
-    let mut child = command.spawn()?;
-    let pid = Pid::from_raw(child.id() as i32).ok_or(io::ErrorKind::NotFound)?;
+    let pid = Pid::from_raw(start(command, streams)? as i32).ok_or(io::ErrorKind::NotFound)?;
     let descriptor = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
     let ended = loop {
         let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&LOOK));
-        match child.try_wait()? {
-            Some(status) => break Some(status),
+        match waitpid(Some(pid), WaitOptions::NOHANG)? {
+            Some((_, status)) => break Some(ExitStatus::from_raw(status.as_raw() as i32)),
             None if is_over(started.elapsed()) => {
-                child.kill()?;
-                child.wait()?;
+                kill_process(pid, Signal::KILL)?;
+                waitpid(Some(pid), WaitOptions::empty())?;
                 break None;
             }
             None => {}

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,11 +55,12 @@ impl Cgroup {
         Err(why.unwrap_or_else(|| "there is no cgroup v2 here".to_owned()))
     }
 
-    /// Have this command be in it, with all that comes of it.
-    pub fn enter(&self, command: &mut Command) {
-        let Ok(entry) = self.entry.try_clone() else { return };
-        // SAFETY: one system call, with a buffer that lives as long as the program: no allocation, no lock.
-        unsafe { command.pre_exec(move || enter(entry.as_raw_fd())) };
+    /// Where a command enters it, with all that comes of it.
+    ///
+    /// # Errors
+    /// Where there are no descriptors left.
+    pub fn entry(&self) -> io::Result<OwnedFd> {
+        self.entry.try_clone().map(OwnedFd::from)
     }
 
     /// Where it is.
@@ -148,7 +149,7 @@ fn try_it(entry: &File) -> io::Result<()> {
         match libc::fork() {
             -1 => Err(io::Error::last_os_error()),
             0 => {
-                let error = enter(entry.as_raw_fd()).err().and_then(|error| error.raw_os_error()).unwrap_or(0);
+                let error = enter_now(entry.as_raw_fd()).err().and_then(|error| error.raw_os_error()).unwrap_or(0);
                 libc::_exit(error)
             }
             child => {
@@ -167,8 +168,14 @@ fn try_it(entry: &File) -> io::Result<()> {
     }
 }
 
+/// Have this command be in the group of this entry.
+pub(super) fn enter(command: &mut Command, entry: OwnedFd) {
+    // SAFETY: one system call, with a buffer that lives as long as the program: no allocation, no lock.
+    unsafe { command.pre_exec(move || enter_now(entry.as_raw_fd())) };
+}
+
 /// The one who writes is the one who is moved.
-fn enter(entry: i32) -> io::Result<()> {
+fn enter_now(entry: i32) -> io::Result<()> {
     // SAFETY: one byte that lives as long as the program.
     let written = unsafe { libc::write(entry, c"0".as_ptr().cast(), 1) };
     if written == 1 { Ok(()) } else { Err(io::Error::last_os_error()) }

@@ -4,6 +4,8 @@
 use std::path::Path;
 
 #[cfg(target_os = "linux")]
+pub(super) use super::cgroup::enter;
+#[cfg(target_os = "linux")]
 pub use super::cgroup::{Cgroup, Limits, end, probe};
 
 /// What a group is held to.
@@ -32,7 +34,12 @@ impl Cgroup {
     }
 
     /// Nothing can be in it.
-    pub fn enter(&self, _command: &mut std::process::Command) {}
+    ///
+    /// # Errors
+    /// Always.
+    pub fn entry(&self) -> std::io::Result<std::os::fd::OwnedFd> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
 
     /// It is nowhere.
     pub fn path(&self) -> &Path {
@@ -44,6 +51,10 @@ impl Cgroup {
         false
     }
 }
+
+/// There is nothing to enter.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn enter(_command: &mut std::process::Command, _entry: std::os::fd::OwnedFd) {}
 
 /// There is nothing to end.
 #[cfg(not(target_os = "linux"))]

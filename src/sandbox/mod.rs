@@ -1,8 +1,8 @@
 //! What a process may touch.
 //!
 //! - [`plan`]: what is where for a task, as a list; pure. [`filter`]: the system calls that it may not make, as data.
-//! - `linux`: doing that to a process between its fork and its exec, in namespaces of its own. `landlock`: the rules of the
-//!   kernel for where that is not possible. `seatbelt` and `macos`: the same for macOS, as far as it goes. [`probe`]: what works here, found by doing it.
+//! - `linux`: starting a process in namespaces of its own. `mounts`, `first`, `program` and `system`: what is made ready for that, and what is
+//!   done between the fork and the exec. `landlock`: the rules of the kernel for where that is not possible. `seatbelt` and `macos`: the same for macOS, as far as it goes. [`probe`]: what works here, found by doing it.
 //! - [`proxy`]: the one way out, where hosts are listed.
 //!
 //! A tier is chosen by trying: what fails on the way has not run anything of the task, says at which step it failed,
@@ -27,8 +27,12 @@ pub mod limits;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(target_os = "linux")]
+mod mounts;
 pub mod plan;
 pub mod probe;
+#[cfg(target_os = "linux")]
+mod program;
 pub mod proxy;
 #[cfg(any(test, target_os = "macos"))]
 mod seatbelt;
@@ -37,7 +41,8 @@ pub mod surroundings;
 mod system;
 
 use std::io;
-use std::process::Command;
+use std::os::fd::OwnedFd;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use crate::core::sandbox::{Network, Policy, Tier};
@@ -115,7 +120,8 @@ impl Cage {
         }
         #[cfg(target_os = "linux")]
         {
-            let plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);
+            let seen = surroundings::Seen::default();
+            let plan = plan::plan(policy, &surroundings::real(places, &seen), &|path| seen.kind(path));
             let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
             Ok(Self { tier, network, inner: Some(inner) })
         }
@@ -126,8 +132,10 @@ impl Cage {
                 return Err(refused("make namespaces for it", io::ErrorKind::Unsupported.into()));
             }
             // Nothing can be put in the place of the checkout: what is hidden in there stays on the list.
-            let places = Places { checkout: None, ..surroundings::real(places) };
-            let profile = seatbelt::profile(&plan::plan(policy, &places, &surroundings::kind), &places.show);
+            let seen = surroundings::Seen::default();
+            let places = Places { checkout: None, ..surroundings::real(places, &seen) };
+            let plan = plan::plan(policy, &places, &|path| seen.kind(path));
+            let profile = seatbelt::profile(&plan, &places.show);
             let inner = macos::Inner::new(&profile).map_err(|(step, why)| refused(step, why))?;
             Ok(Self { tier, network, inner: Some(inner) })
         }
@@ -138,14 +146,30 @@ impl Cage {
         }
     }
 
-    /// Have it done when this command is started.
-    pub fn confine(&self, command: &mut Command) {
+    /// Start a command. Its environment is what the command names, and nothing else where anything keeps it to itself; what is
+    /// to be done to it between fork and exec is done in the lower tiers only. `group` is where a control group is entered.
+    ///
+    /// # Errors
+    /// Where it cannot be started: nothing of it has run then. [`refused`](Self::refused) says whether it was because of us.
+    pub fn spawn(&self, command: Command, streams: Streams, group: Option<OwnedFd>) -> io::Result<Child> {
+        #[cfg(target_os = "linux")]
+        if let (Tier::Full, Some(inner)) = (self.tier, &self.inner) {
+            return inner.start(&command, streams, group).map(|first| Child(Kind::First(first)));
+        }
+        let mut command = command;
+        let [input, output, error] = streams;
+        input.map(|stream| command.stdin(Stdio::from(stream)));
+        output.map(|stream| command.stdout(Stdio::from(stream)));
+        error.map(|stream| command.stderr(Stdio::from(stream)));
+        if let Some(group) = group {
+            limits::enter(&mut command, group);
+        }
         #[cfg(any(target_os = "linux", target_os = "macos"))]
         if let Some(inner) = &self.inner {
-            inner.confine(command);
+            only_named(&mut command);
+            inner.confine(&mut command);
         }
-        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-        let _ = command;
+        command.spawn().map(|child| Child(Kind::Plain(child)))
     }
 
     /// Where hosts are listed: have them called for it, from before it is started, until what is answered is dropped. What is
@@ -180,15 +204,69 @@ impl Cage {
         }
         None
     }
+}
 
-    /// After the command has ended: how many processes it left, which were ended with it.
-    pub fn left(&self) -> u64 {
-        #[cfg(target_os = "linux")]
-        if let Some(inner) = &self.inner {
-            return inner.left();
+/// What a command reads, writes and says beside that; where nothing is said, what we do.
+pub type Streams = [Option<OwnedFd>; 3];
+
+/// A command that was started.
+#[derive(Debug)]
+pub struct Child(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Plain(std::process::Child),
+    #[cfg(target_os = "linux")]
+    First(linux::First),
+}
+
+impl Child {
+    /// The number of the process that is waited for.
+    pub fn id(&self) -> u32 {
+        match &self.0 {
+            Kind::Plain(child) => child.id(),
+            #[cfg(target_os = "linux")]
+            Kind::First(first) => first.id(),
         }
-        0
     }
+
+    /// Wait for its end, and how it ended.
+    ///
+    /// # Errors
+    /// Where somebody else has waited for it.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.0 {
+            Kind::Plain(child) => child.wait(),
+            #[cfg(target_os = "linux")]
+            Kind::First(first) => first.wait(),
+        }
+    }
+
+    /// After whoever waits for all has waited for it, too: how it ended, where that is known better than by the end of its first process.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        match &mut self.0 {
+            Kind::Plain(_) => None,
+            #[cfg(target_os = "linux")]
+            Kind::First(first) => first.ended(),
+        }
+    }
+
+    /// After its end: how many processes it left, which were ended with it.
+    pub fn left(&mut self) -> u64 {
+        match &mut self.0 {
+            Kind::Plain(_) => 0,
+            #[cfg(target_os = "linux")]
+            Kind::First(first) => first.left(),
+        }
+    }
+}
+
+/// Leave it those variables only that it names.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+fn only_named(command: &mut Command) {
+    let named: Vec<_> =
+        command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+    command.env_clear().envs(named);
 }
 
 #[cfg(test)]

@@ -297,7 +297,7 @@ fn in_order(mounts: Vec<Mount>) -> Vec<Mount> {
     let mut met = BTreeSet::new();
     let mut list: Vec<Mount> = mounts.into_iter().rev().filter(|mount| met.insert(mount.at().to_owned())).collect();
     list.reverse();
-    list.sort_by_key(|mount| (mount.at().starts_with("/dev"), mount.at().components().count()));
+    list.sort_by_cached_key(|mount| (mount.at().starts_with("/dev"), mount.at().components().count()));
     list
 }
 

@@ -1,8 +1,8 @@
 //! What works here, found by doing it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use super::{Cage, Group, Places, Refused};
 use crate::core::sandbox::{Policy, Tier};
@@ -41,9 +41,11 @@ fn works(tier: Tier, command: &dyn Fn(&str) -> Command) -> Result<(), Refused> {
     let places = Places { work: work.clone(), worktree: work.clone(), ..Places::default() };
     let cage = Cage::prepare(tier, &Policy::default(), &places, Group::Own)?;
     let mut command = command(TRIAL);
-    command.current_dir(&work).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    cage.confine(&mut command);
-    match command.status() {
+    command.current_dir(&work);
+    let null = || File::options().read(true).write(true).open("/dev/null").map(|null| Some(null.into()));
+    let streams = || Ok([null()?, null()?, null()?]);
+    let ended = streams().and_then(|streams| cage.spawn(command, streams, None)).and_then(|mut child| child.wait());
+    match ended {
         Ok(status) if status.success() && !top.join("outside").exists() && work.join("inside").exists() => Ok(()),
         Ok(_) => Err(failed("hold it", "a trial wrote where it must not, or could not write where it must".to_owned())),
         Err(error) => Err(cage.refused().unwrap_or_else(|| failed("run a trial", error.to_string()))),

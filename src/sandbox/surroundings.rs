@@ -1,13 +1,15 @@
 //! What the plan must know of this machine.
 
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::plan::{Kind, Places};
 
 /// What is at a path, without following a link.
-pub fn kind(path: &Path) -> Kind {
+fn kind(path: &Path) -> Kind {
     match fs::symlink_metadata(path) {
         Ok(data) if data.is_dir() => Kind::Directory,
         Ok(data) if data.is_symlink() => fs::canonicalize(path).map_or(Kind::Absent, Kind::Link),
@@ -16,9 +18,44 @@ pub fn kind(path: &Path) -> Kind {
     }
 }
 
+/// What was found at paths: each is looked at once, as the same ones are asked for again and again.
+#[derive(Debug, Default)]
+pub struct Seen(RefCell<HashMap<PathBuf, Kind>>);
+
+impl Seen {
+    /// What is at a path, without following a link.
+    pub fn kind(&self, path: &Path) -> Kind {
+        if let Some(kind) = self.0.borrow().get(path) {
+            return kind.clone();
+        }
+        let kind = kind(path);
+        self.0.borrow_mut().insert(path.to_owned(), kind.clone());
+        kind
+    }
+
+    /// The same place without any link on the way; `None` where there is nothing.
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        let mut real = PathBuf::from("/");
+        let mut pieces = path.components();
+        if pieces.next() != Some(Component::RootDir) {
+            return fs::canonicalize(path).ok();
+        }
+        for piece in pieces {
+            let Component::Normal(name) = piece else { return fs::canonicalize(path).ok() };
+            real.push(name);
+            match self.kind(&real) {
+                Kind::Directory | Kind::File => {}
+                Kind::Link(to) => real = to,
+                Kind::Absent => return None,
+            }
+        }
+        Some(real)
+    }
+}
+
 /// The same places without any link on the way: by their names it is told what lies in what.
-pub fn real(places: &Places) -> Places {
-    let one = |path: &PathBuf| fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+pub fn real(places: &Places, seen: &Seen) -> Places {
+    let one = |path: &PathBuf| seen.real(path).unwrap_or_else(|| path.clone());
     let all = |paths: &Vec<PathBuf>| paths.iter().map(one).collect();
     // A link is one of these itself.
     let name = |path: &PathBuf| match (path.parent(), path.file_name()) {
@@ -38,21 +75,19 @@ pub fn real(places: &Places) -> Places {
         home: places.home.as_ref().map(one),
         sockets: all(&places.sockets),
         run: all(&places.run),
-        links: links(places),
+        links: links(places, seen),
     }
 }
 
-fn links(places: &Places) -> Vec<(PathBuf, PathBuf)> {
+fn links(places: &Places, seen: &Seen) -> Vec<(PathBuf, PathBuf)> {
     let single =
         [&places.work, &places.worktree].into_iter().chain(&places.checkout).chain(&places.tmp).chain(&places.home);
     let many = places.write.iter().chain(&places.show).chain(&places.keep);
     let common = places.common.iter().flat_map(|(link, common)| [link.parent().unwrap_or(link), common.as_path()]);
-    let all = single.chain(many).map(PathBuf::as_path).chain(common).flat_map(Path::ancestors);
-    let mut links: Vec<(PathBuf, PathBuf)> =
-        all.filter_map(|path| Some((path.to_owned(), fs::read_link(path).ok()?))).collect();
-    links.sort();
-    links.dedup();
-    links
+    let all: BTreeSet<&Path> =
+        single.chain(many).map(PathBuf::as_path).chain(common).flat_map(Path::ancestors).collect();
+    let may_be = all.into_iter().filter(|path| matches!(seen.kind(path), Kind::Link(_) | Kind::Absent));
+    may_be.filter_map(|path| Some((path.to_owned(), fs::read_link(path).ok()?))).collect()
 }
 
 /// The sockets in the file system that are bound now, as far as the kernel tells.
@@ -79,4 +114,38 @@ pub fn named<'a>(values: impl IntoIterator<Item = &'a Path>) -> Vec<PathBuf> {
     all.sort();
     all.dedup();
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_told_without_links_as_the_system_would() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(top.join("a/b")).unwrap();
+        fs::write(top.join("a/b/file"), "").unwrap();
+        for (at, to) in [("link", "a"), ("a/up", "../a/b"), ("dangling", "nothing"), ("round", "round")] {
+            std::os::unix::fs::symlink(to, top.join(at)).unwrap();
+        }
+        let seen = Seen::default();
+        for name in [
+            "",
+            "a",
+            "a/b/file",
+            "link",
+            "link/b",
+            "link/up/file",
+            "a/../link/b",
+            "a/./b",
+            "dangling",
+            "round/x",
+            "a/b/file/x",
+            "not",
+        ] {
+            let path = top.join(name);
+            assert_eq!(seen.real(&path), fs::canonicalize(&path).ok(), "{name}");
+        }
+    }
 }

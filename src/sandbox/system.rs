@@ -47,11 +47,10 @@ pub(super) fn mount_processes(is_root: bool, highest: Option<&CStr>) -> Result<(
             c"/proc/scsi",
             c"/proc/dynamic_debug",
         ] {
-            // SAFETY: a path.
-            if unsafe { libc::access(path.as_ptr(), libc::F_OK) } != 0 {
-                continue;
-            }
-            let tree = open_tree(path, RECURSIVE)?;
+            let tree = match open_tree(path, RECURSIVE) {
+                Err(_) if errno() == libc::ENOENT => continue,
+                tree => tree?,
+            };
             let closed = set(tree, c"", RECURSIVE | EMPTY_PATH, libc::MOUNT_ATTR_RDONLY);
             closed.map_err(|()| c"close what is root's in /proc")?;
             move_to(tree, path)?;
@@ -158,6 +157,13 @@ pub(super) fn move_to(tree: RawFd, at: &CStr) -> Result<(), Step> {
     ok(moved as c_int, c"put something in its place")
 }
 
+/// The same directory at another place, as closed as it is.
+pub(super) fn bind(from: &CStr, at: &CStr) -> Result<(), Step> {
+    // SAFETY: paths.
+    let bound = unsafe { libc::mount(from.as_ptr(), at.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null()) };
+    ok(bound, c"put something in its place")
+}
+
 pub(super) fn mount(kind: &CStr, at: &CStr, flags: c_ulong, options: &CStr, step: Step) -> Result<(), Step> {
     // SAFETY: paths, words and numbers.
     ok(unsafe { libc::mount(kind.as_ptr(), at.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) }, step)
@@ -207,6 +213,16 @@ pub(super) fn read_whole(fd: RawFd, buffer: *mut u8, length: usize) -> bool {
             continue;
         }
         return count == length as isize;
+    }
+}
+
+pub(super) fn write_whole(fd: RawFd, buffer: *const u8, length: usize) {
+    loop {
+        // SAFETY: the caller gives a buffer of this length. So few bytes are written at once or not at all.
+        let count = unsafe { libc::write(fd, buffer.cast(), length) };
+        if count >= 0 || errno() != libc::EINTR {
+            return;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use crate::core::task::CommandLine;
 use crate::git::private;
 use crate::process::supervise::{self, End, Patience, Signals};
 use crate::process::tool::{own_directory, own_program};
+use crate::sandbox::limits::Cgroup;
 use crate::sandbox::proxy::Book;
-use crate::sandbox::{Cage, Group, Places, Refused, surroundings};
+use crate::sandbox::{Cage, Child, Group, Places, Refused, surroundings};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Held, Spec};
 use crate::store::{Durable, StoreError};
@@ -120,16 +122,16 @@ impl<'a> Cages<'a> {
             keeper.starts(tier);
             let group = keeper.group().map(|group| group.path().into());
             record::save(&self.dir.held(), &Held { tier, group }, Durable::No)?;
-            if let Some(group) = keeper.group() {
-                group.enter(&mut command);
-            }
+            let group = keeper.group().map(Cgroup::entry).transpose()?;
             let serving = cage.serve(&self.book)?;
-            let ended = supervise::run(command, |command| cage.confine(command), patience, signals, watch);
+            let mut child = None;
+            let start = |command, streams| Ok(child.insert(cage.spawn(command, streams, group)?).id());
+            let ended = supervise::run(command, start, patience, signals, watch);
             drop(serving);
             match ended {
                 Ok(end) => {
                     self.chosen = Some(tier);
-                    return Ok(End { leaked: end.leaked.max(cage.left()), ..end });
+                    return Ok(child.map_or(end, |child| as_told(end, child)));
                 }
                 Err(error) => match cage.refused() {
                     Some(refused) => first = first.or(Some(refused)),
@@ -152,6 +154,15 @@ impl<'a> Cages<'a> {
             (Some(refused), None) if policy.needs_consent() => CannotRun::Unconfined(refused),
             (Some(refused), None) => CannotRun::Refused(refused),
         })
+    }
+}
+
+/// The end of a command as it is known of inside of its sandbox.
+fn as_told(end: End, mut child: Child) -> End {
+    let leaked = end.leaked.max(child.left());
+    match child.ended() {
+        Some(status) => End { code: status.code(), signal: status.signal(), leaked, ..end },
+        None => End { leaked, ..end },
     }
 }
 

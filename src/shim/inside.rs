@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ use crate::core::word::Word;
 use crate::git::GitError;
 use crate::process::tool::own_program;
 use crate::process::{Tool, crash, supervise};
-use crate::sandbox::{Cage, Group, Places};
+use crate::sandbox::{Cage, Group, Places, Streams};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Candidate, Spec, Verified};
 
@@ -173,20 +173,23 @@ fn ask<T: DeserializeOwned>(
     };
     // A test kills us in there, too.
     let tool = tool.args(crash::armed());
-    let mut command = tool.into_command();
+    let command = tool.into_command();
     let [mut out, mut words] = [tempfile::tempfile().map_err(io_failed)?, tempfile::tempfile().map_err(io_failed)?];
-    command.stdin(Stdio::null()).stdout(out.try_clone().map_err(io_failed)?);
-    command.stderr(words.try_clone().map_err(io_failed)?);
-    let ended =
-        supervise::run_quietly(command, |command| cage.confine(command), is_over).map_err(|error| {
-            match cage.refused() {
-                Some(_) => Asked::Refused,
-                None => io_failed(error),
-            }
-        })?;
+    let streams = || -> io::Result<Streams> {
+        let files = [File::open("/dev/null")?, out.try_clone()?, words.try_clone()?];
+        Ok(files.map(|file| Some(file.into())))
+    };
+    let mut child = None;
+    let start = |command, streams| Ok(child.insert(cage.spawn(command, streams, None)?).id());
+    let ended = streams().and_then(|streams| supervise::run_quietly(command, streams, start, is_over));
+    let ended = ended.map_err(|error| match cage.refused() {
+        Some(_) => Asked::Refused,
+        None => io_failed(error),
+    })?;
     let Some(status) = ended else {
         return Err(failed(format!("{what} took too long, or was given up")));
     };
+    let status = child.and_then(|mut child| child.ended()).unwrap_or(status);
     let answer = read_all(&mut out).map_err(io_failed)?;
     serde_json::from_slice(&answer).map_err(|_| {
         let said = read_all(&mut words).unwrap_or_default();

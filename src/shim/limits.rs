@@ -24,8 +24,8 @@ const LATEST_DISK: Duration = Duration::from_secs(30);
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
 /// So many times as long as a look takes is waited until the next one.
 const LOOKING: u32 = 20;
-/// The two processes around a task in the full tier.
-const AROUND: u64 = 2;
+/// The process around a task in the full tier.
+const AROUND: u64 = 1;
 
 /// The limits of one attempt.
 #[derive(Debug)]
