@@ -9,6 +9,7 @@
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
 //! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
+//! - [`role`]: who does a task, and what that may do; how the files of other programs become one.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -33,6 +34,7 @@ pub mod plan;
 pub mod planner;
 pub mod policy;
 pub mod report;
+pub mod role;
 pub mod sandbox;
 pub mod schedule;
 pub mod secret;

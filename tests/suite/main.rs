@@ -17,6 +17,7 @@ mod odd;
 mod plans;
 mod queue;
 mod real;
+mod roles;
 mod sandbox;
 mod simulation;
 mod support;
