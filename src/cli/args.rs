@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::units;
+use crate::core::agent::Changes;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
 use crate::core::sandbox::{LEAST_MEMORY, Network, Tier};
 use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
@@ -151,6 +152,9 @@ pub enum Verb {
     /// Of several tries at the same task of a plan, take this one; the others are discarded
     #[command(after_help = example!("pleach pick try.2"))]
     Pick(PickArgs),
+    /// Show the agents that can do a task, and which of them can be run here
+    #[command(after_help = example!("pleach agents", "pleach run --agent claude --prompt 'fix the failing test'", "pleach agents --json | jq '.agents[] | select(.program)'"))]
+    Agents(Answer),
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
     Approve(ApproveArgs),
@@ -174,6 +178,7 @@ const RUN_EXAMPLES: &str = example!(
     "pleach run -- npx eslint --fix src",
     "pleach run 'make test | tee report.txt'",
     "pleach run --detach -- cargo test            # the same as `pleach add`",
+    "pleach run --agent claude --prompt 'fix the failing test'   # see `pleach agents`",
     "pleach run plan.toml                         # a plan: see `pleach help plan`, and docs/plans.md"
 );
 
@@ -243,6 +248,27 @@ pub struct TaskArgs {
     /// Let it have so many processes at once, threads among them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub processes: Option<u64>,
+    /// Have an agent do it, which is told what by --prompt: see `pleach agents`
+    #[arg(long, value_name = "AGENT", conflicts_with = "command", help_heading = "Agents")]
+    pub agent: Option<String>,
+    /// Say which model it uses
+    #[arg(long, value_name = "MODEL", requires = "agent", help_heading = "Agents")]
+    pub model: Option<String>,
+    /// Let it take so many turns
+    #[arg(long, value_name = "N", requires = "agent", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Agents")]
+    pub max_turns: Option<u32>,
+    /// Let it cost so many dollars
+    #[arg(long, value_name = "DOLLARS", requires = "agent", value_parser = dollars, help_heading = "Agents")]
+    pub budget: Option<String>,
+    /// Say whether it must change something, or words are enough
+    #[arg(long, value_name = "NEED", requires = "agent", value_parser = words(Changes::ALL), help_heading = "Agents")]
+    pub changes: Option<Changes>,
+    /// Tell it to do this
+    #[arg(long, value_name = "TEXT", requires = "agent", help_heading = "Agents")]
+    pub prompt: Option<String>,
+    /// Tell it what is in this file (- for standard input)
+    #[arg(long, value_name = "FILE", requires = "agent", conflicts_with = "prompt", value_hint = ValueHint::FilePath, help_heading = "Agents")]
+    pub prompt_file: Option<PathBuf>,
     /// Leave out the setup of the worktree that is configured
     #[arg(long)]
     pub no_setup: bool,
@@ -253,7 +279,7 @@ pub struct TaskArgs {
     #[arg(long)]
     pub json: bool,
     /// What to run: one word is a line for `sh -c`, several are a program and its arguments; its standard input is empty
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    #[arg(value_name = "COMMAND", required_unless_present = "agent", trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -907,3 +933,10 @@ pub fn table() -> clap::Command {
 
 #[cfg(test)]
 mod tests;
+
+fn dollars(text: &str) -> Result<String, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(text.to_owned()),
+        _ => Err("this is no number of dollars above 0, such as 2.50".to_owned()),
+    }
+}

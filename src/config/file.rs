@@ -35,6 +35,8 @@ pub struct File {
     pub limits: Limits,
     /// `[sandbox]`
     pub sandbox: Sandbox,
+    /// `[agents.NAME]`
+    pub agents: BTreeMap<String, super::agents::Said>,
 }
 
 /// `[run]`: how tasks run.

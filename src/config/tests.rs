@@ -71,6 +71,7 @@ exec = ["/usr/bin", "."]
 fn everything_can_be_set() {
     let config = laid(&[(EVERYTHING, user())]).unwrap();
     let expected = Config {
+        agents: Default::default(),
         verify: Sourced { value: None, from: Origin::Default },
         driver: Sourced { value: None, from: Origin::Default },
         concurrency: 8,

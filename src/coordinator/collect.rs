@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use super::sweep::is_checked_out;
 use super::{World, kept_prefix};
+use crate::core::agent::Account;
 use crate::core::change::{Change, Collected, Flag};
 use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, BranchName, CommitId};
@@ -51,6 +52,10 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
     if let Some(member) = &task.spec.member {
         exit.outcome = exit.outcome.accepting(&member.accept);
     }
+    if let Some(assigned) = &task.spec.agent {
+        let changed = exit.tip.is_some_and(|tip| tip != base) || !exit.left_out.is_empty();
+        exit.outcome = exit.account.as_deref().unwrap_or(&Account::default()).judge(exit.outcome, assigned, changed);
+    }
     let result = match exit.tip {
         None => Collected::Refused { reason: "its files could not be committed".to_owned() },
         Some(tip) => take_over(world, task, attempt, base, tip, &mut exit)?,
@@ -66,6 +71,7 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
         sandbox: exit.sandbox,
         network: exit.network,
         notes: exit.notes,
+        account: exit.account,
     };
     Ok(vec![Event::Ended { attempt, outcome: exit.outcome, result, facts }])
 }

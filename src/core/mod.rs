@@ -5,6 +5,8 @@
 //! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
 //! - [`inventory`]: what the coordinator sees of the world now.
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
+//! - [`agent`]: programs that are told what to do in words, and what becomes of what they say.
+//! - [`lines_of`](mod@lines_of): bytes become lines.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
 //! - [`secret`]: what looks like one, and is kept out of logs.
@@ -16,6 +18,7 @@
 //! [`action::Action`] says, and come back with [`event::Event`]s.
 
 pub mod action;
+pub mod agent;
 pub mod bytes;
 pub mod change;
 pub mod decide;
@@ -28,6 +31,7 @@ pub mod handback;
 pub mod id;
 pub mod inventory;
 pub mod lines;
+pub mod lines_of;
 pub mod merge_queue;
 pub mod outcome;
 pub mod plan;

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::agent::Account;
 use super::change::{Flag, Refusal};
 use super::foresight::{Told, WillConflict};
 use super::handback::HandBack;
@@ -113,6 +114,9 @@ pub struct Row {
     /// The group whose limit it shares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The agent that does it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Tasks whose results it builds on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<TaskId>,
@@ -313,6 +317,9 @@ pub struct AttemptReport {
     /// What went wrong beside the task itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What its agent said of itself: tools, turns, cost, what it was refused, how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Box<Account>>,
     /// What somebody should know before the result is folded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,

@@ -127,8 +127,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let has_agent = self.settings.agent.is_some();
-        Ok(ListToolsResult::with_all_items(tools::ALL.iter().map(|tool| tool.described(has_agent)).collect()))
+        Ok(ListToolsResult::with_all_items(tools::ALL.iter().map(|tool| tool.described()).collect()))
     }
 
     async fn call_tool(

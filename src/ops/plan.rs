@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use super::sandbox::{self, Wish as Tried};
 use super::submit::{self, Asker, Wish};
 use super::verify::{How, Verifying};
-use super::{Error, ErrorKind, Session, diff, look};
+use super::{Error, ErrorKind, Session, agents, diff, look};
 use crate::coordinator::protocol::{LONGEST as LONGEST_REQUEST, NewPlan, Request, Response};
 use crate::core::id::{BranchName, TaskHandle, TaskId, TaskName};
 use crate::core::plan::{
-    self, Draft, Expanded, ForEach, Glob, LONGEST, OnFailure, Plan, PlanId, Planned, Problems, Syntax,
+    self, Draft, Expanded, ForEach, Glob, LONGEST, OnFailure, Plan, PlanId, Planned, Problems, Run, Syntax,
 };
 use crate::core::report::plan::{Found, PlanReport, Preview};
 use crate::core::report::{self, CommitLine};
@@ -237,6 +237,7 @@ fn spec(session: &mut Session, asker: &mut Asker, draft: &Draft, task: &Planned)
         message: task.message.clone(),
         verify: Verifying { how, no_cache: false },
         read_only: settings.read_only,
+        agent: agent(session, task)?,
         ..Wish::new(task.command.clone())
     };
     let mut member = task.member.clone();
@@ -244,6 +245,34 @@ fn spec(session: &mut Session, asker: &mut Asker, draft: &Draft, task: &Planned)
     // Within the plan, from 1.
     let needs = task.needs.iter().map(|place| TaskId(*place as u64 + 1)).collect();
     Ok(TaskSpec { needs, member: Some(Box::new(member)), ..asker.spec(session, wish)? })
+}
+
+/// The agent that a task of a plan names. What is no name of one is a command that is run.
+fn agent(session: &Session, task: &Planned) -> Result<Option<agents::Wanted>, Error> {
+    let settings = &task.settings;
+    let name = match &task.member.run {
+        Some(Run::Prompt { agent, .. }) => match agent.as_ref() {
+            Run::Shell(line) => Some(line.text()).filter(|name| agents::is_known(session, name)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let asks = settings.model.is_some() || settings.max_turns.is_some() || settings.budget.is_some();
+    match name {
+        None if asks && task.member.run.as_ref().is_some_and(|run| run.prompt().is_some()) => {
+            let message = format!("task {} says a model, max_turns or budget, and its agent is a command", task.name);
+            Err(Error::new(ErrorKind::Usage, message, "name an agent instead: see `pleach agents`"))
+        }
+        None => Ok(None),
+        Some(name) => Ok(Some(agents::Wanted {
+            name,
+            model: settings.model.clone(),
+            turns: settings.max_turns,
+            budget: settings.budget.clone(),
+            changes: settings.changes,
+            ..agents::Wanted::default()
+        })),
+    }
 }
 
 /// Will anything more happen to it by itself?

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::verify::{self, How, Verifying};
-use super::{Error, ErrorKind, Session, approve, consent, find};
+use super::{Error, ErrorKind, Session, agents, approve, consent, find};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
@@ -64,6 +64,8 @@ pub struct Wish {
     pub memory: Option<u64>,
     /// Processes that it may have.
     pub processes: Option<u64>,
+    /// The agent that does it: then there is nothing to run beside that.
+    pub agent: Option<agents::Wanted>,
 }
 
 impl Wish {
@@ -94,7 +96,13 @@ impl Wish {
             read_only: false,
             memory: None,
             processes: None,
+            agent: None,
         }
+    }
+
+    /// To have this agent do it, and nothing else said.
+    pub fn of_agent(wanted: agents::Wanted) -> Self {
+        Self { agent: Some(wanted), ..Self::new(CommandLine::Exec(Vec::new())) }
     }
 }
 
@@ -127,7 +135,7 @@ pub(super) fn request() -> String {
 /// From wishes to tasks. What was found out for one counts for the next.
 #[derive(Debug, Default)]
 pub(super) struct Asker {
-    environment: Option<String>,
+    environments: Vec<(Vec<String>, String)>,
     frozen: Vec<(Verifying, verify::Frozen)>,
     bases: Vec<(Option<String>, CommitId)>,
     targets: Vec<(BranchName, Option<BranchName>)>,
@@ -157,12 +165,15 @@ impl Asker {
             true => Vec::new(),
             false => find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect(),
         };
-        let environment = Some(self.environment(session)?);
+        let agent = wish.agent.as_ref().map(|wanted| agents::assign(session, wanted)).transpose()?;
+        let pass = agent.as_ref().map(|assigned| assigned.agent.pass.as_slice()).unwrap_or_default();
+        let environment = Some(self.environment(session, pass)?);
+        let command = agent.as_ref().map_or(wish.command, |assigned| assigned.command(&[]));
         let config = session.config()?;
         let checkout = session.found.checkout.as_ref();
         Ok(TaskSpec {
             name: wish.name,
-            command: wish.command,
+            command,
             directory: checkout.map(|checkout| checkout.prefix.as_path().into()).unwrap_or_default(),
             checkout: checkout.map(|checkout| checkout.top.as_path().into()),
             priority: wish.priority.unwrap_or(config.priority),
@@ -195,6 +206,7 @@ impl Asker {
                 ..config.sandbox.clone()
             },
             member: None,
+            agent: agent.map(Box::new),
             request: request(),
         })
     }
@@ -227,14 +239,18 @@ impl Asker {
         Ok(found)
     }
 
-    fn environment(&mut self, session: &mut Session) -> Result<String, Error> {
-        if let Some(known) = &self.environment {
+    /// What it inherits. `pass` is what its agent needs beside what any task gets.
+    fn environment(&mut self, session: &mut Session, pass: &[String]) -> Result<String, Error> {
+        if let Some((_, known)) = self.environments.iter().find(|(known, _)| known == pass) {
             return Ok(known.clone());
         }
         let layout = session.make_layout()?.clone();
-        let mut inherited = config::env::inherited(&session.config()?.env_pass.value);
+        let passed = [session.config()?.env_pass.value.as_slice(), pass].concat();
+        let mut inherited = config::env::inherited(&passed);
         find_us(&mut inherited);
-        Ok(self.environment.insert(environment::keep(&layout, &inherited)?).clone())
+        let kept = environment::keep(&layout, &inherited)?;
+        self.environments.push((pass.to_vec(), kept.clone()));
+        Ok(kept)
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use crate::core::sandbox::Tier;
@@ -20,6 +21,7 @@ use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Held, Spec};
 use crate::store::{Durable, StoreError};
 
+use super::talk::Talk;
 use super::watch::Watch;
 
 /// A command could not be started.
@@ -124,7 +126,12 @@ impl<'a> Cages<'a> {
                 group.enter(&mut command);
             }
             let serving = cage.serve(&self.book)?;
-            let ended = supervise::run(command, |command| cage.confine(command), patience, signals, watch);
+            let ends = watch.talk().map(Talk::connect).transpose()?.unwrap_or_default();
+            let confine = |command: &mut Command| {
+                ends.apply(command);
+                cage.confine(command);
+            };
+            let ended = supervise::run(command, confine, patience, signals, watch);
             drop(serving);
             match ended {
                 Ok(end) => {

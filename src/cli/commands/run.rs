@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Context, answer, plan, print_json, tell};
+use super::{Context, agents, answer, plan, print_json, tell};
 use crate::cli::args::{ProgressArgs, RunArgs, SummaryArgs, TaskArgs, Variable};
 use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
@@ -65,10 +65,14 @@ pub(super) fn prepare(context: &Context, session: &Session, has_setup: bool) -> 
 }
 
 fn wish(task: TaskArgs) -> Result<Wish, Error> {
+    let agent = agents::wanted(&task)?;
     let words = task.command.into_iter().map(Word::from).collect();
-    let command = CommandLine::from_words(words).ok_or_else(|| {
-        Error::new(ErrorKind::Usage, "there is nothing to run", "say what: pleach run -- npx eslint --fix src")
-    })?;
+    let command = match &agent {
+        Some(_) => CommandLine::Exec(Vec::new()),
+        None => CommandLine::from_words(words).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "there is nothing to run", "say what: pleach run -- npx eslint --fix src")
+        })?,
+    };
     let variables = task.env.into_iter().map(|variable| match variable {
         Variable::Set(name, value) => Ok((name, value)),
         Variable::Pass(name) => config::env::named(&name).map(|value| (name.clone(), value)).ok_or_else(|| {
@@ -101,6 +105,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         read_only: task.read_only,
         memory: task.memory,
         processes: task.processes,
+        agent,
     })
 }
 

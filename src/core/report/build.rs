@@ -167,7 +167,7 @@ impl<'a> Queue<'a> {
         Row {
             id: task.id,
             name: task.spec.name.clone(),
-            command: task.spec.command.shown(),
+            command: task.spec.shown(),
             state: standing,
             why: if waits_for_room { NO_ROOM.to_owned() } else { self.why(task) },
             outcome: ended.map(|ended| ended.outcome.clone()),
@@ -185,6 +185,7 @@ impl<'a> Queue<'a> {
             target: target(task).cloned(),
             priority: task.spec.priority,
             group: task.spec.group.clone(),
+            agent: task.spec.agent.as_ref().map(|assigned| assigned.agent.name.clone()),
             needs: task.spec.needs.clone(),
             plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),
             on_hold: task.on_hold,
@@ -304,6 +305,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         size: change.map_or(Size::default(), |change| change.size),
         summary: facts.summary,
         notes: facts.notes,
+        account: facts.account,
         flags: change.map(|change| change.flags.clone()).unwrap_or_default(),
         extras: change.map(|change| change.extras.clone()).unwrap_or_default(),
         uncollected: match ended.map(|ended| &ended.result) {
