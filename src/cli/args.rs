@@ -155,8 +155,11 @@ pub enum Verb {
     /// Show the agents that can do a task, and which of them can be run here
     #[command(after_help = example!("pleach agents", "pleach run --agent claude --prompt 'fix the failing test'", "pleach agents --json | jq '.agents[] | select(.program)'"))]
     Agents(Answer),
+    /// Show the roles that a task can have: where each comes from, who allowed it, what it may do
+    #[command(after_help = example!("pleach roles", "pleach roles show reviewer", "pleach run --role reviewer --prompt 'review the last commit'"))]
+    Roles(RolesArgs),
     /// Allow what this repository's own file would run
-    #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
+    #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes", "pleach approve --role reviewer     # a role of this repository"))]
     Approve(ApproveArgs),
     /// Let agents of other programs hand over tasks, by the Model Context Protocol
     #[command(after_help = example!("pleach mcp install --client claude   # make it known to Claude Code, here", "pleach mcp install --client codex --scope user", "pleach mcp --agent 'codex exec -'     # what does a prompt"))]
@@ -248,6 +251,9 @@ pub struct TaskArgs {
     /// Let it have so many processes at once, threads among them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub processes: Option<u64>,
+    /// Give it this role: see `pleach roles`
+    #[arg(long, value_name = "ROLE", help_heading = "Agents")]
+    pub role: Option<String>,
     /// Have an agent do it, which is told what by --prompt: see `pleach agents`
     #[arg(long, value_name = "AGENT", conflicts_with = "command", help_heading = "Agents")]
     pub agent: Option<String>,
@@ -263,11 +269,11 @@ pub struct TaskArgs {
     /// Say whether it must change something, or words are enough
     #[arg(long, value_name = "NEED", requires = "agent", value_parser = words(Changes::ALL), help_heading = "Agents")]
     pub changes: Option<Changes>,
-    /// Tell it to do this
-    #[arg(long, value_name = "TEXT", requires = "agent", help_heading = "Agents")]
+    /// Tell its agent, or that of its role, to do this
+    #[arg(long, value_name = "TEXT", conflicts_with = "command", help_heading = "Agents")]
     pub prompt: Option<String>,
     /// Tell it what is in this file (- for standard input)
-    #[arg(long, value_name = "FILE", requires = "agent", conflicts_with = "prompt", value_hint = ValueHint::FilePath, help_heading = "Agents")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "command"], value_hint = ValueHint::FilePath, help_heading = "Agents")]
     pub prompt_file: Option<PathBuf>,
     /// Leave out the setup of the worktree that is configured
     #[arg(long)]
@@ -279,7 +285,7 @@ pub struct TaskArgs {
     #[arg(long)]
     pub json: bool,
     /// What to run: one word is a line for `sh -c`, several are a program and its arguments; its standard input is empty
-    #[arg(value_name = "COMMAND", required_unless_present = "agent", trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    #[arg(value_name = "COMMAND", required_unless_present_any = ["agent", "prompt", "prompt_file"], trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -571,6 +577,9 @@ pub struct McpArgs {
     /// Say what does a prompt: a line for `sh -c` that reads it on its standard input; it is in PLEACH_PROMPT_TEXT, too
     #[arg(long, value_name = "LINE")]
     pub agent: Option<String>,
+    /// Say which role whoever calls has: it hands tasks to the roles that this one may use, and without asking to those that it trusts
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
     /// Serve over HTTP instead, on this port of loopback (0: any), behind a token (PLEACH_MCP_TOKEN, or a new one)
     #[arg(long, value_name = "PORT")]
     pub http: Option<u16>,
@@ -798,12 +807,46 @@ pub struct PickArgs {
     pub task: TaskHandle,
 }
 
+/// `roles`
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RolesArgs {
+    /// What to show; without it, all of them
+    #[command(subcommand)]
+    pub verb: Option<RolesVerb>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is shown of roles.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum RolesVerb {
+    /// Show one role in full, with what of its file came to nothing, and what the sandbox would hold
+    #[command(after_help = example!("pleach roles show reviewer", "pleach roles show claude:reviewer --json"))]
+    Show(RoleShowArgs),
+}
+
+/// `roles show`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct RoleShowArgs {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: a name, or SOURCE:NAME where several have it (project:reviewer, kiro:reviewer)
+    #[arg(value_name = "ROLE")]
+    pub role: String,
+}
+
 /// `approve`
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct ApproveArgs {
     /// Allow it without being asked
     #[arg(short, long)]
     pub yes: bool,
+    /// Approve this role instead, as it is now
+    #[arg(long, value_name = "ROLE")]
+    pub role: Vec<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

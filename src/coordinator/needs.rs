@@ -101,7 +101,7 @@ pub(super) fn bring(
     let run = run.fill(&known);
     match &run {
         Run::Prompt { prompt, agent } => {
-            let mut prompt = prompt.text();
+            let mut prompt = of_role(task, prompt.text());
             if member.on_conflict == OnConflict::HandBack {
                 prompt = with_hand_back(prompt, &dir)?;
             }
@@ -127,9 +127,14 @@ fn alone(world: &World, task: &Task, attempt: AttemptId) -> Result<CommandLine, 
         return Ok(task.spec.command.clone());
     };
     let dir = world.layout.attempt(attempt);
-    let prompt = with_hand_back(prompt, &dir)?;
+    let prompt = with_hand_back(of_role(task, prompt), &dir)?;
     put_prompt(&prompt, &dir)?;
     Ok(assigned_command(assigned, &prompt, &dir))
+}
+
+/// What its role tells an agent comes before what the task asks.
+fn of_role(task: &Task, prompt: String) -> String {
+    task.spec.role.as_ref().map_or(prompt.clone(), |role| role.before(&prompt))
 }
 
 /// What is handed back to it, where anything is, belongs to what it is told.

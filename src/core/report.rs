@@ -6,6 +6,7 @@
 
 mod build;
 pub mod plan;
+pub mod roles;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -22,6 +23,8 @@ use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::plan::PlanId;
 use super::policy::Limits;
+use super::role::RoleName;
+use super::role::frozen::Allowed;
 use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
 use super::task::{FoldPolicy, Priority, Strategy};
@@ -237,6 +240,9 @@ pub struct TaskReport {
     /// The message for left-overs and for the fold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The role that it has, as it was when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleMark>,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptReport>,
     /// The attempt whose result is the task's result now.
@@ -269,6 +275,19 @@ pub struct TaskReport {
     /// What one could do next: whole commands, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<Hint>,
+}
+
+/// The role of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleMark {
+    /// What it is called.
+    pub name: RoleName,
+    /// Where it came from.
+    pub source: String,
+    /// The name of its content.
+    pub hash: String,
+    /// By whose word it was used.
+    pub allowed: Allowed,
 }
 
 /// One attempt.

@@ -15,6 +15,7 @@ pub mod commands;
 mod fields;
 pub mod frozen;
 pub mod kiro;
+mod may;
 pub mod own;
 
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::agent::Assigned;
 use super::id::{BranchName, CommitId, TaskId, TaskName};
 use super::plan::Member;
+use super::role::TaskRole;
 use super::sandbox::Policy;
 use super::verify::Check;
 use super::word::Word;
@@ -96,6 +97,9 @@ pub struct TaskSpec {
     /// The agent that does it, where one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Box<Assigned>>,
+    /// Its role, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Box<TaskRole>>,
 }
 
 impl TaskSpec {

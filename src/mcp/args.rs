@@ -70,6 +70,7 @@ pub(super) struct Task {
     pub(super) key: Option<String>,
     pub(super) prompt: Option<String>,
     pub(super) command: Option<String>,
+    pub(super) role: Option<String>,
     pub(super) agent: Option<String>,
     pub(super) model: Option<String>,
     pub(super) max_turns: Option<u32>,

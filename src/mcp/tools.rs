@@ -7,7 +7,7 @@ use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::{Call, act, delegate, look, page, waiting};
+use super::{Call, act, delegate, look, page, roles, waiting};
 use crate::ops::Error;
 
 /// One tool.
@@ -50,6 +50,13 @@ pub(super) const ALL: &[Tool] = &[
             (json!({ "tasks": tasks, "idempotency_key": idempotency() }), &["tasks"])
         },
         run: delegate::batch,
+    },
+    Tool {
+        name: "delegate_roles",
+        about: "The roles that tasks can have here. One that is not trusted needs a person's approval first.",
+        kind: Kind::Reads,
+        schema: || (json!({}), &[]),
+        run: roles::list,
     },
     Tool {
         name: "delegate_wait",
@@ -183,6 +190,7 @@ fn task(in_batch: bool) -> Value {
     let mut properties = json!({
         "command": string("A shell line to run at the place of this repository where the server stands"),
         "prompt": string("What an agent shall do, instead of command"),
+        "role": string("The role that it has: what it is told first and what it may do (delegate_roles)"),
         "agent": string("Which agent: claude, codex, gemini, ... (`pleach agents`); default: that of the server, where it has one"),
         "model": string("The model that it uses; default: its own"),
         "max_turns": integer("Turns that it may take, where it has such a limit"),

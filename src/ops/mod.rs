@@ -20,6 +20,7 @@ pub mod look;
 pub mod plan;
 pub mod queue;
 pub mod register;
+pub mod roles;
 pub mod sandbox;
 pub mod submit;
 pub mod verify;

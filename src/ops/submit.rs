@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::verify::{self, How, Verifying};
-use super::{Error, ErrorKind, Session, agents, approve, consent, find};
+use super::{Error, ErrorKind, Session, agents, approve, consent, find, roles};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
@@ -66,6 +66,8 @@ pub struct Wish {
     pub processes: Option<u64>,
     /// The agent that does it: then there is nothing to run beside that.
     pub agent: Option<agents::Wanted>,
+    /// The role that it has.
+    pub role: Option<roles::Chosen>,
 }
 
 impl Wish {
@@ -97,6 +99,7 @@ impl Wish {
             memory: None,
             processes: None,
             agent: None,
+            role: None,
         }
     }
 
@@ -144,6 +147,8 @@ pub(super) struct Asker {
 impl Asker {
     /// Freeze one.
     pub(super) fn spec(&mut self, session: &mut Session, wish: Wish) -> Result<TaskSpec, Error> {
+        let role = wish.role.clone();
+        let wish = role.as_ref().map_or(Ok(wish.clone()), |role| role.fill(session, wish))?;
         let setup = wish.setup.then_some(approve::SETUP);
         approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
         if wish.require_sandbox.unwrap_or_default() == Tier::None {
@@ -167,10 +172,14 @@ impl Asker {
         };
         let agent = wish.agent.as_ref().map(|wanted| agents::assign(session, wanted)).transpose()?;
         let pass = agent.as_ref().map(|assigned| assigned.agent.pass.as_slice()).unwrap_or_default();
-        let environment = Some(self.environment(session, pass)?);
+        let pass = [pass, role.as_ref().map(roles::Chosen::env_pass).unwrap_or_default()].concat();
+        let environment = Some(self.environment(session, &pass)?);
         let command = agent.as_ref().map_or(wish.command, |assigned| assigned.command(&[]));
         let config = session.config()?;
         let checkout = session.found.checkout.as_ref();
+        let program = agent.as_ref().and_then(|assigned| assigned.agent.command.first()).map(String::as_str);
+        let policy = role.as_ref().map(|role| role.policy(&config.sandbox, &command, program)).transpose()?;
+        let policy = policy.unwrap_or_else(|| config.sandbox.clone());
         Ok(TaskSpec {
             name: wish.name,
             command,
@@ -198,15 +207,16 @@ impl Asker {
             hooks: frozen.hooks,
             log_cap: wish.log_cap.unwrap_or(config.log_cap),
             sandbox: Policy {
-                require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
-                read_only: wish.read_only,
-                network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
-                memory: wish.memory.or(config.sandbox.memory),
-                processes: wish.processes.or(config.sandbox.processes),
-                ..config.sandbox.clone()
+                require: policy.require.max(wish.require_sandbox.unwrap_or_default()),
+                read_only: wish.read_only || policy.read_only,
+                network: wish.network.unwrap_or_else(|| policy.network.clone()),
+                memory: wish.memory.or(policy.memory),
+                processes: wish.processes.or(policy.processes),
+                ..policy
             },
             member: None,
             agent: agent.map(Box::new),
+            role: role.map(|role| Box::new(role.frozen())),
             request: request(),
         })
     }

@@ -52,7 +52,17 @@ fn table(out: &mut dyn Write, agents: &[Listed], style: &Style) -> io::Result<()
 
 /// What is said of an agent.
 pub(super) fn wanted(task: &TaskArgs) -> Result<Option<Wanted>, Error> {
-    let Some(name) = &task.agent else { return Ok(None) };
+    let is_told = task.prompt.is_some() || task.prompt_file.is_some();
+    let name = match (&task.agent, &task.role) {
+        (Some(name), _) => name,
+        (None, _) if !is_told => return Ok(None),
+        // That of the role, which is looked up later.
+        (None, Some(_)) => &String::new(),
+        (None, None) => {
+            let hint = "name it: --agent AGENT (see `pleach agents`), or --role ROLE (see `pleach roles`)";
+            return Err(Error::new(ErrorKind::Usage, "nobody says which agent is told that", hint));
+        }
+    };
     let prompt = match (&task.prompt, &task.prompt_file) {
         (Some(text), _) => text.clone(),
         (None, Some(file)) => read(file)?,

@@ -7,6 +7,7 @@ mod look;
 mod mcp;
 mod plan;
 mod queue;
+mod roles;
 mod run;
 mod sandbox;
 mod wait;
@@ -76,6 +77,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Plan(args) => plan::plan(context, &args),
         Verb::Report(args) => plan::report(context, &args),
         Verb::Pick(args) => plan::pick(context, &args),
+        Verb::Roles(args) => roles::roles(context, &args),
         Verb::Agents(args) => agents::list(context, &args),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Mcp(args) => mcp::mcp(context, args),
@@ -104,6 +106,9 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Gc(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Approve(args) => args.json,
+        Verb::Roles(args) => {
+            args.json || matches!(&args.verb, Some(crate::cli::args::RolesVerb::Show(show)) if show.json)
+        }
         Verb::Agents(args) => args.json,
         Verb::Plan(args) => args.json,
         Verb::Report(args) => args.json,

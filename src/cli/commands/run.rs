@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Context, agents, answer, plan, print_json, tell};
+use super::{Context, agents, answer, plan, print_json, roles, tell};
 use crate::cli::args::{ProgressArgs, RunArgs, SummaryArgs, TaskArgs, Variable};
 use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
@@ -20,7 +20,7 @@ use crate::core::word::{Word, shown};
 use crate::ops::inside::{self, Message};
 use crate::ops::logs::{self, Log, Piece};
 use crate::ops::submit::{self, Wish};
-use crate::ops::{Error, ErrorKind, Session, approve, control, look, wait};
+use crate::ops::{Error, ErrorKind, Session, approve, control, look, roles as roles_op, wait};
 
 /// How often a growing log is looked at.
 const LOOK: Duration = Duration::from_millis(30);
@@ -49,8 +49,11 @@ pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
 }
 
 fn submit(context: &Context, session: &mut Session, task: TaskArgs) -> Result<TaskId, Error> {
+    let role = task.role.clone();
     let wish = wish(task)?;
     prepare(context, session, wish.setup)?;
+    let wish = Wish { role: roles::choose(context, session, role.as_deref())?, ..wish };
+    roles::warn(context.color, roles_op::unbound(session, &wish)?);
     submit::submit(session, wish)
 }
 
@@ -106,6 +109,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         memory: task.memory,
         processes: task.processes,
         agent,
+        role: None,
     })
 }
 

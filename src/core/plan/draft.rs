@@ -81,6 +81,8 @@ pub struct Settings {
     pub on_conflict: OnConflict,
     /// It writes its temporary directory only.
     pub read_only: bool,
+    /// The role that it has.
+    pub role: Option<String>,
     /// The model that its agent uses.
     pub model: Option<String>,
     /// So many turns its agent may take.

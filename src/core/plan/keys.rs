@@ -75,6 +75,7 @@ pub(super) const SETTINGS: &[Key] = &[
         Takes::TextOrTexts,
         "What runs a prompt: the name of an agent (`pleach agents`), or a command that is given it on standard input, or in {prompt_file}"
     ),
+    key!("role", Takes::Text, "The role that it has (`pleach roles`); its agent does a prompt where none is named"),
     key!("model", Takes::Text, "The model that its agent uses"),
     key!("max_turns", Takes::Number(1, 10_000), "So many turns its agent may take"),
     key!("budget", Takes::Text, "What its agent may cost, in dollars"),

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{AttemptReport, Board, Hint, Known, LandedReport, NeedReport, Row, SCHEMA, Seen, Standing, TaskReport};
+use super::{
+    AttemptReport, Board, Hint, Known, LandedReport, NeedReport, RoleMark, Row, SCHEMA, Seen, Standing, TaskReport,
+};
 use crate::core::change::{Collected, Hold, Refusal, Size, list};
 use crate::core::id::{BranchName, TaskId};
 use crate::core::outcome::Outcome;
@@ -84,6 +86,12 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         timeout: task.spec.timeout,
         base: task.spec.base,
         message: task.spec.message.clone(),
+        role: task.spec.role.as_deref().map(|role| RoleMark {
+            name: role.name.clone(),
+            source: role.source.clone(),
+            hash: role.hash.clone(),
+            allowed: role.allowed,
+        }),
         attempts: attempts.collect(),
         result: task.result_attempt().filter(|a| task.change(a.number).is_some()).map(|attempt| attempt.number),
         need_states: task.spec.needs.iter().map(need).collect(),

@@ -85,7 +85,11 @@ impl Machine {
         let syntax = syntax::Config::new().utf8(false);
         let built = dense::Builder::new().configure(config).syntax(syntax).build(&format!(r"\A(?:{pattern})\z"));
         built.map(Self).map_err(|error| {
-            let whole = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_else(|| error.to_string());
+            let mut deepest: &dyn std::error::Error = &error;
+            while let Some(source) = deepest.source() {
+                deepest = source;
+            }
+            let whole = deepest.to_string();
             let last = whole.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             format!("{pattern:?} is no regular expression that can be used: {last}")
         })
