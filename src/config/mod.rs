@@ -9,7 +9,9 @@ pub mod agents;
 pub mod env;
 mod exec;
 pub mod file;
+mod roles;
 pub use crate::core::units;
+pub use roles::Roles;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -19,7 +21,6 @@ use file::{File, FileError};
 
 use crate::core::bytes::Bytes;
 use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
-use crate::core::plan::Glob;
 use crate::core::policy::Limits;
 use crate::core::sandbox::{Home, LEAST_MEMORY, Network, Policy, closer};
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
@@ -84,15 +85,6 @@ pub struct Config {
     pub roles: Roles,
     /// Agents that files speak of, beside those that are known beforehand.
     pub agents: agents::Agents,
-}
-
-/// Which roles may be used. A repository has no say in it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Roles {
-    /// These; all, where nothing is said.
-    pub available: Option<Vec<Glob>>,
-    /// For these nobody is asked.
-    pub trusted: Vec<Glob>,
 }
 
 /// A value and who said it.
@@ -282,7 +274,7 @@ impl Config {
         }
         set(&mut self.disk_floor, limits.disk_floor.map(|floor| floor.0));
         lay_sandbox(&mut self.sandbox, sandbox, from)?;
-        lay_roles(&mut self.roles, roles, from)?;
+        roles::lay(&mut self.roles, roles, from)?;
         agents::lay(&mut self.agents, agents, from)
     }
 }
@@ -373,18 +365,6 @@ fn driver(
     // An empty command takes back what a farther file said.
     let value = Some(driver).filter(|driver| !driver.command.is_empty());
     Ok(Some(Sourced { value, from: from.clone() }))
-}
-
-/// What a file says of roles: only its user's own, as a repository would trust what it brings along.
-fn lay_roles(roles: &mut Roles, said: file::Roles, from: &Origin) -> Result<(), ConfigError> {
-    if matches!(from, Origin::Repository(_)) && said != file::Roles::default() {
-        let what = "[roles] can only be set in your own file (pleach/config.toml), not by a repository".to_owned();
-        return Err(from.refuse(what));
-    }
-    let globs = |names: Vec<file::Names>| names.into_iter().map(|one| one.0).collect::<Vec<_>>();
-    set(&mut roles.available, said.available.map(|names| Some(globs(names))));
-    set(&mut roles.trusted, said.trusted.map(globs));
-    Ok(())
 }
 
 /// What a file says of the sandbox. A repository can only make it closer: it is what is kept in.

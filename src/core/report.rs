@@ -23,8 +23,6 @@ use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::plan::PlanId;
 use super::policy::Limits;
-use super::role::RoleName;
-use super::role::frozen::Allowed;
 use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
 use super::task::{FoldPolicy, Priority, Strategy};
@@ -32,6 +30,7 @@ use super::verify::Early;
 use super::word::Word;
 
 pub use build::{Show, board, row, rows, task};
+pub use roles::RoleMark;
 
 /// The version of everything in this file.
 pub const SCHEMA: u32 = 1;
@@ -275,19 +274,6 @@ pub struct TaskReport {
     /// What one could do next: whole commands, each with its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<Hint>,
-}
-
-/// The role of a task.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RoleMark {
-    /// What it is called.
-    pub name: RoleName,
-    /// Where it came from.
-    pub source: String,
-    /// The name of its content.
-    pub hash: String,
-    /// By whose word it was used.
-    pub allowed: Allowed,
 }
 
 /// One attempt.

@@ -86,12 +86,7 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         timeout: task.spec.timeout,
         base: task.spec.base,
         message: task.spec.message.clone(),
-        role: task.spec.role.as_deref().map(|role| RoleMark {
-            name: role.name.clone(),
-            source: role.source.clone(),
-            hash: role.hash.clone(),
-            allowed: role.allowed,
-        }),
+        role: task.spec.role.as_deref().map(RoleMark::of),
         attempts: attempts.collect(),
         result: task.result_attempt().filter(|a| task.change(a.number).is_some()).map(|attempt| attempt.number),
         need_states: task.spec.needs.iter().map(need).collect(),

@@ -1,12 +1,25 @@
 //! What is shown of roles.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::SCHEMA;
 use crate::core::role::frozen::Allowed;
-use crate::core::role::{Note, Owner, Role, RoleName};
+use crate::core::role::{Note, Owner, Role, RoleName, TaskRole};
 use crate::core::sandbox::Policy;
 use crate::core::word::Word;
+
+/// The role of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleMark {
+    /// What it is called.
+    pub name: RoleName,
+    /// Where it came from.
+    pub source: String,
+    /// The name of its content.
+    pub hash: String,
+    /// By whose word it was used.
+    pub allowed: Allowed,
+}
 
 /// All roles at a glance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -87,5 +100,13 @@ impl RoleList {
     /// Of these.
     pub fn new(roles: Vec<RoleRow>, broken: Vec<BrokenRow>) -> Self {
         Self { schema: SCHEMA, roles, broken }
+    }
+}
+
+impl RoleMark {
+    /// What is shown of the role of a task.
+    pub fn of(role: &TaskRole) -> Self {
+        let TaskRole { name, source, hash, allowed, .. } = role.clone();
+        Self { name, source, hash, allowed }
     }
 }

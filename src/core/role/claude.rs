@@ -32,7 +32,7 @@ const READERS: &[&str] = &[
 pub fn import(text: &str, stem: &str) -> Result<Imported, Wrong> {
     let (front, body) = parts(text)?;
     let value = serde_saphyr::from_str::<Value>(front).map_err(|error| {
-        let what = error.to_string().lines().next().unwrap_or_default().to_owned();
+        let what = error.to_string().lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
         // The line that opens the front matter counts, too.
         Wrong { line: error.location().map(|location| location.line() as usize + 1), what }
     })?;

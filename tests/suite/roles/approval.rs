@@ -152,13 +152,13 @@ fn a_plan_names_roles_and_their_rules_hold() {
     let plan = "[defaults]\nrole = \"fixer\"\n[[task]]\nname = \"in\"\ncommand = \"echo $WHO > dir/who; exit 3\"\n\
         [[task]]\nname = \"out\"\ncommand = \"echo x > out\"\n[[task]]\nname = \"idle\"\nrole = \"worker\"\ncommand = \"true\"\n";
     scene.write("plan.toml", plan);
-    let refused = scene.pleach(&["run", "plan.toml", "--json"]);
+    let refused = scene.pleach(&["run", "--json", "plan.toml"]);
     assert!(refused.code == Some(10) && refused.out.contains("untrusted_role"), "{refused:?}");
     assert!(scene.board().is_empty());
     scene.ok(&["approve", "--yes", "--role", "fixer", "--role", "worker"]);
-    let ran = scene.pleach(&["run", "plan.toml", "--json"]);
+    let ran = scene.pleach(&["run", "--json", "plan.toml"]);
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    assert_eq!((scene.stands(1).as_str(), scene.git(&["show", "pleach/in:dir/who"])), ("ready", "fixer".to_owned()));
+    assert_eq!((scene.stands(1).as_str(), scene.git(&["show", "pleach/1-in:dir/who"])), ("ready", "fixer".to_owned()));
     assert_eq!(scene.status(1)["attempts"][0]["flags"], json!(null));
     assert!(scene.status(2)["attempts"][0]["flags"].to_string().contains("out"), "{}", scene.status(2));
     assert_eq!(scene.outcome(3), "no_changes");
@@ -186,8 +186,8 @@ fn what_a_role_tells_comes_before_the_prompt_and_an_agent_without_one_is_told_of
     assert_eq!(scene.git(&["show", "pleach/2:told"]), "Write it.");
     assert!(!scene.pleach(&["run", "--", "true"]).err.contains("no role"));
     scene.write("plan.toml", "[[task]]\nname = \"a\"\nrole = \"writer\"\nprompt = \"Go.\"\n");
-    scene.ok(&["run", "plan.toml", "--json"]);
-    assert!(scene.git(&["show", "pleach/a:told"]).starts_with("Write well."));
+    scene.ok(&["run", "--json", "plan.toml"]);
+    assert!(scene.git(&["show", "pleach/4-a:told"]).starts_with("Write well."));
     let nobody = scene.pleach(&["run", "--prompt", "x"]);
     assert!(nobody.code == Some(2) && nobody.err.contains("--role"), "{nobody:?}");
 }
