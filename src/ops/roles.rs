@@ -84,7 +84,7 @@ pub fn offered(session: &Session, by: Option<&str>) -> Result<Vec<(RoleRow, bool
     for found in &catalog.all {
         let row = row(session, &catalog, found)?;
         if row.available && row.shadowed_by.is_none() && by.is_none_or(|by| by.role.may_use(&row.name)) {
-            let is_trusted = allowed(session, &catalog, found, by)?.is_some();
+            let is_trusted = allowed(session, found, by)?.is_some();
             offered.push((row, is_trusted));
         }
     }
@@ -129,7 +129,7 @@ fn row(session: &Session, catalog: &Catalog, found: &Found) -> Result<RoleRow, E
         owner: found.owner,
         file: Word::from(found.file.as_path()),
         description: found.role.description.clone(),
-        allowed: allowed(session, catalog, found, None)?,
+        allowed: allowed(session, found, None)?,
         available: is_available(session, &found.role.name)?,
         shadowed_by: first.filter(|first| *first != found).map(|first| first.source.to_owned()),
         hash: found.hash.clone(),
@@ -143,7 +143,7 @@ fn is_available(session: &Session, name: &RoleName) -> Result<bool, Error> {
 
 /// By whose word it may be used, if by anybody's. `by` is the role that hands the task over, where one does: then it is not
 /// enough that the user wrote the file, as that role may do less than the user.
-fn allowed(session: &Session, catalog: &Catalog, found: &Found, by: Option<&Found>) -> Result<Option<Allowed>, Error> {
+fn allowed(session: &Session, found: &Found, by: Option<&Found>) -> Result<Option<Allowed>, Error> {
     if means(&session.config()?.roles.trusted, &found.role.name) {
         return Ok(Some(Allowed::Trusted));
     }
@@ -155,7 +155,7 @@ fn allowed(session: &Session, catalog: &Catalog, found: &Found, by: Option<&Foun
     }
     let Some(by) = by.filter(|by| by.role.trusts(&found.role.name)) else { return Ok(None) };
     // Trust is not handed on: whoever trusts must be allowed without anybody's trust.
-    Ok(allowed(session, catalog, by, None)?.map(|_| Allowed::ByRole))
+    Ok(allowed(session, by, None)?.map(|_| Allowed::ByRole))
 }
 
 /// What is approved: by its hash, which is of all that was read.
@@ -182,7 +182,7 @@ pub fn choose(session: &Session, name: &str, by: Option<&str>, ask: Ask<'_>) -> 
         let hint = format!("its file says to which: available (availableAgents in Kiro's), in {}", by.file.display());
         return Err(Error::new(ErrorKind::UnknownRole, message, hint));
     }
-    if let Some(allowed) = allowed(session, &catalog, found, by)? {
+    if let Some(allowed) = allowed(session, found, by)? {
         return Ok(Chosen { found: found.clone(), allowed });
     }
     match ask(&report(session, &catalog, found)?)? {
