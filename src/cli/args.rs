@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::units;
+use crate::core::agent::Changes;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
 use crate::core::sandbox::{LEAST_MEMORY, Network, Tier};
 use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
@@ -158,8 +159,14 @@ pub enum Verb {
     /// Of several tries at the same task of a plan, take this one; the others are discarded
     #[command(after_help = example!("pleach pick try.2"))]
     Pick(PickArgs),
+    /// Show the agents that can do a task, and which of them can be run here
+    #[command(after_help = example!("pleach agents", "pleach run --agent claude --prompt 'fix the failing test'", "pleach agents --json | jq '.agents[] | select(.program)'"))]
+    Agents(Answer),
+    /// Show the roles that a task can have: where each comes from, who allowed it, what it may do
+    #[command(after_help = example!("pleach roles", "pleach roles show reviewer", "pleach run --role reviewer --prompt 'review the last commit'"))]
+    Roles(RolesArgs),
     /// Allow what this repository's own file would run
-    #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes"))]
+    #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes", "pleach approve --role reviewer     # a role of this repository"))]
     Approve(ApproveArgs),
     /// Let agents of other programs hand over tasks, by the Model Context Protocol
     #[command(after_help = example!("pleach mcp install --client claude   # make it known to Claude Code, here", "pleach mcp install --client codex --scope user", "pleach mcp --agent 'codex exec -'     # what does a prompt"))]
@@ -181,6 +188,7 @@ const RUN_EXAMPLES: &str = example!(
     "pleach run -- npx eslint --fix src",
     "pleach run 'make test | tee report.txt'",
     "pleach run --detach -- cargo test            # the same as `pleach add`",
+    "pleach run --agent claude --prompt 'fix the failing test'   # see `pleach agents`",
     "pleach run plan.toml                         # a plan: see `pleach help plan`, and docs/plans.md"
 );
 
@@ -250,6 +258,30 @@ pub struct TaskArgs {
     /// Let it have so many processes at once, threads among them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub processes: Option<u64>,
+    /// Give it this role: see `pleach roles`
+    #[arg(long, value_name = "ROLE", help_heading = "Agents")]
+    pub role: Option<String>,
+    /// Have an agent do it, which is told what by --prompt: see `pleach agents`
+    #[arg(long, value_name = "AGENT", conflicts_with = "command", help_heading = "Agents")]
+    pub agent: Option<String>,
+    /// Say which model it uses
+    #[arg(long, value_name = "MODEL", requires = "agent", help_heading = "Agents")]
+    pub model: Option<String>,
+    /// Let it take so many turns
+    #[arg(long, value_name = "N", requires = "agent", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Agents")]
+    pub max_turns: Option<u32>,
+    /// Let it cost so many dollars
+    #[arg(long, value_name = "DOLLARS", requires = "agent", value_parser = dollars, help_heading = "Agents")]
+    pub budget: Option<String>,
+    /// Say whether it must change something, or words are enough
+    #[arg(long, value_name = "NEED", requires = "agent", value_parser = words(Changes::ALL), help_heading = "Agents")]
+    pub changes: Option<Changes>,
+    /// Tell its agent, or that of its role, to do this
+    #[arg(long, value_name = "TEXT", conflicts_with = "command", help_heading = "Agents")]
+    pub prompt: Option<String>,
+    /// Tell it what is in this file (- for standard input)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "command"], value_hint = ValueHint::FilePath, help_heading = "Agents")]
+    pub prompt_file: Option<PathBuf>,
     /// Leave out the setup of the worktree that is configured
     #[arg(long)]
     pub no_setup: bool,
@@ -260,7 +292,7 @@ pub struct TaskArgs {
     #[arg(long)]
     pub json: bool,
     /// What to run: one word is a line for `sh -c`, several are a program and its arguments; its standard input is empty
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    #[arg(value_name = "COMMAND", required_unless_present_any = ["agent", "prompt", "prompt_file"], trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 
@@ -555,6 +587,9 @@ pub struct McpArgs {
     /// Say what does a prompt: a line for `sh -c` that reads it on its standard input; it is in PLEACH_PROMPT_TEXT, too
     #[arg(long, value_name = "LINE")]
     pub agent: Option<String>,
+    /// Say which role whoever calls has: it hands tasks to the roles that this one may use, and without asking to those that it trusts
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
     /// Serve over HTTP instead, on this port of loopback (0: any), behind a token (PLEACH_MCP_TOKEN, or a new one)
     #[arg(long, value_name = "PORT")]
     pub http: Option<u16>,
@@ -782,12 +817,46 @@ pub struct PickArgs {
     pub task: TaskHandle,
 }
 
+/// `roles`
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct RolesArgs {
+    /// What to show; without it, all of them
+    #[command(subcommand)]
+    pub verb: Option<RolesVerb>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is shown of roles.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum RolesVerb {
+    /// Show one role in full, with what of its file came to nothing, and what the sandbox would hold
+    #[command(after_help = example!("pleach roles show reviewer", "pleach roles show claude:reviewer --json"))]
+    Show(RoleShowArgs),
+}
+
+/// `roles show`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct RoleShowArgs {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Which: a name, or SOURCE:NAME where several have it (project:reviewer, kiro:reviewer)
+    #[arg(value_name = "ROLE")]
+    pub role: String,
+}
+
 /// `approve`
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct ApproveArgs {
     /// Allow it without being asked
     #[arg(short, long)]
     pub yes: bool,
+    /// Approve this role instead, as it is now
+    #[arg(long, value_name = "ROLE")]
+    pub role: Vec<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -917,3 +986,10 @@ pub fn table() -> clap::Command {
 
 #[cfg(test)]
 mod tests;
+
+fn dollars(text: &str) -> Result<String, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(text.to_owned()),
+        _ => Err("this is no number of dollars above 0, such as 2.50".to_owned()),
+    }
+}

@@ -18,6 +18,8 @@ pub const TABLE: &[(&str, &str)] = &[
     ("7", "refused: not possible where the task stands"),
     ("8", "rejected: the target would not pass its check; nothing was touched"),
     ("9", "no sandbox works here, and nobody agreed to do without (`pleach approve`)"),
+    ("10", "a role is not approved, and nobody allowed it (`pleach approve --role NAME`, or `[roles] trusted`)"),
+    ("11", "no such role, or not one that may be used here"),
     ("124", "timed out"),
     ("125", "pleach could not run it, or lost it"),
     ("130", "interrupted or cancelled"),
@@ -35,6 +37,8 @@ pub fn of(kind: ErrorKind) -> u8 {
         ErrorKind::Refused => 7,
         ErrorKind::Rejected => 8,
         ErrorKind::Unconfined => 9,
+        ErrorKind::UntrustedRole => 10,
+        ErrorKind::UnknownRole => 11,
         ErrorKind::TimedOut => 124,
         ErrorKind::NotRun => 125,
         ErrorKind::Interrupted => 130,
@@ -81,7 +85,14 @@ mod tests {
     fn each_code_of_an_error_is_in_the_table() {
         use ErrorKind as K;
         let all = [K::Error, K::Usage, K::Repository, K::UnknownTask, K::Conflict, K::Held, K::Refused, K::Rejected];
-        for kind in all.into_iter().chain([K::Unconfined, K::TimedOut, K::NotRun, K::Interrupted]) {
+        for kind in all.into_iter().chain([
+            K::Unconfined,
+            K::UntrustedRole,
+            K::UnknownRole,
+            K::TimedOut,
+            K::NotRun,
+            K::Interrupted,
+        ]) {
             let code = of(kind).to_string();
             assert!(TABLE.iter().any(|(listed, _)| *listed == code), "{kind:?} is {code}");
         }

@@ -3,7 +3,7 @@
 //! - [`args`]: everything that can be typed. [`generate`]: completions and man pages of it. [`exit`]: exit codes.
 //! - [`board`], [`status`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
 //! - [`pager`]: long output on a terminal.
-//! - [`plan_view`]: a plan, before it runs and after.
+//! - [`plan_view`]: a plan, before it runs and after. [`roles_view`]: roles, and what somebody is shown who is asked.
 //!
 //! Drawing knows nothing but what it is given, and draws to any writer.
 
@@ -17,6 +17,7 @@ pub mod exit;
 pub mod generate;
 pub mod pager;
 pub mod plan_view;
+pub mod roles_view;
 pub mod status;
 pub mod style;
 pub mod time;

@@ -71,6 +71,10 @@ fn asked(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<()
     how.extend(task.strategy.map(|strategy| format!("strategy {strategy}")));
     field(out, "how", &how.join(", "))?;
     field(out, "base", &format!("{:.12}", task.base))?;
+    let role = task.role.as_ref().map(|role| {
+        format!("{} of {} ({:.12}, {})", shown(role.name.as_str()), role.source, role.hash, role.allowed.as_str())
+    });
+    field(out, "role", &role.unwrap_or_default())?;
     field(out, "plan", &row.plan.as_ref().map(ToString::to_string).unwrap_or_default())?;
     field(out, "target", &row.target.as_ref().map(|target| shown(&target.0)).unwrap_or_default())?;
     field(out, "branch", &row.branch.as_ref().map(|branch| shown(&branch.0)).unwrap_or_default())?;

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::units;
 use crate::core::id::ParseId;
+use crate::core::plan::Glob;
 use crate::core::sandbox::network::Rule;
 use crate::core::sandbox::{Home, Network, Tier};
 use crate::core::task::{FoldPolicy, Guarantee, LandingHook, Priority, Publish, Strategy};
@@ -35,6 +36,10 @@ pub struct File {
     pub limits: Limits,
     /// `[sandbox]`
     pub sandbox: Sandbox,
+    /// `[roles]`
+    pub roles: Roles,
+    /// `[agents.NAME]`
+    pub agents: BTreeMap<String, super::agents::Said>,
 }
 
 /// `[run]`: how tasks run.
@@ -177,6 +182,16 @@ pub struct Sandbox {
     pub exec: Option<Vec<PathBuf>>,
 }
 
+/// `[roles]`: which roles may be used; only in the user's own file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Roles {
+    /// The roles that may be used.
+    pub available: Option<Vec<Names>>,
+    /// Those for which nobody is asked.
+    pub trusted: Option<Vec<Names>>,
+}
+
 /// `[limits]`: what must stay free.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -244,6 +259,10 @@ impl File {
     }
 }
 
+/// A pattern of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names(pub Glob);
+
 /// A number of cores above 0, in hundredths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cores(pub u32);
@@ -271,6 +290,12 @@ pub struct Size(pub u64);
 /// A word of a small set, spelled as on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spelled<T>(pub T);
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Glob::parse(&String::deserialize(d)?).map(Self).map_err(D::Error::custom)
+    }
+}
 
 impl<'de> Deserialize<'de> for AtLeastOne {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {

@@ -5,10 +5,13 @@
 //! repository's own file would *run*, or would hand to what runs, is not used before somebody approved it by its
 //! content: [`Config::needs_approval`].
 
+pub mod agents;
 pub mod env;
 mod exec;
 pub mod file;
+mod roles;
 pub use crate::core::units;
+pub use roles::Roles;
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -78,6 +81,10 @@ pub struct Config {
     pub disk_floor: u64,
     /// What a task may touch.
     pub sandbox: Policy,
+    /// Which roles may be used.
+    pub roles: Roles,
+    /// Agents that files speak of, beside those that are known beforehand.
+    pub agents: agents::Agents,
 }
 
 /// A value and who said it.
@@ -156,6 +163,8 @@ impl Default for Config {
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
             disk_floor: DEFAULT_DISK_FLOOR,
             sandbox: Policy::default(),
+            roles: Roles::default(),
+            agents: agents::Agents::new(),
         }
     }
 }
@@ -209,6 +218,7 @@ impl Config {
         {
             found.push(Untrusted::new("run.env_pass", names.join(" "), file));
         }
+        found.extend(agents::untrusted(&self.agents));
         found
     }
 
@@ -225,7 +235,7 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox } = file;
+        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, roles, agents } = file;
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
             return Err(from.refuse("run.timeout must be above 0; leave it out for no limit".to_owned()));
@@ -264,7 +274,8 @@ impl Config {
         }
         set(&mut self.disk_floor, limits.disk_floor.map(|floor| floor.0));
         lay_sandbox(&mut self.sandbox, sandbox, from)?;
-        Ok(())
+        roles::lay(&mut self.roles, roles, from)?;
+        agents::lay(&mut self.agents, agents, from)
     }
 }
 

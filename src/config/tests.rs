@@ -71,6 +71,8 @@ exec = ["/usr/bin", "."]
 fn everything_can_be_set() {
     let config = laid(&[(EVERYTHING, user())]).unwrap();
     let expected = Config {
+        agents: Default::default(),
+        roles: Roles::default(),
         verify: Sourced { value: None, from: Origin::Default },
         driver: Sourced { value: None, from: Origin::Default },
         concurrency: 8,

@@ -7,9 +7,11 @@ use std::collections::BTreeSet;
 
 use super::sweep::is_checked_out;
 use super::{World, kept_prefix};
+use crate::core::agent::Account;
 use crate::core::change::{Change, Collected, Flag};
 use crate::core::event::{Event, Facts};
 use crate::core::id::{AttemptId, BranchName, CommitId};
+use crate::core::outcome::Outcome;
 use crate::core::state::Task;
 use crate::core::word::Word;
 use crate::git::refs::{RefChange, Swap};
@@ -51,6 +53,16 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
     if let Some(member) = &task.spec.member {
         exit.outcome = exit.outcome.accepting(&member.accept);
     }
+    let changed = exit.tip.is_some_and(|tip| tip != base) || !exit.left_out.is_empty();
+    if let Some(role) = &task.spec.role {
+        exit.outcome = exit.outcome.accepting(&role.accept);
+        if role.require_changes && !changed && task.spec.agent.is_none() && exit.outcome.is_success() {
+            exit.outcome = Outcome::NoChanges { said: String::new() };
+        }
+    }
+    if let Some(assigned) = &task.spec.agent {
+        exit.outcome = exit.account.as_deref().unwrap_or(&Account::default()).judge(exit.outcome, assigned, changed);
+    }
     let result = match exit.tip {
         None => Collected::Refused { reason: "its files could not be committed".to_owned() },
         Some(tip) => take_over(world, task, attempt, base, tip, &mut exit)?,
@@ -66,6 +78,7 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
         sandbox: exit.sandbox,
         network: exit.network,
         notes: exit.notes,
+        account: exit.account,
     };
     Ok(vec![Event::Ended { attempt, outcome: exit.outcome, result, facts }])
 }
@@ -152,13 +165,16 @@ pub(super) fn take_part(
 /// What it changed beside the paths that it said it would.
 fn outside(world: &World, task: &Task, base: CommitId, tip: CommitId) -> Result<Vec<Flag>, CollectError> {
     const MOST: usize = 100;
-    let Some(member) = task.spec.member.as_ref().filter(|member| !member.paths.is_empty()) else {
+    let of_plan = task.spec.member.as_ref().map(|member| &member.paths);
+    let of_role = task.spec.role.as_ref().map(|role| &role.paths);
+    let limits: Vec<_> = of_plan.into_iter().chain(of_role).filter(|paths| !paths.is_empty()).collect();
+    if limits.is_empty() {
         return Ok(Vec::new());
-    };
+    }
     let files = diff::stat(&world.repository, base, tip, &[])?;
     let touched: BTreeSet<Word> =
         files.into_iter().flat_map(|file| [Some(file.path), file.old_path]).flatten().collect();
-    let is_outside = |path: &Word| !member.paths.iter().any(|glob| glob.matches(path.as_bytes()));
+    let is_outside = |path: &Word| limits.iter().any(|paths| !paths.iter().any(|glob| glob.matches(path.as_bytes())));
     let outside = touched.into_iter().filter(is_outside).take(MOST);
     Ok(outside.map(|path| Flag::Outside { path }).collect())
 }

@@ -60,7 +60,7 @@ pub(super) fn bring(world: &World, task: &Task, attempt: AttemptId, onto: Commit
     let Some(hand_back) = hand_back(task, attempt) else { return Ok(()) };
     let dir = world.layout.attempt(attempt).handback();
     make_dir(&dir)?;
-    let mut material = Material::new(attempt, task.spec.command.shown(), hand_back, onto);
+    let mut material = Material::new(attempt, task.spec.shown(), hand_back, onto);
     material.earlier = earlier(world, task, hand_back, &dir)?;
     if let Some(earlier) = &material.earlier {
         let sides = Sides { base: earlier.base, ours: onto, theirs: earlier.tip, replay: task.undone };

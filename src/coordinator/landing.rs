@@ -208,7 +208,7 @@ fn undo_message(entry: &Entry, folded: &Folded) -> String {
 
 /// What a task did, as the first line of a message.
 pub(super) fn subject(task: &Task) -> String {
-    let command = task.spec.command.shown();
+    let command = task.spec.shown();
     match &task.spec.name {
         Some(name) => one_line(&format!("{name}: {command}")),
         None => one_line(&command),

@@ -157,6 +157,9 @@ fn label(task: &Task) -> String {
 fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &AttemptDir) -> Result<Spec, StoreError> {
     let inherited = task.spec.environment.as_deref().map(|name| environment::find(&world.layout, name));
     let mut variables: BTreeMap<String, Word> = inherited.transpose()?.unwrap_or_default();
+    if let Some(assigned) = &task.spec.agent {
+        variables.extend(assigned.agent.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())));
+    }
     variables.extend(task.spec.env.clone());
     let own = [
         ("PLEACH_TASK", Word::from(attempt.task.to_string())),
@@ -193,6 +196,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         disk_floor: 0,
         checkout: task.spec.checkout.clone(),
         sandbox: task.spec.sandbox.clone(),
+        agent: task.spec.agent.clone(),
     })
 }
 

@@ -6,6 +6,7 @@
 use super::World;
 use super::launch::LaunchError;
 use crate::config::env;
+use crate::core::agent::Assigned;
 use crate::core::id::{AttemptId, CommitId};
 use crate::core::plan::template::Hole;
 use crate::core::plan::{Member, OnConflict, Run, Template};
@@ -56,7 +57,10 @@ pub(super) fn of(state: &State, task: &Task) -> Vec<Need> {
 
 /// The variables that lead to these files.
 pub(super) fn variables(task: &Task, dir: &AttemptDir) -> Vec<(&'static str, Word)> {
-    let Some(member) = &task.spec.member else { return Vec::new() };
+    let own = || task.spec.agent.as_ref()?.prompt.as_ref();
+    let Some(member) = &task.spec.member else {
+        return own().map(|_| (env::PROMPT, dir.prompt().into())).into_iter().collect();
+    };
     let needs = (!task.spec.needs.is_empty()).then(|| (env::NEEDS, dir.needs().into()));
     let prompt = prompt_of(member).map(|_| (env::PROMPT, dir.prompt().into()));
     let item = member.item.as_ref().map(|item| (env::ITEM, Word::from(item.as_str())));
@@ -77,7 +81,7 @@ pub(super) fn bring(
     attempt: AttemptId,
     needs: &[Need],
 ) -> Result<CommandLine, LaunchError> {
-    let Some(member) = &task.spec.member else { return Ok(task.spec.command.clone()) };
+    let Some(member) = &task.spec.member else { return alone(world, task, attempt) };
     let dir = world.layout.attempt(attempt);
     let told = needs.iter().map(|need| tell(world, need, &dir)).collect::<Result<Vec<_>, _>>()?;
     let Some(run) = &member.run else { return Ok(task.spec.command.clone()) };
@@ -97,14 +101,14 @@ pub(super) fn bring(
     let run = run.fill(&known);
     match &run {
         Run::Prompt { prompt, agent } => {
-            let mut prompt = prompt.text();
-            if member.on_conflict == OnConflict::HandBack
-                && let Some(told) = read(&dir.handback().join(super::handback::MARKDOWN))?
-            {
-                prompt = format!("{}\n\n{}", prompt.trim_end(), String::from_utf8_lossy(&told));
+            let mut prompt = of_role(task, prompt.text());
+            if member.on_conflict == OnConflict::HandBack {
+                prompt = with_hand_back(prompt, &dir)?;
             }
-            make_dir(&dir.handback())?;
-            replace_with(&dir.prompt(), prompt.as_bytes(), Durable::No)?;
+            put_prompt(&prompt, &dir)?;
+            if let Some(assigned) = &task.spec.agent {
+                return Ok(assigned_command(assigned, &prompt, &dir));
+            }
             let names_file =
                 |run: &Run| run.templates().iter().any(|(one, _)| one.holes().any(|hole| *hole == Hole::PromptFile));
             let is_named = member.run.as_ref().is_some_and(|run| match run {
@@ -115,6 +119,41 @@ pub(super) fn bring(
         }
         Run::Shell(_) | Run::Exec(_) => Ok(run.command()),
     }
+}
+
+/// The prompt and the command of an agent that does a task of no plan; the command, where it is no agent's.
+fn alone(world: &World, task: &Task, attempt: AttemptId) -> Result<CommandLine, LaunchError> {
+    let Some((assigned, prompt)) = task.spec.agent.as_ref().and_then(|one| Some((one, one.prompt.clone()?))) else {
+        return Ok(task.spec.command.clone());
+    };
+    let dir = world.layout.attempt(attempt);
+    let prompt = with_hand_back(of_role(task, prompt), &dir)?;
+    put_prompt(&prompt, &dir)?;
+    Ok(assigned_command(assigned, &prompt, &dir))
+}
+
+/// What its role tells an agent comes before what the task asks.
+fn of_role(task: &Task, prompt: String) -> String {
+    task.spec.role.as_ref().map_or(prompt.clone(), |role| role.before(&prompt))
+}
+
+/// What is handed back to it, where anything is, belongs to what it is told.
+fn with_hand_back(prompt: String, dir: &AttemptDir) -> Result<String, LaunchError> {
+    let told = read(&dir.handback().join(super::handback::MARKDOWN))?;
+    Ok(match told {
+        Some(told) => format!("{}\n\n{}", prompt.trim_end(), String::from_utf8_lossy(&told)),
+        None => prompt,
+    })
+}
+
+fn put_prompt(prompt: &str, dir: &AttemptDir) -> Result<(), LaunchError> {
+    make_dir(&dir.handback())?;
+    Ok(replace_with(&dir.prompt(), prompt.as_bytes(), Durable::No)?)
+}
+
+fn assigned_command(assigned: &Assigned, prompt: &str, dir: &AttemptDir) -> CommandLine {
+    let file = dir.prompt().display().to_string();
+    assigned.command(&[("{prompt}", &prompt.replace('\0', "")), ("{prompt_file}", &file)])
 }
 
 /// The prompt is what it reads.

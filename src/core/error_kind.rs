@@ -24,6 +24,10 @@ pub enum ErrorKind {
     Refused,
     /// No sandbox works here, and nobody agreed to do without.
     Unconfined,
+    /// A role is used that nobody has allowed, and nobody is there to ask.
+    UntrustedRole,
+    /// There is no such role, or it may not be used here.
+    UnknownRole,
     /// The time to wait is over.
     TimedOut,
     /// We could not run it, or lost it.

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::agent::Account;
 use super::change::{Collected, FoldRequest, Landing, Refusal};
 use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
@@ -292,6 +293,9 @@ pub struct Facts {
     /// What went wrong beside the task itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What its agent said of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Box<Account>>,
 }
 
 fn is_zero(number: &u64) -> bool {

@@ -5,17 +5,21 @@
 //! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
 //! - [`inventory`]: what the coordinator sees of the world now.
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
+//! - [`agent`]: programs that are told what to do in words, and what becomes of what they say.
+//! - [`lines_of`](mod@lines_of): bytes become lines.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
 //! - [`review`]: what somebody says of a result, piece by piece. [`hunk`]: the pieces. [`wary`]: what to look at first.
 //! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
+//! - [`role`]: who does a task, and what that may do; how the files of other programs become one.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
 //! [`action::Action`] says, and come back with [`event::Event`]s.
 
 pub mod action;
+pub mod agent;
 pub mod bytes;
 pub mod change;
 pub mod decide;
@@ -29,6 +33,7 @@ pub mod hunk;
 pub mod id;
 pub mod inventory;
 pub mod lines;
+pub mod lines_of;
 pub mod merge_queue;
 pub mod outcome;
 pub mod plan;
@@ -36,6 +41,7 @@ pub mod planner;
 pub mod policy;
 pub mod report;
 pub mod review;
+pub mod role;
 pub mod sandbox;
 pub mod schedule;
 pub mod secret;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
@@ -53,6 +54,31 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// An agent was refused the tools that it wanted, and changed nothing, whatever its exit code was.
+    Denied {
+        /// Which.
+        what: String,
+    },
+    /// An agent ended well, and changed nothing.
+    NoChanges {
+        /// What it said in the end.
+        said: String,
+    },
+    /// An agent failed by its own account, whatever its exit code was.
+    AgentFailed {
+        /// In its own words.
+        why: String,
+    },
+    /// The provider of an agent gives it no more for now.
+    LimitReached {
+        /// Whose limit it is.
+        agent: String,
+        /// In its own words.
+        why: String,
+        /// Until when, where that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
 }
 
 impl Outcome {
@@ -78,7 +104,8 @@ impl Outcome {
 
     /// May a task that allows retries be retried by itself after this?
     pub fn is_retriable(&self) -> bool {
-        !self.is_success() && !matches!(self, Self::Cancelled)
+        // What was refused once is refused again.
+        !self.is_success() && !matches!(self, Self::Cancelled | Self::Denied { .. })
     }
 
     /// The exit code of a command that stands for this task: the task's own, else by the usual conventions of
@@ -93,6 +120,7 @@ impl Outcome {
             Self::OutOfMemory { .. } | Self::TooManyProcesses { .. } => 137,
             Self::DiskFull { .. } => 143,
             Self::Lost { .. } | Self::CouldNotStart { .. } => 125,
+            Self::Denied { .. } | Self::NoChanges { .. } | Self::AgentFailed { .. } | Self::LimitReached { .. } => 1,
         }
     }
 }
@@ -111,8 +139,21 @@ impl fmt::Display for Outcome {
             Self::DiskFull { floor } => write!(f, "stopped, as less than {} of the disk was free", Bytes(*floor)),
             Self::Lost { cause } => write!(f, "lost: {cause}"),
             Self::CouldNotStart { reason } => write!(f, "could not start: {reason}"),
+            Self::Denied { what } => write!(f, "denied: {}", first_line(what)),
+            Self::NoChanges { said } if said.is_empty() => f.write_str("no changes"),
+            Self::NoChanges { said } => write!(f, "no changes: {}", first_line(said)),
+            Self::AgentFailed { why } => write!(f, "agent failed: {}", first_line(why)),
+            Self::LimitReached { why, .. } => write!(f, "limit reached: {}", first_line(why)),
         }
     }
+}
+
+/// The first line of a text, and not all of it where it is long: the whole is in the record.
+fn first_line(text: &str) -> String {
+    const LONGEST: usize = 160;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let short: String = line.chars().take(LONGEST).collect();
+    if short.len() < line.len() { short + "…" } else { short }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod build;
 pub mod plan;
+pub mod roles;
 #[cfg(test)]
 pub(crate) mod sample;
 
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::agent::Account;
 use super::change::{Flag, Refusal};
 use super::foresight::{Told, WillConflict};
 use super::handback::HandBack;
@@ -28,6 +30,7 @@ use super::verify::Early;
 use super::word::Word;
 
 pub use build::{Show, board, row, rows, task};
+pub use roles::RoleMark;
 
 /// The version of everything in this file.
 pub const SCHEMA: u32 = 1;
@@ -113,6 +116,9 @@ pub struct Row {
     /// The group whose limit it shares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
+    /// The agent that does it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
     /// Tasks whose results it builds on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<TaskId>,
@@ -233,6 +239,9 @@ pub struct TaskReport {
     /// The message for left-overs and for the fold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The role that it has, as it was when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleMark>,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptReport>,
     /// The attempt whose result is the task's result now.
@@ -313,6 +322,9 @@ pub struct AttemptReport {
     /// What went wrong beside the task itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// What its agent said of itself: tools, turns, cost, what it was refused, how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Box<Account>>,
     /// What somebody should know before the result is folded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<Flag>,

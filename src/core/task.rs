@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::Assigned;
 use super::id::{BranchName, CommitId, TaskId, TaskName};
 use super::plan::Member;
+use super::role::TaskRole;
 use super::sandbox::Policy;
 use super::verify::Check;
 use super::word::Word;
@@ -92,6 +94,21 @@ pub struct TaskSpec {
     /// What it is in its plan, where it is of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<Box<Member>>,
+    /// The agent that does it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<Assigned>>,
+    /// Its role, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Box<TaskRole>>,
+}
+
+impl TaskSpec {
+    /// What it does, for people, on one line: its command, or its agent and what that is told.
+    pub fn shown(&self) -> String {
+        let Some(assigned) = &self.agent else { return self.command.shown() };
+        let of_plan = || Some(self.member.as_ref()?.run.as_ref()?.prompt()?.text());
+        assigned.shown(&assigned.prompt.clone().or_else(of_plan).unwrap_or_default())
+    }
 }
 
 /// Seconds of grace where nothing else is said.

@@ -12,9 +12,10 @@ use crate::core::id::{TaskHandle, TaskId, TaskName};
 use crate::core::state::State;
 use crate::core::task::CommandLine;
 use crate::core::word::Word;
+use crate::ops::roles::Chosen;
 use crate::ops::submit::{self, Wish};
 use crate::ops::verify::How;
-use crate::ops::{self, Error, ErrorKind, Session, control};
+use crate::ops::{self, Error, ErrorKind, Session, agents, control, roles};
 
 /// The longest name that is made of a title.
 const LONGEST_NAME: usize = 40;
@@ -36,6 +37,7 @@ pub(super) fn task(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let request = args.idempotency_key.as_ref().map(|key| format!("mcp {key}"));
     let known = request.as_ref().map(|request| session.state().map(|state| state.find_request(request).is_some()));
     let known = known.transpose()?.unwrap_or(false);
+    let warning = roles::unbound(&session, &wish)?;
     let id = put(&mut session, wish, request)?;
     let rows = look::rows(&mut session, &[id])?;
     let text = match known {
@@ -44,6 +46,9 @@ pub(super) fn task(call: &Call, arguments: Value) -> Result<Answer, Error> {
     };
     let mut value = json!(rows.first());
     value["asked_before"] = known.into();
+    if let Some(warning) = warning {
+        value["warning"] = warning.into();
+    }
     value["next"] = json!(look::steps(&rows).into_values().next());
     Ok(Answer::new(text, value))
 }
@@ -57,15 +62,23 @@ fn put(session: &mut Session, wish: Wish, request: Option<String>) -> Result<Tas
 
 /// What is wanted, without what it builds on.
 fn wish(call: &Call, args: &Task) -> Result<Wish, Error> {
-    let (command, prompt) = match (args.command.as_deref().map(str::trim), args.prompt.as_deref().map(str::trim)) {
-        (Some(command), None) if !command.is_empty() => (command.to_owned(), None),
-        (None, Some(prompt)) if !prompt.is_empty() => (agent(call, prompt)?, Some(prompt)),
+    // Nobody sits at a terminal here.
+    let nobody = &mut |_: &_| Ok(roles::Answer::Nobody);
+    let by = call.settings.role.as_deref();
+    let role = args.role.as_deref().map(|role| roles::choose(&call.changing()?, role, by, nobody)).transpose()?;
+    let (mut wish, prompt) = match (args.command.as_deref().map(str::trim), args.prompt.as_deref().map(str::trim)) {
+        (Some(command), None) if !command.is_empty() => {
+            if args.agent.is_some() || args.model.is_some() || args.max_turns.is_some() {
+                return Err(args::usage("agent", &"a task with a command has none; give prompt instead of command"));
+            }
+            (Wish::new(CommandLine::Shell(command.into())), None)
+        }
+        (None, Some(prompt)) if !prompt.is_empty() => (agent(call, args, role.as_ref(), prompt)?, Some(prompt)),
         _ => {
             let message = "a task needs a command or a prompt, and one of them only";
             return Err(Error::new(ErrorKind::Usage, message, "give command: a shell line such as \"npm test\""));
         }
     };
-    let mut wish = Wish::new(CommandLine::Shell(command.as_str().into()));
     let title =
         args.title.as_deref().or_else(|| prompt?.lines().next()).map(str::trim).filter(|title| !title.is_empty());
     wish.name = title.and_then(name);
@@ -77,23 +90,41 @@ fn wish(call: &Call, args: &Task) -> Result<Wish, Error> {
     if let Some(command) = &args.verify {
         wish.verify.how = How::Command(command.clone());
     }
-    if let Some(prompt) = prompt {
-        wish.env.insert(env::PROMPT_TEXT.to_owned(), Word::from(prompt));
-    }
+    wish.role = role;
     Ok(wish)
 }
 
-/// The line that does what a prompt asks.
-fn agent(call: &Call, prompt: &str) -> Result<String, Error> {
-    let Some(agent) = &call.settings.agent else {
-        let hint = "give command instead; or a person starts the server with `pleach mcp --agent LINE`";
-        return Err(Error::new(ErrorKind::Usage, "no agent is set that could do what a prompt asks", hint));
+/// The agent that does what a prompt asks, or the line of the server's settings that does.
+fn agent(call: &Call, args: &Task, role: Option<&Chosen>, prompt: &str) -> Result<Wish, Error> {
+    // Where nobody else is named, the agent of the role does it.
+    let of_role = role.filter(|role| args.agent.is_none() && role.has_agent()).map(|_| String::new());
+    let Some(agent) = args.agent.as_ref().or(of_role.as_ref()).or(call.settings.agent.as_ref()) else {
+        let hint = "give agent (a person sees those that there are with `pleach agents`), or command instead of prompt";
+        return Err(Error::new(ErrorKind::Usage, "nobody says which agent does what this prompt asks", hint));
     };
+    if args.agent.is_some() || of_role.is_some() || agents::is_known(&call.changing()?, agent) {
+        return Ok(Wish::of_agent(agents::Wanted {
+            name: agent.clone(),
+            model: args.model.clone(),
+            turns: args.max_turns,
+            prompt: Some(prompt.to_owned()),
+            ..agents::Wanted::default()
+        }));
+    }
+    if args.model.is_some() || args.max_turns.is_some() {
+        return Err(args::usage(
+            "model",
+            &"the agent of this server is a command line, which has none; give agent, too",
+        ));
+    }
     if prompt.len() > LONGEST_PROMPT {
         let message = format!("the prompt is longer than {LONGEST_PROMPT} bytes");
         return Err(Error::new(ErrorKind::Usage, message, "put the long part into a file, and commit that"));
     }
-    Ok(format!("printf '%s\\n' \"${}\" | {agent}", env::PROMPT_TEXT))
+    let line = format!("printf '%s\\n' \"${}\" | {agent}", env::PROMPT_TEXT);
+    let mut wish = Wish::new(CommandLine::Shell(line.as_str().into()));
+    wish.env.insert(env::PROMPT_TEXT.to_owned(), Word::from(prompt));
+    Ok(wish)
 }
 
 /// A name made of a title, where any is left of it: it names a branch, too.

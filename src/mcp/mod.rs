@@ -16,6 +16,7 @@ mod delegate;
 pub mod http;
 mod look;
 mod page;
+mod roles;
 mod tools;
 mod waiting;
 
@@ -46,6 +47,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// The line for `sh -c` that does what a `prompt` asks, which it reads on its standard input.
     pub agent: Option<String>,
+    /// The role of whoever calls: it says to which roles tasks may be handed.
+    pub role: Option<String>,
 }
 
 /// Serve on standard input and output, until the client goes.
@@ -127,8 +130,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let has_agent = self.settings.agent.is_some();
-        Ok(ListToolsResult::with_all_items(tools::ALL.iter().map(|tool| tool.described(has_agent)).collect()))
+        Ok(ListToolsResult::with_all_items(tools::ALL.iter().map(|tool| tool.described()).collect()))
     }
 
     async fn call_tool(

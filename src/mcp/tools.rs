@@ -7,7 +7,7 @@ use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::{Call, act, delegate, look, page, waiting};
+use super::{Call, act, delegate, look, page, roles, waiting};
 use crate::ops::Error;
 
 /// One tool.
@@ -28,9 +28,6 @@ enum Kind {
 
 /// The properties, and those that have to be there.
 type Schema = (Value, &'static [&'static str]);
-
-/// The word in a description that is there only where an agent is set.
-const PROMPT: &str = "prompt";
 
 /// All tools, in the order in which they are mostly called.
 pub(super) const ALL: &[Tool] = &[
@@ -53,6 +50,13 @@ pub(super) const ALL: &[Tool] = &[
             (json!({ "tasks": tasks, "idempotency_key": idempotency() }), &["tasks"])
         },
         run: delegate::batch,
+    },
+    Tool {
+        name: "delegate_roles",
+        about: "The roles that tasks can have here. One that is not trusted needs a person's approval first.",
+        kind: Kind::Reads,
+        schema: || (json!({}), &[]),
+        run: roles::list,
     },
     Tool {
         name: "delegate_wait",
@@ -163,11 +167,8 @@ pub(super) const ALL: &[Tool] = &[
 
 impl Tool {
     /// As `tools/list` has it.
-    pub(super) fn described(&self, has_agent: bool) -> Described {
-        let (mut properties, required) = (self.schema)();
-        if !has_agent {
-            forget_prompt(&mut properties);
-        }
+    pub(super) fn described(&self) -> Described {
+        let (properties, required) = (self.schema)();
         let schema =
             json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false });
         let Value::Object(schema) = schema else { unreachable!("it is written as an object") };
@@ -181,16 +182,6 @@ impl Tool {
     }
 }
 
-/// Where no agent is set, nobody is led to ask for one.
-fn forget_prompt(properties: &mut Value) {
-    if let Some(own) = properties.as_object_mut() {
-        own.remove(PROMPT);
-    }
-    if let Some(items) = properties.pointer_mut("/tasks/items/properties").and_then(Value::as_object_mut) {
-        items.remove(PROMPT);
-    }
-}
-
 fn task(in_batch: bool) -> Value {
     let depends = match in_batch {
         true => "Tasks whose results this one builds on: keys of this batch, or ids",
@@ -198,7 +189,11 @@ fn task(in_batch: bool) -> Value {
     };
     let mut properties = json!({
         "command": string("A shell line to run at the place of this repository where the server stands"),
-        PROMPT: string("What an agent shall do, instead of command"),
+        "prompt": string("What an agent shall do, instead of command"),
+        "role": string("The role that it has: what it is told first and what it may do (delegate_roles)"),
+        "agent": string("Which agent: claude, codex, gemini, ... (`pleach agents`); default: that of the server, where it has one"),
+        "model": string("The model that it uses; default: its own"),
+        "max_turns": integer("Turns that it may take, where it has such a limit"),
         "title": string("A short name for people; also the message of its commit"),
         "depends_on": { "type": "array", "items": { "type": "string" }, "description": depends },
         "priority": choice(&["low", "normal", "high", "critical"], "Who goes first; default: normal"),
@@ -272,7 +267,7 @@ mod tests {
     #[test]
     fn schemas_are_plain() {
         for tool in ALL {
-            let schema = serde_json::to_value(tool.described(true)).unwrap()["inputSchema"].clone();
+            let schema = serde_json::to_value(tool.described()).unwrap()["inputSchema"].clone();
             assert_eq!(schema["type"], "object", "{}", tool.name);
             each(&schema, &mut |map| {
                 for key in ["$ref", "$defs", "$schema", "format", "anyOf", "oneOf", "allOf", "default", "nullable"] {
@@ -287,15 +282,7 @@ mod tests {
 
     #[test]
     fn all_of_it_is_small_enough_to_carry_in_every_context() {
-        let size: usize = ALL.iter().map(|tool| serde_json::to_string(&tool.described(true)).unwrap().len()).sum();
+        let size: usize = ALL.iter().map(|tool| serde_json::to_string(&tool.described()).unwrap().len()).sum();
         assert!(size < 10_000, "{size} bytes");
-    }
-
-    #[test]
-    fn a_prompt_is_offered_only_where_an_agent_is_set() {
-        let text = |has_agent| {
-            ALL.iter().map(|tool| serde_json::to_string(&tool.described(has_agent)).unwrap()).collect::<String>()
-        };
-        assert!(text(true).contains("\"prompt\"") && !text(false).contains("\"prompt\""));
     }
 }

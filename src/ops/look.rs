@@ -122,13 +122,19 @@ fn live_attempt(layout: &Layout, attempt: AttemptId) -> Live {
     let dir = layout.attempt(attempt);
     // What cannot be read now is only not shown.
     let said: record::Progress = record::load(&dir.progress()).ok().flatten().unwrap_or_default();
-    let has_progress = said.done.is_some() || said.text.is_some();
+    // What it says on purpose goes before what is seen of its agent.
+    let doing = said.text.or_else(|| said.account.as_ref().and_then(|account| account.tool.clone()));
+    let has_progress = said.done.is_some() || doing.is_some();
     let progress = has_progress.then(|| Progress {
         done: said.done.unwrap_or(0),
         total: said.total,
-        text: said.text.unwrap_or_default(),
+        text: doing.unwrap_or_default(),
     });
-    let last_line = log::last_line(&dir.log(), LONGEST_LINE).ok().flatten();
+    let last_line = match said.account {
+        // Its lines are for programs.
+        Some(account) => account.message.as_deref().and_then(|text| text.lines().next_back()).map(str::to_owned),
+        None => log::last_line(&dir.log(), LONGEST_LINE).ok().flatten(),
+    };
     Live { progress, last_line, no_room: dir.no_room().exists() }
 }
 

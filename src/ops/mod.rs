@@ -3,6 +3,7 @@
 //! Readers ([`look`], [`logs`], [`diff`]) replay the journal themselves and never need the coordinator. Whatever changes
 //! something goes to the coordinator as a request, which is safe to send again.
 
+pub mod agents;
 pub mod approve;
 pub mod client;
 mod consent;
@@ -20,6 +21,7 @@ pub mod plan;
 pub mod queue;
 pub mod register;
 pub mod review;
+pub mod roles;
 pub mod sandbox;
 pub mod submit;
 pub mod verify;

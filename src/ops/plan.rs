@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use super::roles::{self, Ask, Chosen};
 use super::sandbox::{self, Wish as Tried};
 use super::submit::{self, Asker, Wish};
 use super::verify::{How, Verifying};
-use super::{Error, ErrorKind, Session, diff, look};
+use super::{Error, ErrorKind, Session, agents, diff, look};
 use crate::coordinator::protocol::{LONGEST as LONGEST_REQUEST, NewPlan, Request, Response};
 use crate::core::id::{BranchName, TaskHandle, TaskId, TaskName};
 use crate::core::plan::{
-    self, Draft, Expanded, ForEach, Glob, LONGEST, OnFailure, Plan, PlanId, Planned, Problems, Syntax,
+    self, Draft, Expanded, ForEach, Glob, LONGEST, OnFailure, Plan, PlanId, Planned, Problems, Run, Syntax,
 };
 use crate::core::report::plan::{Found, PlanReport, Preview};
 use crate::core::report::{self, CommitLine};
+use crate::core::role::trust_all;
 use crate::core::sandbox::Tier;
 use crate::core::state::{State, Task};
 use crate::core::task::{CommandLine, FoldPolicy, TaskSpec};
@@ -183,7 +185,7 @@ fn lines(session: &Session, command: &str) -> Result<Vec<String>, String> {
 ///
 /// # Errors
 /// Where a part of it cannot be granted, or another plan of its name is under way.
-pub fn submit(session: &mut Session, source: &Source) -> Result<PlanId, Error> {
+pub fn submit(session: &mut Session, source: &Source, ask: Ask<'_>) -> Result<PlanId, Error> {
     let fingerprint = format!("{:016x}", environment::hash(source.text.as_bytes()));
     let open = session.state()?;
     // Taken up again: what its commands write now, and where HEAD is now, is of no matter.
@@ -195,7 +197,8 @@ pub fn submit(session: &mut Session, source: &Source) -> Result<PlanId, Error> {
     }
     let expanded = expand(session, source, true)?;
     let mut asker = Asker::default();
-    let specs = expanded.tasks.iter().map(|task| spec(session, &mut asker, &source.draft, task));
+    let roles = chosen(session, &expanded, ask)?;
+    let specs = expanded.tasks.iter().map(|task| spec(session, &mut asker, &source.draft, task, &roles));
     let specs = specs.collect::<Result<Vec<TaskSpec>, Error>>()?;
     let bytes = serde_json::to_vec(&specs).map_or(0, |bytes| bytes.len() as u64);
     if bytes > LONGEST_REQUEST - (64 << 10) {
@@ -216,7 +219,34 @@ pub fn submit(session: &mut Session, source: &Source) -> Result<PlanId, Error> {
     }
 }
 
-fn spec(session: &mut Session, asker: &mut Asker, draft: &Draft, task: &Planned) -> Result<TaskSpec, Error> {
+/// The roles of its tasks: for each one somebody is asked once at most.
+fn chosen(session: &Session, expanded: &Expanded, ask: Ask<'_>) -> Result<BTreeMap<String, Chosen>, Error> {
+    let mut chosen = BTreeMap::new();
+    for name in expanded.tasks.iter().filter_map(|task| task.settings.role.as_ref()) {
+        if !chosen.contains_key(name) {
+            chosen.insert(name.clone(), roles::choose(session, name, None, ask)?);
+        }
+    }
+    Ok(chosen)
+}
+
+/// One line where an agent of the plan has no role.
+///
+/// # Errors
+/// Where the configuration cannot be read.
+pub fn unbound(session: &Session, source: &Source) -> Result<Option<String>, Error> {
+    let is_agent = |task: &plan::DraftTask| task.run.prompt().is_some() || roles::runs_agent(&task.run.command());
+    let is_unbound = source.draft.tasks.iter().any(|task| task.settings.role.is_none() && is_agent(task));
+    Ok(if is_unbound { Some(trust_all(&session.config()?.sandbox)) } else { None })
+}
+
+fn spec(
+    session: &mut Session,
+    asker: &mut Asker,
+    draft: &Draft,
+    task: &Planned,
+    roles: &BTreeMap<String, Chosen>,
+) -> Result<TaskSpec, Error> {
     let settings = task.settings.clone();
     let how = settings.verify.map_or(How::Configured, How::Command);
     // What is discarded where one fails must not be folded before all have ended.
@@ -237,6 +267,8 @@ fn spec(session: &mut Session, asker: &mut Asker, draft: &Draft, task: &Planned)
         message: task.message.clone(),
         verify: Verifying { how, no_cache: false },
         read_only: settings.read_only,
+        agent: agent(session, task)?,
+        role: settings.role.as_ref().and_then(|name| roles.get(name)).cloned(),
         ..Wish::new(task.command.clone())
     };
     let mut member = task.member.clone();
@@ -244,6 +276,36 @@ fn spec(session: &mut Session, asker: &mut Asker, draft: &Draft, task: &Planned)
     // Within the plan, from 1.
     let needs = task.needs.iter().map(|place| TaskId(*place as u64 + 1)).collect();
     Ok(TaskSpec { needs, member: Some(Box::new(member)), ..asker.spec(session, wish)? })
+}
+
+/// The agent that a task of a plan names. What is no name of one is a command that is run.
+fn agent(session: &Session, task: &Planned) -> Result<Option<agents::Wanted>, Error> {
+    let settings = &task.settings;
+    let name = match &task.member.run {
+        Some(Run::Prompt { agent, .. }) => match agent.as_ref() {
+            Run::Shell(line) => Some(line.text()).filter(|name| agents::is_known(session, name)),
+            // Nobody is named but the role.
+            Run::Exec(words) if words.is_empty() => Some(String::new()),
+            _ => None,
+        },
+        _ => None,
+    };
+    let asks = settings.model.is_some() || settings.max_turns.is_some() || settings.budget.is_some();
+    match name {
+        None if asks && task.member.run.as_ref().is_some_and(|run| run.prompt().is_some()) => {
+            let message = format!("task {} says a model, max_turns or budget, and its agent is a command", task.name);
+            Err(Error::new(ErrorKind::Usage, message, "name an agent instead: see `pleach agents`"))
+        }
+        None => Ok(None),
+        Some(name) => Ok(Some(agents::Wanted {
+            name,
+            model: settings.model.clone(),
+            turns: settings.max_turns,
+            budget: settings.budget.clone(),
+            changes: settings.changes,
+            ..agents::Wanted::default()
+        })),
+    }
 }
 
 /// Will anything more happen to it by itself?

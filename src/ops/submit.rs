@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::verify::{self, How, Verifying};
-use super::{Error, ErrorKind, Session, approve, consent, find};
+use super::{Error, ErrorKind, Session, agents, approve, consent, find, roles};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
@@ -64,6 +64,10 @@ pub struct Wish {
     pub memory: Option<u64>,
     /// Processes that it may have.
     pub processes: Option<u64>,
+    /// The agent that does it: then there is nothing to run beside that.
+    pub agent: Option<agents::Wanted>,
+    /// The role that it has.
+    pub role: Option<roles::Chosen>,
 }
 
 impl Wish {
@@ -94,7 +98,14 @@ impl Wish {
             read_only: false,
             memory: None,
             processes: None,
+            agent: None,
+            role: None,
         }
+    }
+
+    /// To have this agent do it, and nothing else said.
+    pub fn of_agent(wanted: agents::Wanted) -> Self {
+        Self { agent: Some(wanted), ..Self::new(CommandLine::Exec(Vec::new())) }
     }
 }
 
@@ -127,7 +138,7 @@ pub(super) fn request() -> String {
 /// From wishes to tasks. What was found out for one counts for the next.
 #[derive(Debug, Default)]
 pub(super) struct Asker {
-    environment: Option<String>,
+    environments: Vec<(Vec<String>, String)>,
     frozen: Vec<(Verifying, verify::Frozen)>,
     bases: Vec<(Option<String>, CommitId)>,
     targets: Vec<(BranchName, Option<BranchName>)>,
@@ -136,6 +147,8 @@ pub(super) struct Asker {
 impl Asker {
     /// Freeze one.
     pub(super) fn spec(&mut self, session: &mut Session, wish: Wish) -> Result<TaskSpec, Error> {
+        let role = wish.role.clone();
+        let wish = role.as_ref().map_or(Ok(wish.clone()), |role| role.fill(session, wish))?;
         let setup = wish.setup.then_some(approve::SETUP);
         approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
         if wish.require_sandbox.unwrap_or_default() == Tier::None {
@@ -157,12 +170,19 @@ impl Asker {
             true => Vec::new(),
             false => find(&session.state()?, &wish.after)?.iter().map(|task| task.id).collect(),
         };
-        let environment = Some(self.environment(session)?);
+        let agent = wish.agent.as_ref().map(|wanted| agents::assign(session, wanted)).transpose()?;
+        let pass = agent.as_ref().map(|assigned| assigned.agent.pass.as_slice()).unwrap_or_default();
+        let pass = [pass, role.as_ref().map(roles::Chosen::env_pass).unwrap_or_default()].concat();
+        let environment = Some(self.environment(session, &pass)?);
+        let command = agent.as_ref().map_or(wish.command, |assigned| assigned.command(&[]));
         let config = session.config()?;
         let checkout = session.found.checkout.as_ref();
+        let program = agent.as_ref().and_then(|assigned| assigned.agent.command.first()).map(String::as_str);
+        let policy = role.as_ref().map(|role| role.policy(&config.sandbox, &command, program)).transpose()?;
+        let policy = policy.unwrap_or_else(|| config.sandbox.clone());
         Ok(TaskSpec {
             name: wish.name,
-            command: wish.command,
+            command,
             directory: checkout.map(|checkout| checkout.prefix.as_path().into()).unwrap_or_default(),
             checkout: checkout.map(|checkout| checkout.top.as_path().into()),
             priority: wish.priority.unwrap_or(config.priority),
@@ -187,14 +207,16 @@ impl Asker {
             hooks: frozen.hooks,
             log_cap: wish.log_cap.unwrap_or(config.log_cap),
             sandbox: Policy {
-                require: config.sandbox.require.max(wish.require_sandbox.unwrap_or_default()),
-                read_only: wish.read_only,
-                network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
-                memory: wish.memory.or(config.sandbox.memory),
-                processes: wish.processes.or(config.sandbox.processes),
-                ..config.sandbox.clone()
+                require: policy.require.max(wish.require_sandbox.unwrap_or_default()),
+                read_only: wish.read_only || policy.read_only,
+                network: wish.network.unwrap_or_else(|| policy.network.clone()),
+                memory: wish.memory.or(policy.memory),
+                processes: wish.processes.or(policy.processes),
+                ..policy
             },
             member: None,
+            agent: agent.map(Box::new),
+            role: role.map(|role| Box::new(role.frozen())),
             request: request(),
         })
     }
@@ -227,14 +249,18 @@ impl Asker {
         Ok(found)
     }
 
-    fn environment(&mut self, session: &mut Session) -> Result<String, Error> {
-        if let Some(known) = &self.environment {
+    /// What it inherits. `pass` is what its agent needs beside what any task gets.
+    fn environment(&mut self, session: &mut Session, pass: &[String]) -> Result<String, Error> {
+        if let Some((_, known)) = self.environments.iter().find(|(known, _)| known == pass) {
             return Ok(known.clone());
         }
         let layout = session.make_layout()?.clone();
-        let mut inherited = config::env::inherited(&session.config()?.env_pass.value);
+        let passed = [session.config()?.env_pass.value.as_slice(), pass].concat();
+        let mut inherited = config::env::inherited(&passed);
         find_us(&mut inherited);
-        Ok(self.environment.insert(environment::keep(&layout, &inherited)?).clone())
+        let kept = environment::keep(&layout, &inherited)?;
+        self.environments.push((pass.to_vec(), kept.clone()));
+        Ok(kept)
     }
 }
 

@@ -162,6 +162,17 @@ pub fn run(
     Ok(End { code, signal, stopped: run.stopped, leaked })
 }
 
+/// Start it as it is.
+///
+/// # Errors
+/// Where it cannot be started.
+pub fn plainly(mut command: Command, [input, output, errors]: Streams) -> io::Result<u32> {
+    input.map(|input| command.stdin(input));
+    output.map(|output| command.stdout(output));
+    errors.map(|errors| command.stderr(errors));
+    command.spawn().map(|child| child.id())
+}
+
 /// Run a command to its end, with all that it starts, and look from time to time whether it is to be ended (`is_over`, of
 /// the time that it has taken). Answers how it ended; none where it was ended by us. Only while we have no other child.
 ///

@@ -207,7 +207,7 @@ impl Cage {
 }
 
 /// What a command reads, writes and says beside that; where nothing is said, what we do.
-pub type Streams = [Option<OwnedFd>; 3];
+pub use crate::process::supervise::Streams;
 
 /// A command that was started.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Held, Spec};
 use crate::store::{Durable, StoreError};
 
+use super::talk::Talk;
 use super::watch::Watch;
 
 /// A command could not be started.
@@ -124,8 +125,9 @@ impl<'a> Cages<'a> {
             record::save(&self.dir.held(), &Held { tier, group }, Durable::No)?;
             let group = keeper.group().map(Cgroup::entry).transpose()?;
             let serving = cage.serve(&self.book)?;
+            let ends = watch.talk().map(Talk::connect).transpose()?.unwrap_or_default();
             let mut child = None;
-            let start = |command, streams| Ok(child.insert(cage.spawn(command, streams, group)?).id());
+            let start = |command, streams| Ok(child.insert(cage.spawn(command, ends.given_to(streams), group)?).id());
             let ended = supervise::run(command, start, patience, signals, watch);
             drop(serving);
             match ended {

@@ -90,7 +90,9 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     }
     let progress: record::Progress = record::load(&dir.progress()).ok().flatten().unwrap_or_default();
     let (log_bytes, log_dropped) = log::counts(&dir.log()).unwrap_or_default();
-    let said = Closed { summary: progress.summary, log_bytes, log_dropped, ..Closed::default() };
+    let account = progress.account;
+    let summary = progress.summary.or_else(|| account.as_ref().and_then(|account| account.message.clone()));
+    let said = Closed { summary, account, log_bytes, log_dropped, ..Closed::default() };
     let cause = "its supervisor was killed".to_owned();
     let sandbox = held.map(|held| held.tier);
     let network = record::load::<Traffic>(&dir.network()).ok().flatten();
@@ -116,6 +118,7 @@ fn record_of(said: Closed) -> Exit {
         network: None,
         notes: said.notes,
         verified: None,
+        account: said.account,
     }
 }
 

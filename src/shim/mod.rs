@@ -13,6 +13,7 @@ mod finish;
 pub mod inside;
 mod limits;
 mod room;
+mod talk;
 mod verify;
 pub mod watch;
 
@@ -204,6 +205,7 @@ fn task(
     }
     let patience = Patience { timeout: spec.timeout.map(Duration::from_secs), grace: Duration::from_secs(spec.grace) };
     crash::point("shim.spawned_task");
+    watch.begin(spec);
     match cages.run(&spec.command, &dir, patience, signals, watch) {
         Ok(end) => {
             *leaked += end.leaked;

@@ -12,6 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Keeper;
+use super::talk::Talk;
+use crate::core::agent::Account;
 use crate::core::outcome::Outcome;
 use crate::core::secret::Redactor;
 use crate::process::socket;
@@ -62,6 +64,8 @@ pub(super) struct Watch {
     /// Its output is in the middle of a line.
     in_line: bool,
     keeper: Keeper,
+    /// The agent that does the task, once that has begun.
+    talk: Option<Talk>,
 }
 
 impl Watch {
@@ -78,6 +82,7 @@ impl Watch {
             bell,
             in_line: false,
             keeper: Keeper::new(dir, spec),
+            talk: None,
             redactor: Redactor::new(&spec.environment),
         })
     }
@@ -87,15 +92,59 @@ impl Watch {
         Arc::clone(&self.book)
     }
 
+    /// The task itself begins, and not what prepares it.
+    pub(super) fn begin(&mut self, spec: &Spec) {
+        self.talk = spec.agent.as_ref().map(|assigned| Talk::new(&self.dir, assigned));
+    }
+
+    /// The agent that is about to start.
+    pub(super) fn talk(&mut self) -> Option<&mut Talk> {
+        self.talk.as_mut()
+    }
+
+    /// Hear what the agent says, to the last of it where that has ended.
+    fn hear(&mut self, is_over: bool) {
+        let Some(mut talk) = self.talk.take() else { return };
+        let redactor = std::mem::take(&mut self.redactor);
+        let clean = |text: &str| redactor.text(text);
+        let mut bytes = Vec::new();
+        let mut keep = |piece: &[u8]| bytes.extend_from_slice(piece);
+        let is_news = if is_over {
+            talk.end(&mut keep, &clean);
+            true
+        } else {
+            talk.hear(&mut keep, &clean)
+        };
+        self.redactor = redactor;
+        if !bytes.is_empty() {
+            self.output(&bytes);
+        }
+        if is_news {
+            self.progress.account = Some(Box::new(talk.account().clone()));
+            self.save_progress();
+        }
+        self.talk = Some(talk);
+    }
+
+    fn save_progress(&mut self) {
+        if let Err(error) = record::save(&self.dir.progress(), &self.progress, Durable::No) {
+            self.note(format!("its progress could not be written: {error}"));
+        }
+    }
+
     /// Close the door of the task. What was said stays, and so does the door of the coordinator.
     pub(super) fn close(mut self) -> (Closed, UnixDatagram) {
         self.read_inbox();
+        self.hear(true);
         let rest = self.redactor.end();
         self.keep(&rest);
         self.tell_denied();
         let _ = std::fs::remove_file(self.dir.inbox());
         let (log_bytes, log_dropped) = self.log.counts();
-        let said = Closed { summary: self.progress.summary, log_bytes, log_dropped, notes: self.notes };
+        let account = self.progress.account;
+        // What it says of itself on purpose goes before what it happened to say last.
+        let summary = self.progress.summary.or_else(|| account.as_ref().and_then(|account| account.message.clone()));
+        let said = Closed { summary, account, log_bytes, log_dropped, notes: self.notes };
         (said, self.control)
     }
 
@@ -119,7 +168,7 @@ impl Watch {
             match serde_json::from_slice(&buffer[..length]) {
                 Ok(Message::Progress { done, total, text }) => {
                     let text = text.map(|text| self.redactor.text(&text));
-                    self.progress = Progress { done, total, text, summary: self.progress.summary.take() };
+                    self.progress = Progress { done, total, text, ..std::mem::take(&mut self.progress) };
                 }
                 Ok(Message::Summary(summary)) => self.progress.summary = Some(self.redactor.text(&summary)),
                 // A task may write what it likes; what is no message is no harm.
@@ -127,8 +176,8 @@ impl Watch {
             }
             any = true;
         }
-        if any && let Err(error) = record::save(&self.dir.progress(), &self.progress, Durable::No) {
-            self.note(format!("its progress could not be written: {error}"));
+        if any {
+            self.save_progress();
         }
     }
 
@@ -182,6 +231,7 @@ pub(super) struct Closed {
     pub(super) log_bytes: u64,
     pub(super) log_dropped: u64,
     pub(super) notes: Vec<String>,
+    pub(super) account: Option<Box<Account>>,
 }
 
 impl Watcher for Watch {
@@ -194,11 +244,13 @@ impl Watcher for Watch {
     }
 
     fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>> {
-        vec![self.control.as_fd(), self.inbox.as_fd(), self.bell.as_fd()]
+        let doors = [self.control.as_fd(), self.inbox.as_fd(), self.bell.as_fd()];
+        doors.into_iter().chain(self.talk.as_ref().and_then(Talk::door)).collect()
     }
 
     fn attend(&mut self) -> Wish {
         self.read_inbox();
+        self.hear(false);
         self.tell_denied();
         match self.read_control() {
             Wish::Nothing => self.keeper.look(),

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Durable, StoreError, read, replace_with};
+use crate::core::agent::{Account, Assigned};
 use crate::core::id::{AttemptId, CommitId, TreeId};
 use crate::core::outcome::Outcome;
 use crate::core::sandbox::traffic::Traffic;
@@ -56,6 +57,9 @@ pub struct Spec {
     /// Where it is not an attempt of a task, but a run that verifies a candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub candidate: Option<Candidate>,
+    /// The agent that does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<Assigned>>,
 }
 
 /// What a run verifies; its commit is [`Spec::base`].
@@ -137,6 +141,9 @@ pub struct Exit {
     /// Of a run that verifies: what was seen after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
+    /// What its agent said of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Box<Account>>,
 }
 
 /// How far a task is kept to itself (`sandbox.json`): written by its shim when it starts.
@@ -164,6 +171,9 @@ pub struct Progress {
     /// What it has to say in the end.
     #[serde(default)]
     pub summary: Option<String>,
+    /// What its agent said of itself so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Box<Account>>,
 }
 
 /// Read a record; `None` where it is not there.

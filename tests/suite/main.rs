@@ -18,6 +18,7 @@ mod plans;
 mod queue;
 mod real;
 mod review;
+mod roles;
 mod sandbox;
 mod simulation;
 mod support;

@@ -86,6 +86,9 @@ pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8, Error> 
 }
 
 pub(super) fn approve(context: &Context, args: &ApproveArgs) -> Result<u8, Error> {
+    if !args.role.is_empty() {
+        return super::roles::approve(context, args);
+    }
     let session = context.strict_session()?;
     let open = approve_op::pending_now(&session)?;
     if !open.is_empty() && !args.yes && !ask::yes(context.color, &open)? {

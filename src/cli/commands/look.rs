@@ -163,7 +163,7 @@ fn show_event(out: &mut dyn Write, line: &Line, json: bool, style: &Style) -> st
     let name = value.get("event").and_then(|name| name.as_str()).unwrap_or_default().replace('_', " ");
     let task = line.record.event.task().map(|task| format!("task {task}")).unwrap_or_default();
     let detail = match &line.record.event {
-        crate::core::event::Event::Submitted { spec, .. } => spec.command.shown(),
+        crate::core::event::Event::Submitted { spec, .. } => spec.shown(),
         crate::core::event::Event::Ended { outcome, facts, .. } => {
             let denied = facts.network.iter().flat_map(|network| network.lines());
             let all = std::iter::once(shown(&outcome.to_string())).chain(denied.map(|line| format!("network: {line}")));

@@ -8,7 +8,7 @@ use crate::mcp::{self, Settings};
 use crate::ops::{Error, register};
 
 pub(super) fn mcp(context: &Context, args: McpArgs) -> Result<u8, Error> {
-    let settings = Settings { directory: context.directory.clone(), agent: args.agent };
+    let settings = Settings { directory: context.directory.clone(), agent: args.agent, role: args.role };
     match (args.verb, args.http) {
         (Some(McpVerb::Install(install)), _) => self::install(context, &install),
         (None, Some(port)) => {

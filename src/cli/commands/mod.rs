@@ -1,5 +1,6 @@
 //! One function for each verb: arguments become a call of one op, and its answer becomes words or JSON.
 
+mod agents;
 mod fold;
 mod house;
 mod look;
@@ -7,6 +8,7 @@ mod mcp;
 mod plan;
 mod queue;
 mod review;
+mod roles;
 mod run;
 mod sandbox;
 mod wait;
@@ -77,6 +79,8 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Plan(args) => plan::plan(context, &args),
         Verb::Report(args) => plan::report(context, &args),
         Verb::Pick(args) => plan::pick(context, &args),
+        Verb::Roles(args) => roles::roles(context, &args),
+        Verb::Agents(args) => agents::list(context, &args),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Mcp(args) => mcp::mcp(context, args),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
@@ -105,6 +109,10 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Gc(args) => args.json,
         Verb::Doctor(args) => args.json,
         Verb::Approve(args) => args.json,
+        Verb::Roles(args) => {
+            args.json || matches!(&args.verb, Some(crate::cli::args::RolesVerb::Show(show)) if show.json)
+        }
+        Verb::Agents(args) => args.json,
         Verb::Plan(args) => args.json,
         Verb::Report(args) => args.json,
         Verb::Pick(args) => args.json,

@@ -10,7 +10,7 @@ use super::run::{listen_for_interrupts, prepare};
 use super::{Context, answer, print_json, tell};
 use crate::cli::args::{PickArgs, PlanArgs, ReportArgs, RunArgs, TaskArgs};
 use crate::cli::style::{Paint, Style};
-use crate::cli::{exit, plan_view};
+use crate::cli::{ask, exit, plan_view};
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::plan::{self as plans, PlanId};
 use crate::core::report::plan::PlanReport;
@@ -60,7 +60,8 @@ pub(super) fn run(context: &Context, mut args: RunArgs) -> Result<u8, Error> {
     if !args.detach {
         listen_for_interrupts(&pressed)?;
     }
-    let id = plan::submit(&mut session, &source)?;
+    super::roles::warn(context.color, plan::unbound(&session, &source)?);
+    let id = plan::submit(&mut session, &source, &mut |report| ask::role(context.color, report))?;
     if args.detach {
         let added = json!({ "plan": id, "tasks": ids(&session.state()?, &id) });
         return answer(|out| if form == Form::Json { print_json(out, &added) } else { writeln!(out, "{id}") });

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::{Context, answer, plan, print_json, tell};
+use super::{Context, agents, answer, plan, print_json, roles, tell};
 use crate::cli::args::{ProgressArgs, RunArgs, SummaryArgs, TaskArgs, Variable};
 use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
@@ -20,7 +20,7 @@ use crate::core::word::{Word, shown};
 use crate::ops::inside::{self, Message};
 use crate::ops::logs::{self, Log, Piece};
 use crate::ops::submit::{self, Wish};
-use crate::ops::{Error, ErrorKind, Session, approve, control, look, wait};
+use crate::ops::{Error, ErrorKind, Session, approve, control, look, roles as roles_op, wait};
 
 /// How often a growing log is looked at.
 const LOOK: Duration = Duration::from_millis(30);
@@ -49,8 +49,11 @@ pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
 }
 
 fn submit(context: &Context, session: &mut Session, task: TaskArgs) -> Result<TaskId, Error> {
+    let role = task.role.clone();
     let wish = wish(task)?;
     prepare(context, session, wish.setup)?;
+    let wish = Wish { role: roles::choose(context, session, role.as_deref())?, ..wish };
+    roles::warn(context.color, roles_op::unbound(session, &wish)?);
     submit::submit(session, wish)
 }
 
@@ -65,10 +68,14 @@ pub(super) fn prepare(context: &Context, session: &Session, has_setup: bool) -> 
 }
 
 fn wish(task: TaskArgs) -> Result<Wish, Error> {
+    let agent = agents::wanted(&task)?;
     let words = task.command.into_iter().map(Word::from).collect();
-    let command = CommandLine::from_words(words).ok_or_else(|| {
-        Error::new(ErrorKind::Usage, "there is nothing to run", "say what: pleach run -- npx eslint --fix src")
-    })?;
+    let command = match &agent {
+        Some(_) => CommandLine::Exec(Vec::new()),
+        None => CommandLine::from_words(words).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "there is nothing to run", "say what: pleach run -- npx eslint --fix src")
+        })?,
+    };
     let variables = task.env.into_iter().map(|variable| match variable {
         Variable::Set(name, value) => Ok((name, value)),
         Variable::Pass(name) => config::env::named(&name).map(|value| (name.clone(), value)).ok_or_else(|| {
@@ -101,6 +108,8 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         read_only: task.read_only,
         memory: task.memory,
         processes: task.processes,
+        agent,
+        role: None,
     })
 }
 

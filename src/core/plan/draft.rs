@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Glob, OnConflict, OnFailure, Run};
+use crate::core::agent::Changes;
 use crate::core::id::{BranchName, TaskName};
 use crate::core::task::{FoldPolicy, Priority, Strategy};
 
@@ -80,4 +81,14 @@ pub struct Settings {
     pub on_conflict: OnConflict,
     /// It writes its temporary directory only.
     pub read_only: bool,
+    /// The role that it has.
+    pub role: Option<String>,
+    /// The model that its agent uses.
+    pub model: Option<String>,
+    /// So many turns its agent may take.
+    pub max_turns: Option<u32>,
+    /// What its agent may cost, in dollars.
+    pub budget: Option<String>,
+    /// Must its agent change something?
+    pub changes: Option<Changes>,
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::core::agent::Changes;
 use crate::core::task::{FoldPolicy, Priority, Strategy};
 
 use super::{OnConflict, OnFailure};
@@ -54,6 +55,7 @@ const PRIORITIES: [&str; Priority::ALL.len()] = spelled(Priority::ALL);
 const FOLDS: [&str; FoldPolicy::ALL.len()] = spelled(FoldPolicy::ALL);
 const STRATEGIES: [&str; Strategy::ALL.len()] = spelled(Strategy::ALL);
 const FAILURES: [&str; OnFailure::ALL.len()] = spelled(OnFailure::ALL);
+const CHANGES: [&str; Changes::ALL.len()] = spelled(Changes::ALL);
 const CONFLICTS: [&str; OnConflict::ALL.len()] = spelled(OnConflict::ALL);
 
 /// At the top.
@@ -68,7 +70,16 @@ pub(super) const PLAN: &[Key] = &[
 
 /// What `[defaults]` and a task may say.
 pub(super) const SETTINGS: &[Key] = &[
-    key!("agent", Takes::TextOrTexts, "What runs a prompt: it is given on standard input, or in {prompt_file}"),
+    key!(
+        "agent",
+        Takes::TextOrTexts,
+        "What runs a prompt: the name of an agent (`pleach agents`), or a command that is given it on standard input, or in {prompt_file}"
+    ),
+    key!("role", Takes::Text, "The role that it has (`pleach roles`); its agent does a prompt where none is named"),
+    key!("model", Takes::Text, "The model that its agent uses"),
+    key!("max_turns", Takes::Number(1, 10_000), "So many turns its agent may take"),
+    key!("budget", Takes::Text, "What its agent may cost, in dollars"),
+    key!("changes", Takes::Word(&CHANGES), "Must its agent change something? (default: required)"),
     key!("priority", Takes::Word(&PRIORITIES), "Who goes first"),
     key!("group", Takes::Text, "The group whose limit it shares"),
     key!("timeout", Takes::Duration, "Wall time that it may take"),

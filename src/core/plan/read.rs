@@ -135,6 +135,13 @@ impl Reader {
                 let text = self.text(&prompt.node)?;
                 let text = self.template(&text, prompt.node.at, Use::Plain);
                 let Some(agent) = fields.get("agent") else {
+                    if fields.get("role").is_some() {
+                        // That of the role, which is not known here.
+                        return Some((
+                            Run::Prompt { agent: Box::new(Run::Exec(Vec::new())), prompt: text },
+                            prompt.node.at,
+                        ));
+                    }
                     self.wrong(prompt.at, "a prompt needs an agent: say what runs it, here or in [defaults]");
                     return None;
                 };
@@ -219,6 +226,11 @@ impl Reader {
             env: get("env").map(|entry| self.variables(&entry.node)).unwrap_or_default(),
             on_conflict: get("on_conflict").and_then(|entry| self.parsed(entry)).unwrap_or_default(),
             read_only: get("read_only").and_then(|entry| self.flag(&entry.node)).unwrap_or_default(),
+            role: get("role").and_then(|entry| self.text(&entry.node)),
+            model: get("model").and_then(|entry| self.text(&entry.node)),
+            max_turns: get("max_turns").and_then(|entry| self.number(&entry.node, 1, 10_000)),
+            budget: get("budget").and_then(|entry| self.text(&entry.node)),
+            changes: get("changes").and_then(|entry| self.parsed(entry)),
         }
     }
 
@@ -394,6 +406,11 @@ impl Settings {
             env: defaults.env.into_iter().chain(self.env).collect(),
             on_conflict: if says("on_conflict") { self.on_conflict } else { defaults.on_conflict },
             read_only: if says("read_only") { self.read_only } else { defaults.read_only },
+            role: self.role.or(defaults.role),
+            model: self.model.or(defaults.model),
+            max_turns: self.max_turns.or(defaults.max_turns),
+            budget: self.budget.or(defaults.budget),
+            changes: self.changes.or(defaults.changes),
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{AttemptReport, Board, Hint, Known, LandedReport, NeedReport, Row, SCHEMA, Seen, Standing, TaskReport};
+use super::{
+    AttemptReport, Board, Hint, Known, LandedReport, NeedReport, RoleMark, Row, SCHEMA, Seen, Standing, TaskReport,
+};
 use crate::core::change::{Collected, Hold, Refusal, Size, list};
 use crate::core::id::{BranchName, TaskId};
 use crate::core::outcome::Outcome;
@@ -84,6 +86,7 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         timeout: task.spec.timeout,
         base: task.spec.base,
         message: task.spec.message.clone(),
+        role: task.spec.role.as_deref().map(RoleMark::of),
         attempts: attempts.collect(),
         result: task.result_attempt().filter(|a| task.change(a.number).is_some()).map(|attempt| attempt.number),
         need_states: task.spec.needs.iter().map(need).collect(),
@@ -167,7 +170,7 @@ impl<'a> Queue<'a> {
         Row {
             id: task.id,
             name: task.spec.name.clone(),
-            command: task.spec.command.shown(),
+            command: task.spec.shown(),
             state: standing,
             why: if waits_for_room { NO_ROOM.to_owned() } else { self.why(task) },
             outcome: ended.map(|ended| ended.outcome.clone()),
@@ -185,6 +188,7 @@ impl<'a> Queue<'a> {
             target: target(task).cloned(),
             priority: task.spec.priority,
             group: task.spec.group.clone(),
+            agent: task.spec.agent.as_ref().map(|assigned| assigned.agent.name.clone()),
             needs: task.spec.needs.clone(),
             plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),
             on_hold: task.on_hold,
@@ -304,6 +308,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         size: change.map_or(Size::default(), |change| change.size),
         summary: facts.summary,
         notes: facts.notes,
+        account: facts.account,
         flags: change.map(|change| change.flags.clone()).unwrap_or_default(),
         extras: change.map(|change| change.extras.clone()).unwrap_or_default(),
         uncollected: match ended.map(|ended| &ended.result) {

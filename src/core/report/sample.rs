@@ -116,6 +116,7 @@ pub(crate) fn state() -> State {
         network.deny(to, Why::NotListed);
     }
     let facts = Facts {
+        account: None,
         summary: Some("12 fixed\n3 left \u{1b}[31m".into()),
         cpu_ms: 3200,
         max_rss_kb: 46_080,

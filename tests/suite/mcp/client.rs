@@ -10,37 +10,37 @@ use serde_json::{Value, json};
 use crate::support::scene::{PATIENCE, Scene};
 
 /// A conversation with `pleach mcp`.
-pub(super) struct Client {
+pub(crate) struct Client {
     server: Child,
     input: Option<ChildStdin>,
     lines: Receiver<Value>,
     asked: u64,
     /// What came that was no answer.
-    pub(super) notices: Vec<Value>,
+    pub(crate) notices: Vec<Value>,
 }
 
 /// What a tool answered.
 #[derive(Debug, Clone)]
-pub(super) struct Said {
-    pub(super) text: String,
-    pub(super) data: Value,
-    pub(super) is_error: bool,
+pub(crate) struct Said {
+    pub(crate) text: String,
+    pub(crate) data: Value,
+    pub(crate) is_error: bool,
 }
 
 impl Said {
     /// Its `task_id`.
-    pub(super) fn id(&self) -> String {
+    pub(crate) fn id(&self) -> String {
         self.data["task_id"].as_str().unwrap_or_else(|| panic!("{self:?}")).to_owned()
     }
 }
 
 impl Client {
-    pub(super) fn new(scene: &Scene) -> Self {
+    pub(crate) fn new(scene: &Scene) -> Self {
         Self::with(scene, &[])
     }
 
     /// With more words behind `mcp`, and the handshake that every client of today makes.
-    pub(super) fn with(scene: &Scene, words: &[&str]) -> Self {
+    pub(crate) fn with(scene: &Scene, words: &[&str]) -> Self {
         let mut client = Self::raw(scene.command(&[&["mcp"], words].concat()));
         let hello = json!({
             "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" }
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Started, and nothing said.
-    pub(super) fn raw(mut command: Command) -> Self {
+    pub(crate) fn raw(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stderr(Stdio::inherit());
         let mut server = command.spawn().unwrap();
         let (input, output) = (server.stdin.take(), BufReader::new(server.stdout.take().unwrap()));
@@ -68,23 +68,23 @@ impl Client {
         Self { server, input, lines, asked: 0, notices: Vec::new() }
     }
 
-    pub(super) fn send(&mut self, message: &Value) {
+    pub(crate) fn send(&mut self, message: &Value) {
         writeln!(self.input.as_mut().unwrap(), "{message}").unwrap();
     }
 
     /// Ask, and go on; the id under which it will be answered.
-    pub(super) fn ask(&mut self, method: &str, params: Value) -> u64 {
+    pub(crate) fn ask(&mut self, method: &str, params: Value) -> u64 {
         self.asked += 1;
         self.send(&json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params }));
         self.asked
     }
 
     /// The next that comes of the server's own accord, or an answer.
-    pub(super) fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         self.lines.recv_timeout(PATIENCE).expect("the server says nothing")
     }
 
-    pub(super) fn answer(&mut self, id: u64) -> Value {
+    pub(crate) fn answer(&mut self, id: u64) -> Value {
         loop {
             let line = self.next();
             if line["id"] == id {
@@ -94,26 +94,26 @@ impl Client {
         }
     }
 
-    pub(super) fn request(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn request(&mut self, method: &str, params: Value) -> Value {
         let id = self.ask(method, params);
         self.answer(id)
     }
 
     /// Call a tool.
-    pub(super) fn call(&mut self, tool: &str, arguments: Value) -> Said {
+    pub(crate) fn call(&mut self, tool: &str, arguments: Value) -> Said {
         let answer = self.request("tools/call", json!({ "name": tool, "arguments": arguments }));
         said(&answer)
     }
 
     /// Call a tool, which has to work.
-    pub(super) fn ok(&mut self, tool: &str, arguments: Value) -> Said {
+    pub(crate) fn ok(&mut self, tool: &str, arguments: Value) -> Said {
         let said = self.call(tool, arguments);
         assert!(!said.is_error, "{said:?}");
         said
     }
 
     /// Call a tool, which has to fail; its message and its next step.
-    pub(super) fn refused(&mut self, tool: &str, arguments: Value) -> String {
+    pub(crate) fn refused(&mut self, tool: &str, arguments: Value) -> String {
         let said = self.call(tool, arguments);
         assert!(said.is_error, "{said:?}");
         assert!(said.data["kind"].is_string() && said.data["next"].is_string(), "{said:?}");
@@ -122,7 +122,7 @@ impl Client {
     }
 
     /// Say nothing more, and wait for the end of the server.
-    pub(super) fn end(mut self) {
+    pub(crate) fn end(mut self) {
         drop(self.input.take());
         assert!(self.server.wait().unwrap().success());
     }
@@ -136,7 +136,7 @@ impl Drop for Client {
 }
 
 /// What an answer to `tools/call` says.
-pub(super) fn said(answer: &Value) -> Said {
+pub(crate) fn said(answer: &Value) -> Said {
     let result = &answer["result"];
     let text = result["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
     Said { text, data: result["structuredContent"].clone(), is_error: result["isError"] == json!(true) }

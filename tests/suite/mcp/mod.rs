@@ -1,7 +1,7 @@
 //! `pleach mcp` by clients that speak over its standard input and output, and `pleach mcp install`.
 #![allow(clippy::disallowed_methods, reason = "tests write files and start programs as a user would")]
 
-mod client;
+pub(crate) mod client;
 mod http;
 mod install;
 mod real;

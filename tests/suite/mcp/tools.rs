@@ -8,6 +8,7 @@ use crate::support::scene::Scene;
 const ALL: &[&str] = &[
     "delegate_task",
     "delegate_batch",
+    "delegate_roles",
     "delegate_wait",
     "delegate_status",
     "delegate_result",

@@ -99,6 +99,8 @@ impl World {
             setup: None,
             log_cap: 1,
             member: None,
+            agent: None,
+            role: None,
             request: String::new(),
         };
         Event::Submitted { task, spec: Box::new(spec) }

@@ -1,0 +1,140 @@
+//! `[agents.NAME]`: agents of one's own, and other settings of those that are known beforehand.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::file::Spelled;
+use super::{ConfigError, Origin, Sourced, Untrusted, set};
+use crate::core::agent::{self, Agent, Changes, Dialect, Kind, PromptBy, StateDir};
+
+/// What a file says of one agent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Said {
+    /// How it is understood.
+    pub kind: Option<Spelled<Kind>>,
+    /// What its lines look like.
+    pub dialect: Option<Spelled<Dialect>>,
+    /// The program and its arguments.
+    pub command: Option<Vec<String>>,
+    /// How it is given its prompt.
+    pub prompt: Option<Spelled<PromptBy>>,
+    /// What is added where a model is named.
+    pub model: Option<Vec<String>>,
+    /// What is added where a limit of turns is.
+    pub max_turns: Option<Vec<String>>,
+    /// What is added where a limit of cost is.
+    pub budget: Option<Vec<String>>,
+    /// Variables that it is given.
+    pub env: Option<BTreeMap<String, String>>,
+    /// Variables of the caller that it inherits.
+    pub env_pass: Option<Vec<String>>,
+    /// The directory of which each attempt gets a copy.
+    pub state: Option<StateDir>,
+    /// What it leaves that is no result.
+    pub leftovers: Option<Vec<String>>,
+    /// Exit codes that are success, too.
+    pub accept_exit_codes: Option<Vec<u8>>,
+    /// Must it change something?
+    pub changes: Option<Spelled<Changes>>,
+}
+
+/// Agents that files speak of, each whole.
+pub type Agents = BTreeMap<String, Sourced<Agent>>;
+
+/// The key of agents of a repository's own file.
+pub const KEY: &str = "agents";
+
+/// Lay what a file says over what was known before.
+pub(super) fn lay(known: &mut Agents, said: BTreeMap<String, Said>, from: &Origin) -> Result<(), ConfigError> {
+    for (name, said) in said {
+        if !agent::is_name(&name) {
+            return Err(
+                from.refuse(format!("agents.{name:?} is no name of an agent: letters, digits, `-`, `_` and `.`"))
+            );
+        }
+        let before = known.get(&name).map(|known| known.value.clone());
+        let mut agent =
+            before.or_else(|| agent::preset(&name).map(|preset| preset.agent)).unwrap_or_else(|| none(&name));
+        set(&mut agent.kind, said.kind.map(|kind| kind.0));
+        set(&mut agent.dialect, said.dialect.map(|dialect| Some(dialect.0)));
+        set(&mut agent.command, said.command);
+        set(&mut agent.prompt, said.prompt.map(|prompt| prompt.0));
+        set(&mut agent.model, said.model);
+        set(&mut agent.turns, said.max_turns);
+        set(&mut agent.budget, said.budget);
+        set(&mut agent.env, said.env);
+        set(&mut agent.pass, said.env_pass);
+        set(&mut agent.state, said.state.map(Some));
+        set(&mut agent.leftovers, said.leftovers);
+        set(&mut agent.accept, said.accept_exit_codes);
+        set(&mut agent.changes, said.changes.map(|changes| changes.0));
+        check(&agent).map_err(|why| from.refuse(format!("agents.{name}: {why}")))?;
+        known.insert(name, Sourced { value: agent, from: from.clone() });
+    }
+    Ok(())
+}
+
+fn none(name: &str) -> Agent {
+    Agent {
+        name: name.to_owned(),
+        kind: Kind::Command,
+        dialect: None,
+        command: Vec::new(),
+        prompt: PromptBy::Stdin,
+        model: Vec::new(),
+        turns: Vec::new(),
+        budget: Vec::new(),
+        env: BTreeMap::new(),
+        pass: Vec::new(),
+        state: None,
+        leftovers: Vec::new(),
+        accept: Vec::new(),
+        changes: Changes::Required,
+    }
+}
+
+fn check(agent: &Agent) -> Result<(), String> {
+    let has = |words: &[String], hole: &str| words.iter().any(|word| word.contains(hole));
+    let is_whole = |hole: &str| agent.command.iter().any(|word| word == hole);
+    match () {
+        () if agent.command.first().is_none_or(|program| program.trim().is_empty()) => {
+            Err("say its `command`: a list of the program and its arguments".to_owned())
+        }
+        () if agent.kind == Kind::JsonStream && agent.dialect.is_none() => {
+            Err("a json-stream needs a `dialect`: claude, codex, gemini, opencode, pi or cline".to_owned())
+        }
+        () if agent.prompt == PromptBy::File && !is_whole("{prompt_file}") => {
+            Err("`prompt = \"file\"` needs the argument \"{prompt_file}\" in `command`".to_owned())
+        }
+        () if agent.prompt == PromptBy::Argument && !is_whole("{prompt}") => {
+            Err("`prompt = \"argument\"` needs the argument \"{prompt}\" in `command`".to_owned())
+        }
+        () if !agent.model.is_empty() && !has(&agent.model, "{model}") => {
+            Err("`model` has no {model} in it".to_owned())
+        }
+        () if !agent.turns.is_empty() && !has(&agent.turns, "{turns}") => {
+            Err("`max_turns` has no {turns} in it".to_owned())
+        }
+        () if !agent.budget.is_empty() && !has(&agent.budget, "{budget}") => {
+            Err("`budget` has no {budget} in it".to_owned())
+        }
+        () => Ok(()),
+    }
+}
+
+/// What a repository says of agents: programs, and variables that are handed to them.
+pub(super) fn untrusted(agents: &Agents) -> Option<Untrusted> {
+    let theirs = agents.iter().filter_map(|(name, agent)| match &agent.from {
+        Origin::Repository(file) => Some((name, &agent.value, file)),
+        _ => None,
+    });
+    let theirs: Vec<_> = theirs.collect();
+    let (_, _, file) = theirs.first()?;
+    let text: Vec<String> = theirs
+        .iter()
+        .map(|(name, agent, _)| format!("{name} = {}", serde_json::to_string(agent).unwrap_or_default()))
+        .collect();
+    Some(Untrusted::new(KEY, text.join("\n"), file))
+}
