@@ -21,6 +21,7 @@ pub mod plan;
 pub mod queue;
 pub mod register;
 pub mod sandbox;
+pub mod send;
 pub mod submit;
 pub mod verify;
 pub mod wait;

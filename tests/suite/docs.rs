@@ -95,7 +95,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox } =
+    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
@@ -109,7 +109,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let Merge { driver, patterns, timeout: driver_timeout } = merge;
     assert!(driver.is_some_and(|line| line.contains("%A")) && patterns.is_some());
     let file::Sandbox { tier, require, network, write, hide, memory, processes, home, read: shown, exec } = sandbox;
-    assert!(write.is_some() && hide.is_some());
+    assert!(write.is_some() && hide.is_some() && agents.len() == 2);
     assert!(memory.is_some() && processes.is_some() && shown.is_some() && exec.is_some());
     // Of these the page says that they are the defaults.
     let default = Check::default();

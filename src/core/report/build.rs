@@ -265,6 +265,10 @@ impl<'a> Queue<'a> {
         match &place.waiting {
             Waiting::Paused => "paused".to_owned(),
             Waiting::Disk => "too little room on the disk".to_owned(),
+            Waiting::Agent(agent) => match self.state.limited(agent) {
+                Some(limited) => format!("{}: {limited}", shown(agent)),
+                None => String::new(),
+            },
             Waiting::Group(group) => format!("group {} is full", shown(group)),
             _ => format!("turn {}", place.turn),
         }
