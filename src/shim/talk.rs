@@ -101,7 +101,15 @@ pub(super) enum Standing {
 impl Talk {
     pub(super) fn new(dir: &AttemptDir, spec: &Spec, assigned: &Assigned) -> Self {
         Self {
-            directory: spec.worktree.as_path().join(spec.directory.as_path()).display().to_string(),
+            // Without the slash that joining nothing leaves at the end.
+            directory: spec
+                .worktree
+                .as_path()
+                .join(spec.directory.as_path())
+                .components()
+                .as_path()
+                .display()
+                .to_string(),
             speech: None,
             assigned: assigned.clone(),
             prompt: dir.prompt(),

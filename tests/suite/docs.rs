@@ -29,6 +29,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/internals.md",
         "docs/plans.md",
         "docs/mcp.md",
+        "docs/agents.md",
         "hooks/README.md",
         "CONTRIBUTING.md",
     ] {
@@ -248,7 +249,14 @@ fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 #[test]
 fn links_lead_somewhere() {
     let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
-    let docs = ["docs/configuration.md", "docs/internals.md", "docs/json.md", "docs/mcp.md", "docs/plans.md"];
+    let docs = [
+        "docs/configuration.md",
+        "docs/internals.md",
+        "docs/json.md",
+        "docs/mcp.md",
+        "docs/plans.md",
+        "docs/agents.md",
+    ];
     for page in pages.into_iter().chain(docs) {
         let text = read(page);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

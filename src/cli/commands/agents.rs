@@ -55,7 +55,7 @@ fn table(out: &mut dyn Write, agents: &[Listed], style: &Style) -> io::Result<()
 pub(super) fn send(context: &Context, args: &SendArgs) -> Result<u8, Error> {
     let id = send::send(&context.session()?, &args.task, &args.message.join(" "))?;
     answer(|out| match args.json {
-        true => print_json(out, &serde_json::json!({ "task": id, "sent": true })),
+        true => print_json(out, &serde_json::json!({ "task": id, "result": "told" })),
         false => writeln!(out, "task {id} is told, behind what it is doing now"),
     })
 }

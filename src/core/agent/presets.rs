@@ -72,6 +72,7 @@ const KNOWN: &[Known] = &[
         budget: "--max-budget-usd {budget}",
         env: CLAUDE_ENV,
         pass: ANTHROPIC,
+        tested: Some("2.1.197"),
         install: "npm install -g @anthropic-ai/claude-code",
         ..NONE
     },
@@ -80,6 +81,7 @@ const KNOWN: &[Known] = &[
         dialect: Some(Dialect::Codex),
         command: "codex exec --json --dangerously-bypass-approvals-and-sandbox {options} -",
         pass: OPENAI,
+        tested: Some("0.169.0"),
         install: "npm install -g @openai/codex",
         ..NONE
     },
@@ -106,6 +108,7 @@ const KNOWN: &[Known] = &[
         dialect: Some(Dialect::Opencode),
         command: "opencode run --format json --auto",
         pass: ANY,
+        tested: Some("1.18.33"),
         install: "npm install -g opencode-ai",
         ..NONE
     },

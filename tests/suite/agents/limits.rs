@@ -25,7 +25,7 @@ fn a_limit_stops_its_kind_outlives_the_coordinator_and_ends_on_command() {
     scene.ok(&["pause"]);
     scene.ok(&["resume"]);
     assert_eq!(waits(&scene, 2), why);
-    let agents = scene.json(&["agents", "--json"]);
+    let agents = scene.json(&["agents"]);
     let fake = agents["agents"].as_array().unwrap().iter().find(|agent| agent["name"] == "fake").unwrap().clone();
     assert_eq!(fake["limited"]["why"], "usage limit reached");
     scene.ok(&["cancel", "1"]);
