@@ -101,7 +101,10 @@ impl World {
             log_cap: 1,
             member: None,
             // No dice: the course of a seed stays what it was.
-            agent: (task.0 % 3 == 0).then(|| Box::new(Assigned::new(preset("claude").expect("it is built in").agent))),
+            agent: task
+                .0
+                .is_multiple_of(3)
+                .then(|| Box::new(Assigned::new(preset("claude").expect("it is built in").agent))),
             request: String::new(),
         };
         Event::Submitted { task, spec: Box::new(spec) }

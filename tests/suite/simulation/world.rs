@@ -341,13 +341,13 @@ impl World {
         if outcome.is_success() || !has_agent {
             return outcome;
         }
-        let until = (attempt.task.0 % 2 == 0).then(|| self.now + 5.minutes());
+        let until = attempt.task.0.is_multiple_of(2).then(|| self.now + 5.minutes());
         Outcome::LimitReached { agent: "claude".to_owned(), why: "no more".to_owned(), until }
     }
 
     /// Does an agent do it?
     fn has_agent(&self, attempt: AttemptId) -> bool {
-        attempt.task.0 % 3 == 0
+        attempt.task.0.is_multiple_of(3)
     }
 
     fn task_ends(&mut self, attempt: AttemptId, outcome: &Outcome) {
