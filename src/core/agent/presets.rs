@@ -91,6 +91,7 @@ const KNOWN: &[Known] = &[
         command: "gemini --yolo -o stream-json",
         env: GEMINI_ENV,
         pass: GEMINI,
+        tested: Some("0.61.0"),
         install: "npm install -g @google/gemini-cli",
         ..NONE
     },
@@ -136,6 +137,7 @@ const KNOWN: &[Known] = &[
         prompt: PromptBy::File,
         pass: ANY,
         leftovers: &[".aider*"],
+        tested: Some("0.86.2"),
         install: "pip install aider-chat",
         ..NONE
     },
@@ -164,6 +166,7 @@ const KNOWN: &[Known] = &[
         command: "opencode acp",
         model: "",
         pass: ANY,
+        tested: Some("1.18.33"),
         install: "npm install -g opencode-ai",
         ..NONE
     },
@@ -173,6 +176,7 @@ const KNOWN: &[Known] = &[
         command: "gemini --acp",
         env: GEMINI_ENV,
         pass: GEMINI,
+        tested: Some("0.61.0"),
         install: "npm install -g @google/gemini-cli",
         ..NONE
     },

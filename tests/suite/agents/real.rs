@@ -86,7 +86,9 @@ fn makes_an_edit_that_is_folded(agent: &str, options: &[&str], prompt: &str) {
 /// It is refused by its provider, whatever its exit code says of that.
 fn fails_on_401(agent: &str) {
     let Some((scene, _model)) = with(agent, "401") else { return };
-    let report = run(&scene, agent, &["--timeout", "120s"], MAKE);
+    // One tries again for minutes otherwise.
+    let options = ["--timeout", "120s", "--env", "CLAUDE_CODE_MAX_RETRIES=1"];
+    let report = run(&scene, agent, &options, MAKE);
     let (how, why) = ended(&report);
     assert_eq!(
         (report["state"].as_str(), how.as_str()),

@@ -174,6 +174,12 @@ impl World {
     }
 }
 
+/// Attempts that ended by a limit of their provider: another follows, whatever was said of retries.
+fn by_limits(task: &Task) -> u32 {
+    let by_limit = |ended: &Ended| matches!(ended.outcome, Outcome::LimitReached { .. });
+    task.attempts.iter().filter(|one| one.ended.as_ref().is_some_and(by_limit)).count() as u32
+}
+
 pub(crate) fn is_fit(need: &Task) -> bool {
     matches!(
         need.state,
@@ -308,7 +314,7 @@ impl World {
     fn check_started(&self, attempt: AttemptId, base: CommitId, book: &Book) -> Check {
         let task = self.state().task(attempt.task).ok_or("nobody started")?;
         ensure!(book.cancelled.is_none(), "{attempt} starts although the task was cancelled");
-        let may = 1 + task.spec.retries + book.retried;
+        let may = 1 + task.spec.retries + book.retried + by_limits(task);
         ensure!(book.started <= may, "{attempt} is attempt {} of at most {may}", book.started);
         // What it was asked from may be in no history of a target.
         let is_asked_from = task.hand_back.is_some() || self.repo.holds(base, task.spec.base);
@@ -349,8 +355,7 @@ impl World {
             }
         }
         let fails = !outcome.is_success() && *outcome != Outcome::Cancelled;
-        let by_limit = |ended: &Ended| matches!(ended.outcome, Outcome::LimitReached { .. });
-        let by_limits = task.attempts.iter().filter(|one| one.ended.as_ref().is_some_and(by_limit)).count() as u32;
+        let by_limits = by_limits(task);
         let is_again = match outcome {
             Outcome::LimitReached { .. } => by_limits <= 5,
             _ => attempt.number <= task.spec.retries + by_limits,
