@@ -105,9 +105,9 @@ pub enum Verb {
     /// Start no more tasks until `resume`; what runs goes on
     #[command(after_help = example!("pleach pause"))]
     Pause(Answer),
-    /// Start tasks again after `pause`
-    #[command(after_help = example!("pleach resume"))]
-    Resume(Answer),
+    /// Start tasks again after `pause`, or those of an agent that had reached a limit
+    #[command(after_help = example!("pleach resume", "pleach resume --agent claude"))]
+    Resume(ResumeArgs),
     /// Show everything that happened, in order
     #[command(after_help = example!("pleach events -f --json | jq 'select(.event == \"ended\")'"))]
     Events(EventsArgs),
@@ -165,6 +165,9 @@ pub enum Verb {
     /// Show the roles that a task can have: where each comes from, who allowed it, what it may do
     #[command(after_help = example!("pleach roles", "pleach roles show reviewer", "pleach run --role reviewer --prompt 'review the last commit'"))]
     Roles(RolesArgs),
+    /// Say something to the agent of a running task, where that can be spoken with
+    #[command(after_help = example!("pleach send 7 'leave the tests alone'"))]
+    Send(SendArgs),
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes", "pleach approve --role reviewer     # a role of this repository"))]
     Approve(ApproveArgs),
@@ -434,6 +437,31 @@ pub struct RetryArgs {
 /// A verb without anything more to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub struct Answer {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `send`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct SendArgs {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Whose agent: id or name
+    #[arg(value_name = "TASK")]
+    pub task: TaskHandle,
+    /// What to say
+    #[arg(value_name = "MESSAGE", required = true)]
+    pub message: Vec<String>,
+}
+
+/// `resume`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ResumeArgs {
+    /// Start the tasks of this agent again, whose provider had given it no more
+    #[arg(long, value_name = "AGENT")]
+    pub agent: Option<String>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

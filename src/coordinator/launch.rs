@@ -114,6 +114,7 @@ fn prepare(
     let from = task.spec.checkout.as_ref().and_then(|checkout| git_dir_of(checkout.as_path()));
     let private = private::Private { base, branch };
     private::create(&world.repository, &place.private, &private, from.as_deref())?;
+    leave_out(task, &place.private)?;
     worktree::lead_inside(&place)?;
     private::checkout(&place.private, &place.worktree)?;
     super::provision::bring(task, &place.worktree)?;
@@ -123,6 +124,21 @@ fn prepare(
     let spec = Spec { command, disk_floor, ..spec(world, task, attempt, base, &dir)? };
     record::save(&dir.spec(), &spec, Durable::No)?;
     crash::point("launch.spec_written");
+    Ok(())
+}
+
+/// What its agent leaves that is no result is ignored: by the agent's git, and by what commits what is left.
+fn leave_out(task: &Task, private: &Path) -> Result<(), LaunchError> {
+    let patterns = task.spec.agent.as_ref().map(|assigned| assigned.agent.leftovers.join("\n")).unwrap_or_default();
+    if patterns.is_empty() {
+        return Ok(());
+    }
+    let path = private.join("info/exclude");
+    let before = crate::store::read(&path)?.unwrap_or_default();
+    let added = format!("\n# Left by its agent.\n{patterns}\n");
+    if !before.ends_with(added.as_bytes()) {
+        crate::store::replace_with(&path, &[&before[..], added.as_bytes()].concat(), Durable::No)?;
+    }
     Ok(())
 }
 

@@ -112,6 +112,11 @@ pub enum Request {
         /// Which of the two.
         paused: bool,
     },
+    /// Start the tasks of an agent again, whose provider had given it no more.
+    ResumeAgent {
+        /// Which.
+        agent: String,
+    },
     /// Answer when these tasks have got there.
     Await {
         /// Which.

@@ -47,6 +47,9 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
         }
         Request::Pause { paused: true } if !state.is_paused() => Ok(vec![Event::Paused]),
         Request::Pause { paused: false } if state.is_paused() => Ok(vec![Event::Resumed]),
+        Request::ResumeAgent { agent } if state.limited(agent).is_some() => {
+            Ok(vec![Event::AgentResumed { agent: agent.clone() }])
+        }
         _ => Ok(Vec::new()),
     }
 }

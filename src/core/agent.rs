@@ -8,6 +8,7 @@
 //! A task that an agent does carries an [`Assigned`], frozen when it is asked for.
 
 mod account;
+pub mod acp;
 mod command;
 mod limit;
 mod presets;

@@ -52,6 +52,9 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
     if schedule::is_disk_short(seen, limits) && state.open().any(waits) {
         wake_at = earlier(wake_at, now + DISK_RETRY.seconds());
     }
+    if let Some(due) = schedule::next_resume(state, now) {
+        wake_at = earlier(wake_at, due);
+    }
     Decision { actions, wake_at }
 }
 

@@ -258,6 +258,11 @@ pub enum Event {
     Paused,
     /// Tasks start again.
     Resumed,
+    /// The tasks of an agent start again, whose provider had given it no more.
+    AgentResumed {
+        /// Which.
+        agent: String,
+    },
 }
 
 /// What else is known of an ended attempt.
@@ -351,7 +356,8 @@ impl Event {
             | Self::HeadSeen { .. }
             | Self::QueueMoved { .. }
             | Self::Paused
-            | Self::Resumed => None,
+            | Self::Resumed
+            | Self::AgentResumed { .. } => None,
         }
     }
 }

@@ -32,7 +32,9 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     if room.tasks == 0 {
         return Vec::new();
     }
-    let is_ready = |task: &&Task| state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id);
+    let is_ready = |task: &&Task| {
+        state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id) && limit(state, task, now).is_none()
+    };
     let mut ready: Vec<&Task> = state.open().filter(is_ready).collect();
     if ready.is_empty() {
         return Vec::new();
@@ -65,7 +67,7 @@ pub struct Place {
 
 /// Those that need nothing more, and why they do not run.
 pub fn line(state: &State, free_disk: Option<u64>, limits: &Limits, now: Timestamp) -> BTreeMap<TaskId, Place> {
-    let waits = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused));
+    let waits = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused | Waiting::Agent(_)));
     let mut ready: Vec<&Task> = state.open().filter(waits).collect();
     let chains = Chains::of(state);
     ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
@@ -77,10 +79,11 @@ pub fn line(state: &State, free_disk: Option<u64>, limits: &Limits, now: Timesta
     };
     let (mut room, mut turn) = (Room::new(state, limits), 0);
     let mut place = |task: &Task| {
-        let waiting = match (&for_all, room.full_group(task)) {
-            (Some(waiting), _) => waiting.clone(),
-            (None, Some(group)) => Waiting::Group(group.to_owned()),
-            (None, None) => Waiting::Turn,
+        let waiting = match (&for_all, limit(state, task, now), room.full_group(task)) {
+            (Some(waiting), ..) => waiting.clone(),
+            (None, Some(agent), _) => Waiting::Agent(agent.to_owned()),
+            (None, None, Some(group)) => Waiting::Group(group.to_owned()),
+            (None, None, None) => Waiting::Turn,
         };
         if waiting != Waiting::Turn {
             return Place { waiting, turn: 0, starts: false };
@@ -89,6 +92,18 @@ pub fn line(state: &State, free_disk: Option<u64>, limits: &Limits, now: Timesta
         Place { waiting, turn, starts: room.take(task) }
     };
     ready.into_iter().map(|task| (task.id, place(task))).collect()
+}
+
+/// The agent of a task, where its provider gives it no more at this time.
+fn limit<'a>(state: &'a State, task: &Task, now: Timestamp) -> Option<&'a str> {
+    state.limit_of(task).filter(|(_, limited)| limited.holds(now)).map(|(agent, _)| agent)
+}
+
+/// When the first of the limits is over for which a task waits.
+pub fn next_resume(state: &State, now: Timestamp) -> Option<Timestamp> {
+    let waits = |task: &&Task| state.waiting(task) == Some(Waiting::Turn);
+    let limits = state.open().filter(waits).filter_map(|task| state.limit_of(task)?.1.until);
+    limits.filter(|until| *until > now).min()
 }
 
 /// Is there too little room on the disk to start anything?

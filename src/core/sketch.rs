@@ -1,12 +1,13 @@
 //! States in one line, for tests: `check("1 ready; 2 high after 1; 3 in a 20m", ...)`.
 //!
 //! Each part is a task, and gets the next id (the number that it begins with is for the reader, and checked). Then, in any order:
-//! a priority; `after 1,2`; `in GROUP`; `20m` (so many minutes ago, else just now); `into BRANCH` (else `main`); `auto`;
+//! a priority; `after 1,2`; `in GROUP`; `by AGENT`; `20m` (so many minutes ago, else just now); `into BRANCH` (else `main`); `auto`;
 //! and where it has come to: `running`, `cancelled`, `withdrawn`, `failed`, `empty`, `ready`, `queued`, `landing`,
 //! `refused`, `folded`, `undoing`, `discarded`. What is not said is pending.
 
 use jiff::{Timestamp, ToSpan};
 
+use super::agent::{self, Assigned};
 use super::change::{Change, Collected, Conflict, Direction, FoldRequest, Landing, Refusal, Size};
 use super::event::{Event, Facts, Record};
 use super::id::{BranchName, CommitId, TaskId};
@@ -36,6 +37,7 @@ fn add(state: &mut State, text: &str) {
         match word {
             "after" => spec.needs = next().split(',').map(|id| id.parse().unwrap()).collect(),
             "in" => spec.group = Some(next().to_owned()),
+            "by" => spec.agent = agent::preset(next()).map(|preset| Box::new(Assigned::new(preset.agent))),
             "into" => spec.target = Some(BranchName(next().to_owned())),
             "auto" => spec.fold = FoldPolicy::Auto,
             "low" | "normal" | "high" | "critical" => spec.priority = word.parse().unwrap(),

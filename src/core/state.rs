@@ -4,9 +4,10 @@
 //! journal that replays is a journal that makes sense. `ready`, `blocked` and `stuck` are questions
 //! ([`State::waiting`]), not states.
 
+mod limited;
 mod plans;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ use super::speculation;
 use super::task::{FoldPolicy, TaskSpec};
 use super::verify::Early;
 
+pub use limited::Limited;
+
 /// Everything that is known about a repository's tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -32,6 +35,7 @@ pub struct State {
     paused: bool,
     lines: Lines,
     plans: Vec<Plan>,
+    limited: BTreeMap<String, Limited>,
     tasks: Slots,
 }
 
@@ -46,6 +50,8 @@ struct Head {
     lines: Lines,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     plans: Vec<Plan>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    limited: BTreeMap<String, Limited>,
 }
 
 /// The version of a written state. A newer one is refused.
@@ -241,6 +247,8 @@ pub enum Waiting {
     Disk,
     /// As many of its group run as may.
     Group(String),
+    /// The provider of its agent gives that no more for now.
+    Agent(String),
 }
 
 /// The event does not fit where the task stands. Either the journal is damaged, or there is a bug.
@@ -255,7 +263,7 @@ pub struct IllegalEvent {
 impl Default for State {
     fn default() -> Self {
         let (lines, tasks) = (Lines::default(), Slots::default());
-        Self { next: 1, events: 0, paused: false, lines, plans: Vec::new(), tasks }
+        Self { next: 1, events: 0, paused: false, lines, plans: Vec::new(), limited: BTreeMap::new(), tasks }
     }
 }
 
@@ -267,7 +275,7 @@ impl State {
     pub fn check(&self, record: &Record) -> Result<(), IllegalEvent> {
         let legal = match &record.event {
             event if event.is_of_a_line() => self.lines.is_legal(event),
-            Event::Paused | Event::Resumed => true,
+            Event::Paused | Event::Resumed | Event::AgentResumed { .. } => true,
             Event::QueueMoved { target, tasks } => self.reordered(target, tasks).is_some(),
             Event::Submitted { task, .. } => task.0 >= self.next,
             event @ (Event::Planned { .. } | Event::PlanStopped { .. } | Event::Picked { .. }) => self.is_legal(event),
@@ -293,6 +301,7 @@ impl State {
                 Some(moved) => moved.into_iter().for_each(|task| self.tasks.insert(task)),
                 None => return Err(self.illegal(&record.event)),
             },
+            Event::AgentResumed { .. } => {}
             Event::Paused => self.paused = true,
             Event::Resumed => self.paused = false,
             Event::Submitted { task, spec } => {
@@ -325,6 +334,7 @@ impl State {
                 }
             }
         }
+        self.note_limits(record);
         self.events = place;
         Ok(())
     }
@@ -403,8 +413,8 @@ impl State {
     /// The state as text: a line that says what it is, and one for each task.
     pub fn write(&self) -> String {
         let lines = self.lines.clone();
-        let (version, next, plans) = (VERSION, self.next, self.plans.clone());
-        let head = Head { version, next, events: self.events, paused: self.paused, lines, plans };
+        let (version, next, plans, limited) = (VERSION, self.next, self.plans.clone(), self.limited.clone());
+        let head = Head { version, next, events: self.events, paused: self.paused, lines, plans, limited };
         let mut text = serde_json::to_string(&head).expect("a struct of numbers is JSON");
         text.push('\n');
         self.tasks.write(&mut text);
@@ -423,8 +433,8 @@ impl State {
             return Err((1, format!("format {} was written by a newer pleach", head.version)));
         }
         let tasks = Slots::read(&text, head_end + 1).map_err(|(line, why)| (line + 1, why))?;
-        let Head { next, events, paused, lines, plans, .. } = head;
-        Ok(Self { next, events, paused, lines, plans, tasks })
+        let Head { next, events, paused, lines, plans, limited, .. } = head;
+        Ok(Self { next, events, paused, lines, plans, limited, tasks })
     }
 
     /// The tasks whose written lines cannot be read any more.
@@ -467,7 +477,11 @@ impl State {
             (blocked, _) if !blocked.is_empty() => Waiting::Blocked(blocked),
             (_, awaited) if !awaited.is_empty() => Waiting::Needs(awaited),
             _ if self.paused => Waiting::Paused,
-            _ => Waiting::Turn,
+            _ => match self.limit_of(task) {
+                // At the time that was given it is its turn; without one it is nobody's.
+                Some((agent, Limited { until: None, .. })) => Waiting::Agent(agent.to_owned()),
+                _ => Waiting::Turn,
+            },
         })
     }
 
@@ -730,7 +744,15 @@ impl Task {
                 _ => TaskState::Ready { attempt: *number },
             },
             (outcome, Collected::Nothing) if outcome.is_success() => TaskState::Empty,
-            (outcome, _) if outcome.is_retriable() && !is_cancelled && *number <= self.spec.retries => {
+            (Outcome::LimitReached { .. }, _) => match self.ended_by_limits() {
+                count if !is_cancelled && count <= limited::MOST => TaskState::Pending,
+                _ => TaskState::Failed,
+            },
+            (outcome, _)
+                if outcome.is_retriable()
+                    && !is_cancelled
+                    && *number as usize <= self.spec.retries as usize + self.ended_by_limits() =>
+            {
                 TaskState::Pending
             }
             _ => TaskState::Failed,

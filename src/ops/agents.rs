@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::{Error, ErrorKind, Session, approve};
 use crate::config::{self, Origin, Sourced, agents as said};
 use crate::core::agent::{self, Agent, Assigned, Changes, Permit};
+use crate::core::state::Limited;
 use crate::core::word::shown;
-use crate::process::Tool;
 use crate::process::supervise::{plainly, run_quietly};
+use crate::process::{Tool, clock};
 
 /// The agent that somebody wants, and how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub struct Listed {
     /// How to get it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub install: Option<&'static str>,
+    /// Why none of its tasks starts now: its provider gives it no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
 }
 
 /// All agents that could be named here.
@@ -62,6 +66,7 @@ pub struct Listed {
 /// Where the configuration or the journal cannot be read.
 pub fn list(session: &Session) -> Result<Vec<Listed>, Error> {
     let config = session.config()?;
+    let state = session.state()?;
     let mut names: Vec<String> = agent::presets().map(|preset| preset.agent.name).collect();
     names.extend(config.agents.keys().filter(|name| agent::preset(name).is_none()).cloned());
     let one = |name: &String| {
@@ -79,6 +84,7 @@ pub fn list(session: &Session) -> Result<Vec<Listed>, Error> {
             program,
             tested: known.as_ref().and_then(|preset| preset.tested),
             install: known.map(|preset| preset.install),
+            limited: state.limited(name).filter(|limited| limited.holds(clock::now())).cloned(),
             agent: value,
         })
     };

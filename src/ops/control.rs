@@ -4,7 +4,8 @@ use super::{Error, ErrorKind, Session, find};
 use crate::coordinator::protocol::{Place, Request};
 use crate::core::id::{BranchName, TaskHandle, TaskId};
 use crate::core::review::Remarks;
-use crate::core::state::{State, Task, TaskState};
+use crate::core::state::{Limited, State, Task, TaskState};
+use crate::process::clock;
 
 /// End these tasks; those that wait are withdrawn. It is asked when this returns, and true when they have ended
 /// ([`wait`](super::wait)).
@@ -82,6 +83,20 @@ fn target(session: &Session, task: &Task) -> Result<BranchName, Error> {
 /// Where no coordinator can be had.
 pub fn pause(session: &mut Session, paused: bool) -> Result<(), Error> {
     session.coordinator()?.ask(&Request::Pause { paused }).map(drop)
+}
+
+/// Start the tasks of an agent again, whose provider had given it no more. Answers why they did not start.
+///
+/// # Errors
+/// Where they are not kept from starting, or no coordinator can be had.
+pub fn resume_agent(session: &mut Session, agent: &str) -> Result<Limited, Error> {
+    let limited = session.state()?.limited(agent).filter(|limited| limited.holds(clock::now())).cloned();
+    let limited = limited.ok_or_else(|| {
+        let message = format!("no limit keeps the tasks of {agent:?} from starting");
+        Error::new(ErrorKind::Refused, message, "see what waits, and for what, with `pleach ls`")
+    })?;
+    session.coordinator()?.ask(&Request::ResumeAgent { agent: agent.to_owned() })?;
+    Ok(limited)
 }
 
 /// Give a line another order.

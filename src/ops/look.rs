@@ -95,6 +95,7 @@ pub fn waits(session: &Session, id: TaskId) -> Result<Option<String>, Error> {
     Ok(Some(match place.map(|place| place.waiting) {
         None if row.state == Standing::Blocked => format!("blocked {}", row.why),
         Some(Waiting::Paused) => "the queue is paused, and `pleach resume` goes on".to_owned(),
+        Some(Waiting::Agent(agent)) => format!("{}; `pleach resume --agent {agent}` goes on at once", row.why),
         Some(Waiting::Disk) => format!("{} ({disk}): see `pleach doctor`", row.why),
         _ => row.why,
     }))

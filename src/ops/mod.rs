@@ -23,6 +23,7 @@ pub mod register;
 pub mod review;
 pub mod roles;
 pub mod sandbox;
+pub mod send;
 pub mod submit;
 pub mod verify;
 pub mod wait;

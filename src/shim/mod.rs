@@ -209,13 +209,21 @@ fn task(
     match cages.run(&spec.command, &dir, patience, signals, watch) {
         Ok(end) => {
             *leaked += end.leaked;
-            watch.over_limit(&end).unwrap_or_else(|| outcome(end, memory))
+            let known = watch.over_limit(&end).or_else(|| watch.ended_by_talk(&end));
+            known.unwrap_or_else(|| outcome(end, memory))
         }
         Err(error) if error.is_refused() => failed(error.to_string()),
         Err(CannotRun::Start(error))
             if spec.sandbox.exec.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied =>
         {
             failed(format!("{}: it is not among what tasks can run (`exec` in `[sandbox]`)", spec.command.shown()))
+        }
+        Err(CannotRun::Start(error)) if error.kind() == std::io::ErrorKind::NotFound && spec.agent.is_some() => {
+            let CommandLine::Exec(words) = &spec.command else { return failed(error.to_string()) };
+            let program = words.first().map(crate::core::word::Word::shown).unwrap_or_default();
+            failed(format!(
+                "there is no program {program} where tasks look for it; see what there is with `pleach agents`"
+            ))
         }
         Err(error) => failed(format!("{}: {error}", spec.command.shown())),
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Keeper;
-use super::talk::Talk;
+use super::talk::{self, Talk};
 use crate::core::agent::Account;
 use crate::core::outcome::Outcome;
 use crate::core::secret::Redactor;
@@ -46,6 +46,8 @@ pub const LARGEST_MESSAGE: usize = 128 << 10;
 const AT_ONCE: usize = 256;
 /// What the coordinator says to have the task end politely.
 pub const STOP: &[u8] = b"stop";
+/// What stands before a message for the agent of a task.
+pub const SAY: &[u8] = b"say:";
 /// What the coordinator says to have it end at once.
 pub const KILL: &[u8] = b"kill";
 
@@ -66,6 +68,8 @@ pub(super) struct Watch {
     keeper: Keeper,
     /// The agent that does the task, once that has begun.
     talk: Option<Talk>,
+    /// When that is to be looked at again.
+    talk_look_in: Option<Duration>,
 }
 
 impl Watch {
@@ -83,6 +87,7 @@ impl Watch {
             in_line: false,
             keeper: Keeper::new(dir, spec),
             talk: None,
+            talk_look_in: None,
             redactor: Redactor::new(&spec.environment),
         })
     }
@@ -94,7 +99,7 @@ impl Watch {
 
     /// The task itself begins, and not what prepares it.
     pub(super) fn begin(&mut self, spec: &Spec) {
-        self.talk = spec.agent.as_ref().map(|assigned| Talk::new(&self.dir, assigned));
+        self.talk = spec.agent.as_ref().map(|assigned| Talk::new(&self.dir, spec, assigned));
     }
 
     /// The agent that is about to start.
@@ -205,16 +210,49 @@ impl Watch {
     }
 
     fn read_control(&mut self) -> Wish {
-        let mut buffer = [0; 16];
+        let mut buffer = vec![0; LARGEST_MESSAGE];
         let mut wish = Wish::Nothing;
         while let Ok(length) = self.control.recv(&mut buffer) {
             match &buffer[..length] {
                 KILL => wish = Wish::Kill,
+                // An agent that is spoken with is told first, and only then meets a signal.
+                STOP if wish == Wish::Nothing && self.talk.as_mut().is_some_and(Talk::cancel) => {}
                 STOP if wish == Wish::Nothing => wish = Wish::Stop,
-                _ => {}
+                message => self.pass_on(message),
             }
         }
         wish
+    }
+
+    /// Somebody has something to say to the agent.
+    fn pass_on(&mut self, message: &[u8]) {
+        let Some(text) = message.strip_prefix(SAY) else { return };
+        let text = String::from_utf8_lossy(text).into_owned();
+        if !self.talk.as_mut().is_some_and(|talk| talk.say(text)) {
+            self.note("a message came when its agent listened no more".to_owned());
+        }
+    }
+
+    /// What follows from how the conversation with the agent stands.
+    fn follow_talk(&mut self) -> Wish {
+        let (standing, look_in) = self.talk.as_mut().map_or((talk::Standing::GoesOn, None), Talk::stands);
+        self.talk_look_in = look_in.map(Duration::from_millis);
+        match standing {
+            talk::Standing::GoesOn => Wish::Nothing,
+            talk::Standing::Cancelled => Wish::Stop,
+            talk::Standing::Over => Wish::Halt,
+        }
+    }
+
+    /// How it ended, where that is not what its exit tells: an agent that was told to stop and did, or that had said all and
+    /// had to be ended.
+    pub(super) fn ended_by_talk(&mut self, end: &End) -> Option<Outcome> {
+        let standing = self.talk.as_ref().and_then(Talk::was_ended)?;
+        match (standing, end.stopped) {
+            (talk::Standing::Cancelled, None | Some(Stop::Cancelled)) => Some(Outcome::Cancelled),
+            (talk::Standing::Over, Some(Stop::OverLimit)) => Some(Outcome::exited(0)),
+            _ => None,
+        }
     }
 
     fn note(&mut self, note: String) {
@@ -252,13 +290,15 @@ impl Watcher for Watch {
         self.read_inbox();
         self.hear(false);
         self.tell_denied();
-        match self.read_control() {
-            Wish::Nothing => self.keeper.look(),
-            wish => wish,
+        let asked = self.read_control();
+        let follows = self.follow_talk();
+        match (asked, follows) {
+            (Wish::Nothing, Wish::Nothing) => self.keeper.look(),
+            (Wish::Nothing, wish) | (wish, _) => wish,
         }
     }
 
     fn look_in(&self) -> Option<Duration> {
-        self.keeper.look_in()
+        self.keeper.look_in().into_iter().chain(self.talk_look_in).min()
     }
 }

@@ -30,6 +30,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/plans.md",
         "docs/mcp.md",
         "docs/roles.md",
+        "docs/agents.md",
         "hooks/README.md",
         "CONTRIBUTING.md",
     ] {
@@ -96,7 +97,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents: _, roles } =
+    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents, roles } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
@@ -110,7 +111,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let Merge { driver, patterns, timeout: driver_timeout } = merge;
     assert!(driver.is_some_and(|line| line.contains("%A")) && patterns.is_some());
     let file::Sandbox { tier, require, network, write, hide, memory, processes, home, read: shown, exec } = sandbox;
-    assert!(write.is_some() && hide.is_some());
+    assert!(write.is_some() && hide.is_some() && agents.len() == 2);
     assert!(memory.is_some() && processes.is_some() && shown.is_some() && exec.is_some());
     let file::Roles { available, trusted } = roles;
     assert!(available.is_some() && trusted.is_some());
@@ -251,8 +252,15 @@ fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 #[test]
 fn links_lead_somewhere() {
     let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
-    let docs =
-        ["docs/configuration.md", "docs/internals.md", "docs/json.md", "docs/mcp.md", "docs/plans.md", "docs/roles.md"];
+    let docs = [
+        "docs/configuration.md",
+        "docs/internals.md",
+        "docs/json.md",
+        "docs/mcp.md",
+        "docs/plans.md",
+        "docs/agents.md",
+        "docs/roles.md",
+    ];
     for page in pages.into_iter().chain(docs) {
         let text = read(page);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

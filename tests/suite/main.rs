@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test may say what it does")]
 #![allow(clippy::disallowed_methods, reason = "a test writes files and starts programs as a user would")]
 
+mod agents;
 mod cli;
 mod crash;
 mod docs;

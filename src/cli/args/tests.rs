@@ -205,7 +205,7 @@ fn the_first_page() {
           cancel       End tasks: politely, and after their grace not politely [alias: kill]
           retry        Run tasks again; what earlier attempts left is kept [alias: restart]
           pause        Start no more tasks until `resume`; what runs goes on
-          resume       Start tasks again after `pause`
+          resume       Start tasks again after `pause`, or those of an agent that had reached a limit
           events       Show everything that happened, in order
           progress     Inside a task: say how far it is
           summary      Inside a task: say what came of it
@@ -223,6 +223,8 @@ fn the_first_page() {
           plan         Look at a plan: its tasks by level, what may overlap, what would run; nothing runs
           report       Show what came of a plan: each task with its outcome, summary, commits and files
           pick         Of several tries at the same task of a plan, take this one; the others are discarded
+          agents       Show the agents that can do a task, and which of them can be run here
+          send         Say something to the agent of a running task, where that can be spoken with
           approve      Allow what this repository's own file would run
           mcp          Let agents of other programs hand over tasks, by the Model Context Protocol
           completions  Print the completions of a shell
@@ -255,10 +257,10 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
     expect![[r#"
         Run a task in the background; print its id at once
 
-        Usage: pleach add [OPTIONS] <COMMAND>...
+        Usage: pleach add [OPTIONS] [COMMAND]...
 
         Arguments:
-          <COMMAND>...  What to run: one word is a line for `sh -c`, several are a program and its
+          [COMMAND]...  What to run: one word is a line for `sh -c`, several are a program and its
                         arguments; its standard input is empty
 
         Options:
@@ -300,6 +302,16 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --no-cache                Run the check anew, whatever is known
               --json                    Answer in JSON
           -h, --help                    Print help (see more with '--help')
+
+        Agents:
+              --agent <AGENT>       Have an agent do it, which is told what by --prompt: see `pleach agents`
+              --model <MODEL>       Say which model it uses
+              --max-turns <N>       Let it take so many turns
+              --budget <DOLLARS>    Let it cost so many dollars
+              --changes <NEED>      Say whether it must change something, or words are enough [possible
+                                    values: required, optional]
+              --prompt <TEXT>       Tell it to do this
+              --prompt-file <FILE>  Tell it what is in this file (- for standard input)
 
         Everywhere:
           -C <DIR>            Work as if started in this directory

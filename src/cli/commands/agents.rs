@@ -6,10 +6,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::{Context, answer, print_json, tell};
-use crate::cli::args::{Answer, TaskArgs};
+use crate::cli::args::{Answer, SendArgs, TaskArgs};
 use crate::cli::style::{Paint, Style};
 use crate::ops::agents::{self, Listed, Wanted};
-use crate::ops::{Error, ErrorKind};
+use crate::ops::{Error, ErrorKind, send};
 
 /// Bytes of a prompt.
 const LONGEST_PROMPT: u64 = 1 << 20;
@@ -45,9 +45,19 @@ fn table(out: &mut dyn Write, agents: &[Listed], style: &Style) -> io::Result<()
         let name = format!("{:width$}", one.agent.name);
         let kind = format!("{:11}", one.agent.kind);
         let tested = style.paint(Paint::Faint, tested).into_owned();
+        let limited = one.limited.as_ref().map(|limited| format!("; {limited}")).unwrap_or_default();
+        let tested = tested + &style.paint(Paint::Look, limited);
         writeln!(out, "{}  {kind}  {found}{tested}", style.paint(Paint::Strong, name))?;
     }
     Ok(())
+}
+
+pub(super) fn send(context: &Context, args: &SendArgs) -> Result<u8, Error> {
+    let id = send::send(&context.session()?, &args.task, &args.message.join(" "))?;
+    answer(|out| match args.json {
+        true => print_json(out, &serde_json::json!({ "task": id, "result": "told" })),
+        false => writeln!(out, "task {id} is told, behind what it is doing now"),
+    })
 }
 
 /// What is said of an agent.

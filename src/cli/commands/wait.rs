@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::plan::{self, meant};
 use super::{Context, answer, print_json};
-use crate::cli::args::{Answer, CancelArgs, RetryArgs, WaitArgs};
+use crate::cli::args::{Answer, CancelArgs, ResumeArgs, RetryArgs, WaitArgs};
 use crate::cli::{board, exit, style};
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::outcome::Outcome;
@@ -96,6 +96,15 @@ fn said(session: &mut Session, ids: &[TaskId], json: bool, what: &str) -> Result
         return answer(|out| print_json(out, &rows));
     }
     answer(|out| ids.iter().try_for_each(|id| writeln!(out, "task {id} {what}")))
+}
+
+pub(super) fn resume(context: &Context, args: ResumeArgs) -> Result<u8, Error> {
+    let Some(agent) = &args.agent else { return pause(context, Answer { json: args.json }, false) };
+    let limited = control::resume_agent(&mut context.session()?, agent)?;
+    answer(|out| match args.json {
+        true => print_json(out, &json!({ "agent": agent, "resumed": limited })),
+        false => writeln!(out, "resumed: tasks of {agent} start again"),
+    })
 }
 
 pub(super) fn pause(context: &Context, args: Answer, paused: bool) -> Result<u8, Error> {

@@ -72,6 +72,7 @@ const KNOWN: &[Known] = &[
         budget: "--max-budget-usd {budget}",
         env: CLAUDE_ENV,
         pass: ANTHROPIC,
+        tested: Some("2.1.197"),
         install: "npm install -g @anthropic-ai/claude-code",
         ..NONE
     },
@@ -80,6 +81,7 @@ const KNOWN: &[Known] = &[
         dialect: Some(Dialect::Codex),
         command: "codex exec --json --dangerously-bypass-approvals-and-sandbox {options} -",
         pass: OPENAI,
+        tested: Some("0.169.0"),
         install: "npm install -g @openai/codex",
         ..NONE
     },
@@ -89,6 +91,7 @@ const KNOWN: &[Known] = &[
         command: "gemini --yolo -o stream-json",
         env: GEMINI_ENV,
         pass: GEMINI,
+        tested: Some("0.61.0"),
         install: "npm install -g @google/gemini-cli",
         ..NONE
     },
@@ -106,6 +109,7 @@ const KNOWN: &[Known] = &[
         dialect: Some(Dialect::Opencode),
         command: "opencode run --format json --auto",
         pass: ANY,
+        tested: Some("1.18.33"),
         install: "npm install -g opencode-ai",
         ..NONE
     },
@@ -133,6 +137,7 @@ const KNOWN: &[Known] = &[
         prompt: PromptBy::File,
         pass: ANY,
         leftovers: &[".aider*"],
+        tested: Some("0.86.2"),
         install: "pip install aider-chat",
         ..NONE
     },
@@ -161,6 +166,7 @@ const KNOWN: &[Known] = &[
         command: "opencode acp",
         model: "",
         pass: ANY,
+        tested: Some("1.18.33"),
         install: "npm install -g opencode-ai",
         ..NONE
     },
@@ -170,6 +176,7 @@ const KNOWN: &[Known] = &[
         command: "gemini --acp",
         env: GEMINI_ENV,
         pass: GEMINI,
+        tested: Some("0.61.0"),
         install: "npm install -g @google/gemini-cli",
         ..NONE
     },

@@ -73,6 +73,10 @@ pub(super) fn failure(why: &str) -> Said {
 fn claude(event: &Value) -> Vec<Said> {
     match text(event, "/type") {
         "system" if text(event, "/subtype") == "init" => vec![Said::Begins],
+        "system" if text(event, "/subtype") == "api_retry" => {
+            let status = number(event, "/error_status").map(|status| format!(" ({status})")).unwrap_or_default();
+            vec![Said::Trouble(format!("{}{status}, and tries again", text(event, "/error")))]
+        }
         "assistant" => {
             let parts = list(event, "/message/content").iter().filter_map(|part| match text(part, "/type") {
                 "text" => Some(Said::Message(text(part, "/text").to_owned())),
@@ -259,5 +263,70 @@ fn cline(event: &Value) -> Vec<Said> {
         }
         "error" => vec![failure(first(event, &["/message", "/error/message", "/error"]))],
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Account, Assigned, preset};
+    use super::*;
+    use crate::core::outcome::Outcome;
+
+    /// What a recording comes to.
+    fn judged(agent: &str, text: &str, code: i32, changed: bool) -> (Account, String) {
+        let assigned = Assigned::new(preset(agent).unwrap().agent);
+        let mut account = Account::default();
+        let said = text.lines().flat_map(|line| read(assigned.agent.dialect.unwrap(), line));
+        said.for_each(|said| account.take(said));
+        let outcome = account.judge(Outcome::exited(code), &assigned, changed).to_string();
+        (account, outcome)
+    }
+
+    macro_rules! recorded {
+        ($name:literal) => {
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/recorded/", $name, ".jsonl"))
+        };
+    }
+
+    #[test]
+    fn what_real_agents_wrote_is_understood() {
+        let (claude, outcome) = judged("claude", recorded!("claude-2.1.197"), 0, true);
+        assert_eq!((claude.tool.as_deref(), outcome.as_str()), (Some("Bash: echo made > made.txt"), "exit 0"));
+        assert_eq!((claude.turns, claude.cost, claude.message.as_deref()), (Some(2), Some(60), Some("I made it")));
+        let (codex, outcome) = judged("codex", recorded!("codex-0.169.0"), 0, true);
+        assert_eq!((codex.tools, codex.message.as_deref(), outcome.as_str()), (1, Some("I made it"), "exit 0"));
+        let (opencode, outcome) = judged("opencode", recorded!("opencode-1.18.33"), 0, true);
+        assert_eq!((opencode.tool.as_deref(), outcome.as_str()), (Some("bash: echo made > made.txt"), "exit 0"));
+        assert_eq!(opencode.message.as_deref(), Some("I made it"));
+    }
+
+    #[test]
+    fn what_real_agents_wrote_when_it_went_wrong_is_understood() {
+        // Whatever the exit code is.
+        for code in [0, 1] {
+            let failed = |agent: &str, text: &str| judged(agent, text, code, false).1;
+            assert!(failed("codex", recorded!("codex-0.169.0-401")).starts_with("agent failed: unexpected status 401"));
+            assert_eq!(failed("opencode", recorded!("opencode-1.18.33-401")), "agent failed: invalid x-api-key");
+            assert!(failed("gemini", recorded!("gemini-0.61.0-401")).starts_with("agent failed: [API Error"));
+            assert!(failed("codex", recorded!("codex-0.169.0-429")).starts_with("limit reached: exceeded retry limit"));
+        }
+        let (waiting, _) = judged("claude", recorded!("claude-2.1.197-429"), 143, false);
+        assert_eq!(waiting.trouble.as_deref(), Some("rate_limit (429), and tries again"));
+    }
+
+    #[test]
+    fn a_refused_tool_and_a_hidden_error_are_found() {
+        let denied = r#"{"type":"result","subtype":"success","is_error":false,"result":"no","permission_denials":[{"tool_name":"Bash"}]}"#;
+        assert_eq!(judged("claude", denied, 0, false).1, "denied: Bash");
+        let hidden = r#"{"type":"result","subtype":"success","is_error":true,"result":"Invalid API key"}"#;
+        assert_eq!(judged("qwen", hidden, 0, false).1, "agent failed: Invalid API key");
+        let limit = "{\"type\":\"rate_limit_event\",\"rate_limit_info\":{\"resetsAt\":4000000000}}\n\
+            {\"type\":\"result\",\"is_error\":true,\"result\":\"You've hit your limit: usage limit reached\"}";
+        let (account, outcome) = judged("claude", limit, 1, false);
+        assert!(outcome.starts_with("limit reached") && format!("{:?}", account.end).contains("2096-10-02"));
+        let pi = r#"{"type":"agent_end","messages":[{"role":"assistant","stopReason":"error","errorMessage":"401"}]}"#;
+        assert_eq!(judged("pi", pi, 0, false).1, "agent failed: 401");
+        let cline = r#"{"type":"run_result","finishReason":"completed","text":"done"}"#;
+        assert_eq!(judged("cline", cline, 0, true).1, "exit 0");
     }
 }

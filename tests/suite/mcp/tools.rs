@@ -222,7 +222,7 @@ fn what_makes_no_sense_says_the_next_step() {
     for (tool, arguments, told) in [
         ("delegate_task", json!({}), "a command or a prompt"),
         ("delegate_task", json!({ "command": " " }), "a command or a prompt"),
-        ("delegate_task", json!({ "prompt": "do it" }), "no agent is set"),
+        ("delegate_task", json!({ "prompt": "do it" }), "nobody says which agent"),
         ("delegate_task", json!({ "comand": "true" }), "unknown field `comand`"),
         ("delegate_task", json!({ "command": "true", "key": "k" }), "only tasks of a batch"),
         ("delegate_task", json!({ "command": "true", "priority": "urgent" }), "low, normal, high or critical"),

@@ -11,7 +11,7 @@ use pleach::core::event::{Event, Record};
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use pleach::core::inventory::Inventory;
 use pleach::core::outcome::Outcome;
-use pleach::core::state::{State, Task, TaskState as S};
+use pleach::core::state::{Ended, State, Task, TaskState as S};
 use pleach::core::task::FoldPolicy;
 
 use super::coordinator::{kept, pin};
@@ -118,6 +118,8 @@ impl World {
         let state = self.state();
         let task = state.task(attempt.task).ok_or("nobody is started")?;
         ensure!(!state.is_paused(), "{attempt} starts while the queue is paused");
+        let limit = state.limit_of(task).filter(|(_, limited)| limited.holds(self.now));
+        ensure!(limit.is_none(), "{attempt} starts, and its agent has reached a limit");
         ensure!(self.free_disk() >= self.shape.limits.disk_floor, "{attempt} starts without room on the disk");
         for need in &task.spec.needs {
             let fit = state.task(*need).is_some_and(is_fit);
@@ -138,6 +140,8 @@ impl World {
         let goes_first = |other: &&Task| {
             let is_ready =
                 other.state == S::Pending && other.spec.needs.iter().all(|n| state.task(*n).is_some_and(is_fit));
+            let has_limit = state.limit_of(other).is_some_and(|(_, limited)| limited.holds(self.now));
+            let is_ready = is_ready && !has_limit;
             let is_more_urgent = other.spec.priority > task.spec.priority && other.submitted <= task.submitted;
             is_ready && is_more_urgent && !is_starting(other) && !is_full(&other.spec.group)
         };
@@ -168,6 +172,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Attempts that ended by a limit of their provider: another follows, whatever was said of retries.
+fn by_limits(task: &Task) -> u32 {
+    let by_limit = |ended: &Ended| matches!(ended.outcome, Outcome::LimitReached { .. });
+    task.attempts.iter().filter(|one| one.ended.as_ref().is_some_and(by_limit)).count() as u32
 }
 
 pub(crate) fn is_fit(need: &Task) -> bool {
@@ -304,7 +314,7 @@ impl World {
     fn check_started(&self, attempt: AttemptId, base: CommitId, book: &Book) -> Check {
         let task = self.state().task(attempt.task).ok_or("nobody started")?;
         ensure!(book.cancelled.is_none(), "{attempt} starts although the task was cancelled");
-        let may = 1 + task.spec.retries + book.retried;
+        let may = 1 + task.spec.retries + book.retried + by_limits(task);
         ensure!(book.started <= may, "{attempt} is attempt {} of at most {may}", book.started);
         // What it was asked from may be in no history of a target.
         let is_asked_from = task.hand_back.is_some() || self.repo.holds(base, task.spec.base);
@@ -345,7 +355,12 @@ impl World {
             }
         }
         let fails = !outcome.is_success() && *outcome != Outcome::Cancelled;
-        let is_retried = fails && book.cancelled.is_none() && attempt.number <= task.spec.retries;
+        let by_limits = by_limits(task);
+        let is_again = match outcome {
+            Outcome::LimitReached { .. } => by_limits <= 5,
+            _ => attempt.number <= task.spec.retries + by_limits,
+        };
+        let is_retried = fails && book.cancelled.is_none() && is_again;
         let is_wanted = outcome.is_success() && book.cancelled.is_none() && matches!(result, Collected::Change(_));
         let folds = is_wanted && task.spec.fold == FoldPolicy::Auto && task.spec.target.is_some();
         ensure!((task.state == S::Pending) == is_retried, "{attempt} ended by {outcome}, and is {:?}", task.state);

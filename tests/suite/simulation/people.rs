@@ -1,6 +1,7 @@
 //! Those who ask for things, and those who push to the target without asking anybody.
 
 use pleach::core::action::Action;
+use pleach::core::agent::{Assigned, preset};
 use pleach::core::change::{Collected, Direction, FoldRequest};
 use pleach::core::event::Event;
 use pleach::core::id::{AttemptId, BranchName, TaskId};
@@ -99,7 +100,11 @@ impl World {
             setup: None,
             log_cap: 1,
             member: None,
-            agent: None,
+            // No dice: the course of a seed stays what it was.
+            agent: task
+                .0
+                .is_multiple_of(3)
+                .then(|| Box::new(Assigned::new(preset("claude").expect("it is built in").agent))),
             role: None,
             request: String::new(),
         };

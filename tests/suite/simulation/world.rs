@@ -9,7 +9,7 @@ use jiff::{Timestamp, ToSpan};
 use pleach::core::event::{Event, Record};
 use pleach::core::id::{AttemptId, CommitId};
 use pleach::core::outcome::Outcome;
-use pleach::core::state::State;
+use pleach::core::state::{State, Task, Waiting};
 
 use super::coordinator::Coordinator;
 use super::ledger::Ledger;
@@ -215,6 +215,12 @@ impl World {
             self.now = self.now.max(at);
             return Ok(true);
         }
+        let limit = self.state().limited("claude").filter(|limited| limited.until.is_none()).cloned();
+        let waits = |task: &Task| matches!(self.state().waiting(task), Some(Waiting::Agent(_)));
+        if limit.is_some() && self.state().tasks().any(waits) {
+            self.record(Event::AgentResumed { agent: "claude".to_owned() })?;
+            return Ok(true);
+        }
         let hanging: Vec<_> = self.shims.iter().map(|shim| shim.attempt).collect();
         for attempt in &hanging {
             // Told the hard way before, it would have ended: the coordinator has forgotten it.
@@ -317,6 +323,7 @@ impl World {
         }
         match (left, ending) {
             (0, Ending::By(outcome)) => {
+                let outcome = self.or_a_limit(attempt, outcome);
                 self.task_ends(attempt, &outcome);
                 Phase::Ended(outcome)
             }
@@ -326,6 +333,21 @@ impl World {
                 Phase::Running { left: left - 1, ending }
             }
         }
+    }
+
+    /// Where an agent does it, some of what goes wrong is a limit of its provider. No dice, as above.
+    fn or_a_limit(&self, attempt: AttemptId, outcome: Outcome) -> Outcome {
+        let has_agent = self.has_agent(attempt);
+        if outcome.is_success() || !has_agent {
+            return outcome;
+        }
+        let until = attempt.task.0.is_multiple_of(2).then(|| self.now + 5.minutes());
+        Outcome::LimitReached { agent: "claude".to_owned(), why: "no more".to_owned(), until }
+    }
+
+    /// Does an agent do it?
+    fn has_agent(&self, attempt: AttemptId) -> bool {
+        attempt.task.0.is_multiple_of(3)
     }
 
     fn task_ends(&mut self, attempt: AttemptId, outcome: &Outcome) {

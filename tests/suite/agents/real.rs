@@ -1,0 +1,188 @@
+//! Real agents, each as a task of ours against a model of our own on loopback. One is tried where a variable names its program
+//! (`PLEACH_TEST_CLAUDE`, `PLEACH_TEST_CODEX`, `PLEACH_TEST_OPENCODE`, `PLEACH_TEST_GEMINI`, `PLEACH_TEST_AIDER`); where none does, it is
+//! said that nothing was tried. `tests/agents.sh` installs them all, and runs this.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::{ended, run};
+use crate::support::scene::Scene;
+
+const MAKE: &str = "Do this.\nRUN: echo made > made.txt\nSAY: I made it\n";
+/// Of one that has no tools: the edit is in its words.
+const EDIT: &str = "Do this.\nTEXT:\nmade.txt\n```\nmade\n```\nEND\n";
+
+/// The model, and where it listens.
+struct Model {
+    child: Child,
+    url: String,
+}
+
+impl Model {
+    fn start(scene: &Scene) -> Self {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/model.py");
+        let mut command = Command::new("python3");
+        command.arg(script).arg(scene.path("asked")).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        Self { child, url: url.trim().to_owned() }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A scene in which this agent is set up to talk to the model, which behaves like this; none where it is not installed.
+fn with(agent: &str, mode: &str) -> Option<(Scene, Model)> {
+    let name = format!("PLEACH_TEST_{}", agent.trim_end_matches("-acp").to_uppercase());
+    let Ok(program) = std::env::var(&name) else {
+        eprintln!("{name} does not name a program: not tested");
+        return None;
+    };
+    let mut scene = Scene::new();
+    let model = Model::start(&scene);
+    let setup = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/setup");
+    let home = scene.path("home");
+    let said = Command::new("sh")
+        .arg(setup)
+        .arg(agent)
+        .arg(format!("{}/{mode}", model.url))
+        .env("HOME", &home)
+        .output()
+        .unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    for line in String::from_utf8(said.stdout).unwrap().lines() {
+        let (name, value) = line.split_once('=').unwrap();
+        scene.variables.insert(name.to_owned(), value.to_owned());
+    }
+    let dir = Path::new(&program).parent().unwrap();
+    let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap());
+    scene.variables.insert("PATH".to_owned(), path);
+    // One keeps its configuration where the scene has that of pleach.
+    let config = home.join(".config/opencode");
+    if config.exists() {
+        fs::create_dir_all(scene.path("home/config")).unwrap();
+        fs::rename(config, scene.path("home/config/opencode")).unwrap();
+    }
+    Some((scene, model))
+}
+
+fn makes_an_edit_that_is_folded(agent: &str, options: &[&str], prompt: &str) {
+    let Some((scene, _model)) = with(agent, "ok") else { return };
+    let options = [&["--fold", "auto", "--timeout", "120s"], options].concat();
+    let report = run(&scene, agent, &options, prompt);
+    assert_eq!(report["state"], "folded", "{report:#}\n{}", scene.story());
+    assert_eq!((scene.read("made.txt").trim(), report["files"].as_u64()), ("made", Some(1)), "{report:#}");
+    scene.assert_tidy();
+}
+
+/// It is refused by its provider, whatever its exit code says of that.
+fn fails_on_401(agent: &str) {
+    let Some((scene, _model)) = with(agent, "401") else { return };
+    // One tries again for minutes otherwise.
+    let options = ["--timeout", "120s", "--env", "CLAUDE_CODE_MAX_RETRIES=1"];
+    let report = run(&scene, agent, &options, MAKE);
+    let (how, why) = ended(&report);
+    assert_eq!(
+        (report["state"].as_str(), how.as_str()),
+        (Some("failed"), "agent_failed"),
+        "{report:#}\n{}",
+        scene.log(1)
+    );
+    assert!(["401", "x-api-key", "API key"].iter().any(|word| why.contains(word)), "{why}");
+    scene.assert_tidy();
+}
+
+/// A server that is broken for ever, and one that says nothing: its time is over some time.
+fn ends_in_time(agent: &str, mode: &str) {
+    let Some((scene, _model)) = with(agent, mode) else { return };
+    let report = run(&scene, agent, &["--timeout", "12s", "--grace", "3s"], MAKE);
+    let (how, _) = ended(&report);
+    assert_eq!(report["state"], "failed", "{report:#}");
+    assert!(how == "timed_out" || (mode == "500" && how == "agent_failed"), "{report:#}");
+    scene.assert_tidy();
+}
+
+/// While a tool of it sleeps; nothing of it is left.
+fn is_cancelled_whole(agent: &str) {
+    let Some((scene, _model)) = with(agent, "ok") else { return };
+    let there = scene.path("there");
+    let prompt = format!("Do this.\nRUN: touch here.txt; sleep 297\nSAY: slept {}\n", there.display());
+    scene.ok(&["add", "--grace", "2s", "--agent", agent, "--prompt", &prompt]);
+    let sleeps = || scene.processes().iter().any(|process| process.words.iter().any(|word| word.contains("297")));
+    scene.until("its tool sleeps", || sleeps() || scene.stands(1) != "running" && scene.stands(1) != "waiting");
+    assert!(sleeps(), "{}\n{}", scene.story(), scene.log(1));
+    scene.ok(&["cancel", "1"]);
+    scene.pleach(&["wait", "1"]);
+    assert_eq!(scene.outcome(1), "cancelled", "{}", scene.story());
+    assert!(!sleeps());
+    scene.assert_tidy();
+}
+
+macro_rules! agents {
+    ($($module:ident, $name:literal, $options:expr, $prompt:expr;)*) => {$(
+        mod $module {
+            #[test]
+            fn makes_an_edit_that_is_folded() {
+                super::makes_an_edit_that_is_folded($name, $options, $prompt);
+            }
+
+            #[test]
+            fn a_hang_ends_in_time() {
+                super::ends_in_time($name, "hang");
+            }
+
+            #[test]
+            fn a_server_that_is_broken_for_ever_ends_in_time() {
+                super::ends_in_time($name, "500");
+            }
+        }
+    )*};
+}
+
+agents! {
+    claude, "claude", &[], super::MAKE;
+    codex, "codex", &[], super::MAKE;
+    opencode, "opencode", &[], super::MAKE;
+    opencode_acp, "opencode-acp", &[], super::MAKE;
+    gemini, "gemini", &["--model", "gemini-2.5-flash"], super::MAKE;
+    gemini_acp, "gemini-acp", &["--model", "gemini-2.5-flash"], super::MAKE;
+    aider, "aider", &["--model", "openai/fake"], super::EDIT;
+}
+
+#[test]
+fn each_that_is_refused_fails() {
+    ["claude", "codex", "opencode", "gemini"].into_iter().for_each(fails_on_401);
+}
+
+#[test]
+fn each_is_cancelled_whole() {
+    ["claude", "codex", "opencode"].into_iter().for_each(is_cancelled_whole);
+}
+
+#[test]
+fn a_limit_of_a_real_provider_stops_its_kind() {
+    let Some((scene, _model)) = with("codex", "429") else { return };
+    scene.ok(&["add", "--agent", "codex", "--prompt", MAKE]);
+    let waits = |task: u64| scene.board().get(&task).and_then(|row| row["why"].as_str().map(str::to_owned));
+    scene.until("the limit is known", || waits(1).is_some_and(|why| why.starts_with("codex: limit reached")));
+    scene.ok(&["cancel", "1"]);
+}
+
+/// It is not given its flag that approves all, and does nothing: its exit code is 0 all the same.
+#[test]
+fn what_claude_may_not_do_is_denied() {
+    let Some((scene, _model)) = with("claude", "ok") else { return };
+    scene.configure(
+        "[agents.claude]\ncommand = [\"claude\", \"-p\", \"--output-format\", \"stream-json\", \"--verbose\"]\n",
+    );
+    let report = run(&scene, "claude", &["--timeout", "120s"], MAKE);
+    assert_eq!(ended(&report), ("denied".to_owned(), "Bash".to_owned()), "{report:#}\n{}", scene.log(1));
+}
