@@ -193,7 +193,7 @@ pub fn run_quietly(
     let ended = loop {
         let _ = poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&LOOK));
         match waitpid(Some(pid), WaitOptions::NOHANG)? {
-            Some((_, status)) => break Some(ExitStatus::from_raw(status.as_raw() as i32)),
+            Some((_, status)) => break Some(ExitStatus::from_raw(status.as_raw())),
             None if is_over(started.elapsed()) => {
                 kill_process(pid, Signal::KILL)?;
                 waitpid(Some(pid), WaitOptions::empty())?;

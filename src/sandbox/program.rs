@@ -86,7 +86,12 @@ fn in_dir(dir: &[u8], name: &OsStr) -> io::Result<CString> {
 }
 
 fn word(bytes: &[u8]) -> io::Result<CString> {
-    CString::new(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "there is a zero byte in it"))
+    let zero = || io::Error::new(io::ErrorKind::InvalidInput, "there is a zero byte in it");
+    // What the standard library keeps in the place of a word that has one.
+    if bytes == b"<string-with-nul>" {
+        return Err(zero());
+    }
+    CString::new(bytes).map_err(|_| zero())
 }
 
 #[cfg(test)]

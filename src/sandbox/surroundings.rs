@@ -125,7 +125,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().canonicalize().unwrap();
         fs::create_dir_all(top.join("a/b")).unwrap();
-        fs::write(top.join("a/b/file"), "").unwrap();
+        fs::File::create(top.join("a/b/file")).unwrap();
         for (at, to) in [("link", "a"), ("a/up", "../a/b"), ("dangling", "nothing"), ("round", "round")] {
             std::os::unix::fs::symlink(to, top.join(at)).unwrap();
         }
