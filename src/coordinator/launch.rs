@@ -183,6 +183,8 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         directory: task.spec.directory.clone(),
         command: task.spec.command.clone(),
         environment: variables,
+        secrets: task.spec.secrets.clone(),
+        keep_secrets: attempt.number <= task.spec.retries,
         setup: task.spec.setup.clone(),
         timeout: task.spec.timeout,
         grace: task.spec.grace,
@@ -192,6 +194,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         // Only who runs it must know.
         disk_floor: 0,
         checkout: task.spec.checkout.clone(),
+        called: task.spec.called.clone(),
         sandbox: task.spec.sandbox.clone(),
     })
 }

@@ -9,6 +9,7 @@ use crate::core::id::{AttemptId, BranchName, TaskId, TaskName};
 use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
 use crate::core::task::TaskSpec;
+use crate::store::environment::Environment;
 
 /// The longest request that is read, in bytes.
 pub const LONGEST: u64 = 16 << 20;
@@ -23,6 +24,9 @@ pub enum Request {
     Submit {
         /// What is asked.
         spec: Box<TaskSpec>,
+        /// The values of its secrets.
+        #[serde(default, skip_serializing_if = "Environment::is_empty")]
+        secrets: Environment,
         /// The limits that the asker's configuration gives.
         limits: Limits,
     },
@@ -32,6 +36,9 @@ pub enum Request {
         plan: Box<NewPlan>,
         /// Its tasks; their needs are numbers within the plan, from 1.
         specs: Vec<TaskSpec>,
+        /// The values of the secrets of each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<Environment>,
         /// The limits that the asker's configuration gives.
         limits: Limits,
     },
@@ -54,6 +61,9 @@ pub enum Request {
         /// The branches on whose heads they start, with their results handed back; the others start where they did before.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         onto: Vec<(TaskId, BranchName)>,
+        /// The values of their secrets, which were not kept.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<(TaskId, Environment)>,
     },
     /// Put these into the line of their target, in this order.
     Fold {

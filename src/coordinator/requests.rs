@@ -18,7 +18,7 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
     };
     match request {
         Request::Cancel { tasks, now } => each(tasks, &|task| cancel(task, *now)),
-        Request::Retry { tasks, onto } => {
+        Request::Retry { tasks, onto, .. } => {
             let onto = |id: &TaskId| onto.iter().find(|(task, _)| task == id).map(|(_, target)| target);
             let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen, onto(id)));
             Ok(events.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())

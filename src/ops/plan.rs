@@ -196,8 +196,10 @@ pub fn submit(session: &mut Session, source: &Source) -> Result<PlanId, Error> {
     let expanded = expand(session, source, true)?;
     let mut asker = Asker::default();
     let specs = expanded.tasks.iter().map(|task| spec(session, &mut asker, &source.draft, task));
-    let specs = specs.collect::<Result<Vec<TaskSpec>, Error>>()?;
-    let bytes = serde_json::to_vec(&specs).map_or(0, |bytes| bytes.len() as u64);
+    let mut specs = specs.collect::<Result<Vec<TaskSpec>, Error>>()?;
+    let secrets: Vec<_> = specs.iter_mut().map(|spec| asker.seal(spec)).collect();
+    let secrets = if secrets.iter().all(BTreeMap::is_empty) { Vec::new() } else { secrets };
+    let bytes = serde_json::to_vec(&(&specs, &secrets)).map_or(0, |bytes| bytes.len() as u64);
     if bytes > LONGEST_REQUEST - (64 << 10) {
         let message = format!("{} is too much: its tasks come to {}", source.file, Bytes(bytes));
         return Err(Error::new(ErrorKind::Usage, message, "make two plans of it, or shorten what its tasks say"));
@@ -210,7 +212,7 @@ pub fn submit(session: &mut Session, source: &Source) -> Result<PlanId, Error> {
         on_failure: source.draft.on_failure,
     });
     let limits = session.config()?.limits();
-    match session.coordinator()?.ask(&Request::SubmitPlan { plan, specs, limits })? {
+    match session.coordinator()?.ask(&Request::SubmitPlan { plan, specs, secrets, limits })? {
         Response::Planned(id) => Ok(id),
         other => Err(Error::plain(ErrorKind::Error, format!("the coordinator answered {other:?}"))),
     }

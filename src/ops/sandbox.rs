@@ -88,6 +88,7 @@ fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error
         work: checkout.top.join(checkout.prefix.as_path()),
         worktree: checkout.top.clone(),
         checkout: None,
+        called: None,
         common: None,
         write: Vec::new(),
         // What git would run for you later stays yours.

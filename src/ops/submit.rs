@@ -1,6 +1,7 @@
 //! Asking for a task.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::verify::{self, How, Verifying};
 use super::{Error, ErrorKind, Session, approve, consent, find};
@@ -8,10 +9,11 @@ use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::sandbox::{Network, Policy, Tier};
+use crate::core::secret::is_secret;
 use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
 use crate::core::word::Word;
 use crate::process::tool::own_directory;
-use crate::store::environment;
+use crate::store::environment::{self, Environment};
 
 /// What somebody wants done. What is `None` comes from the configuration.
 #[derive(Debug, Clone)]
@@ -111,9 +113,11 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
 /// # Errors
 /// As [`submit()`].
 pub fn submit_as(session: &mut Session, wish: Wish, request: String) -> Result<TaskId, Error> {
-    let spec = TaskSpec { request, ..Asker::default().spec(session, wish)? };
+    let mut asker = Asker::default();
+    let mut spec = TaskSpec { request, ..asker.spec(session, wish)? };
+    let secrets = asker.seal(&mut spec);
     let limits = session.config()?.limits();
-    match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), limits })? {
+    match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), secrets, limits })? {
         Response::Submitted(task) => Ok(task),
         other => Err(Error::plain(ErrorKind::Error, format!("the coordinator answered {other:?}"))),
     }
@@ -128,6 +132,8 @@ pub(super) fn request() -> String {
 #[derive(Debug, Default)]
 pub(super) struct Asker {
     environment: Option<String>,
+    /// The secrets of the environment.
+    inherited: Environment,
     frozen: Vec<(Verifying, verify::Frozen)>,
     bases: Vec<(Option<String>, CommitId)>,
     targets: Vec<(BranchName, Option<BranchName>)>,
@@ -138,9 +144,7 @@ impl Asker {
     pub(super) fn spec(&mut self, session: &mut Session, wish: Wish) -> Result<TaskSpec, Error> {
         let setup = wish.setup.then_some(approve::SETUP);
         approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
-        if wish.require_sandbox.unwrap_or_default() == Tier::None {
-            consent::require(session)?;
-        }
+        let found = consent::require(session, wish.require_sandbox.unwrap_or_default())?;
         let config = session.config()?;
         let is_early = config.verify.value.as_ref().is_some_and(|check| check.early);
         let is_verified = match wish.fold.unwrap_or(config.fold) {
@@ -165,6 +169,7 @@ impl Asker {
             command: wish.command,
             directory: checkout.map(|checkout| checkout.prefix.as_path().into()).unwrap_or_default(),
             checkout: checkout.map(|checkout| checkout.top.as_path().into()),
+            called: called(session).map(Word::from),
             priority: wish.priority.unwrap_or(config.priority),
             group: wish.group,
             needs,
@@ -175,6 +180,7 @@ impl Asker {
             retries: wish.retries.unwrap_or(config.retries),
             env: wish.env,
             environment,
+            secrets: Vec::new(),
             fold: wish.fold.unwrap_or(config.fold),
             // What nobody said is left open, so that `merge` may still follow the configuration.
             strategy: wish.strategy.or(Some(config.strategy).filter(|strategy| *strategy != Strategy::default())),
@@ -192,11 +198,22 @@ impl Asker {
                 network: wish.network.unwrap_or_else(|| config.sandbox.network.clone()),
                 memory: wish.memory.or(config.sandbox.memory),
                 processes: wish.processes.or(config.sandbox.processes),
+                found,
                 ..config.sandbox.clone()
             },
             member: None,
             request: request(),
         })
+    }
+
+    /// Take the values of secrets out of it: they go their own way.
+    pub(super) fn seal(&self, spec: &mut TaskSpec) -> Environment {
+        let (own, env) = std::mem::take(&mut spec.env).into_iter().partition(|(name, _)| is_secret(name));
+        spec.env = env;
+        let mut secrets = self.inherited.clone();
+        secrets.extend::<Environment>(own);
+        spec.secrets = secrets.keys().cloned().collect();
+        secrets
     }
 
     fn freeze(&mut self, session: &mut Session, said: &Verifying) -> Result<verify::Frozen, Error> {
@@ -232,7 +249,9 @@ impl Asker {
             return Ok(known.clone());
         }
         let layout = session.make_layout()?.clone();
-        let mut inherited = config::env::inherited(&session.config()?.env_pass.value);
+        let inherited = config::env::inherited(&session.config()?.env_pass.value);
+        let (secrets, mut inherited) = inherited.into_iter().partition(|(name, _)| is_secret(name));
+        self.inherited = secrets;
         find_us(&mut inherited);
         Ok(self.environment.insert(environment::keep(&layout, &inherited)?).clone())
     }
@@ -252,6 +271,21 @@ fn find_us(environment: &mut BTreeMap<String, Word>) {
     }
     path.extend(dir);
     environment.insert("PATH".to_owned(), Word::from(path));
+}
+
+/// What the user calls the checkout that they stand in, where a link leads to it: agents hear of it by that name.
+fn called(session: &Session) -> Option<PathBuf> {
+    let checkout = session.found.checkout.as_ref()?;
+    let stands = checkout.top.join(&checkout.prefix);
+    let top = |said: PathBuf| {
+        let is_there = said.is_absolute() && said.canonicalize().is_ok_and(|real| real == stands);
+        let below = checkout.prefix.components().count();
+        let top: PathBuf = said.ancestors().nth(below).filter(|_| is_there)?.components().collect();
+        // A name with `..` in it, or one whose last parts are links themselves, is not that of the top.
+        let is_top = top != checkout.top && top.canonicalize().is_ok_and(|real| real == checkout.top);
+        is_top.then_some(top)
+    };
+    [session.stands.clone()].into_iter().chain(config::env::working_directory()).find_map(top)
 }
 
 pub(super) fn base(session: &Session, revision: Option<&str>) -> Result<CommitId, Error> {

@@ -40,7 +40,7 @@ use std::io;
 use std::process::Command;
 use std::sync::Arc;
 
-use crate::core::sandbox::{Network, Policy, Tier};
+use crate::core::sandbox::{Network, Policy, Tier, Warning};
 pub use plan::Places;
 
 /// It cannot be kept to itself so far.
@@ -69,6 +69,7 @@ pub enum Group {
 pub struct Cage {
     tier: Tier,
     network: Network,
+    warnings: Vec<Warning>,
     #[cfg(target_os = "linux")]
     inner: Option<linux::Inner>,
     #[cfg(target_os = "macos")]
@@ -105,6 +106,7 @@ impl Cage {
             return Ok(Self {
                 tier,
                 network,
+                warnings: Vec::new(),
                 #[cfg(any(target_os = "linux", target_os = "macos"))]
                 inner: None,
             });
@@ -113,11 +115,15 @@ impl Cage {
         if lack::of(tier.as_str()) {
             return Err(refused("use it", io::Error::other(lack::WHY)));
         }
+        surroundings::make_wanted(policy, places.home.as_deref());
         #[cfg(target_os = "linux")]
         {
-            let plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);
+            let mut plan = plan::plan(policy, &surroundings::real(places), &surroundings::kind);
+            let mut warnings = std::mem::take(&mut plan.warnings);
+            // That nothing is in the place of anything is a gap of the other tier.
+            warnings.retain(|warning| tier == Tier::Full || !matches!(warning, Warning::Elsewhere { .. }));
             let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
-            Ok(Self { tier, network, inner: Some(inner) })
+            Ok(Self { tier, network, warnings, inner: Some(inner) })
         }
         #[cfg(target_os = "macos")]
         {
@@ -127,9 +133,10 @@ impl Cage {
             }
             // Nothing can be put in the place of the checkout: what is hidden in there stays on the list.
             let places = Places { checkout: None, ..surroundings::real(places) };
-            let profile = seatbelt::profile(&plan::plan(policy, &places, &surroundings::kind), &places.show);
+            let plan = plan::plan(policy, &places, &surroundings::kind);
+            let profile = seatbelt::profile(&plan, &places.show);
             let inner = macos::Inner::new(&profile).map_err(|(step, why)| refused(step, why))?;
-            Ok(Self { tier, network, inner: Some(inner) })
+            Ok(Self { tier, network, warnings: plan.warnings, inner: Some(inner) })
         }
         #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         {
@@ -165,6 +172,11 @@ impl Cage {
     /// What programs are told by whom to ask for other hosts.
     pub fn variables(&self) -> &'static [(&'static str, &'static str)] {
         if self.network.list().is_some() { proxy::VARIABLES } else { &[] }
+    }
+
+    /// What the user of a task in it should know.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Which tier it is.

@@ -1,10 +1,12 @@
 //! What the plan must know of this machine.
 
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt};
 use std::path::{Path, PathBuf};
 
+use super::given;
 use super::plan::{Kind, Places};
+use crate::core::sandbox::Policy;
 
 /// What is at a path, without following a link.
 pub fn kind(path: &Path) -> Kind {
@@ -29,6 +31,7 @@ pub fn real(places: &Places) -> Places {
         work: one(&places.work),
         worktree: one(&places.worktree),
         checkout: places.checkout.as_ref().map(one),
+        called: places.called.clone(),
         common: places.common.as_ref().map(|(link, common)| (name(link), one(common))),
         write: all(&places.write),
         show: all(&places.show),
@@ -43,8 +46,12 @@ pub fn real(places: &Places) -> Places {
 }
 
 fn links(places: &Places) -> Vec<(PathBuf, PathBuf)> {
-    let single =
-        [&places.work, &places.worktree].into_iter().chain(&places.checkout).chain(&places.tmp).chain(&places.home);
+    let single = [&places.work, &places.worktree]
+        .into_iter()
+        .chain(&places.checkout)
+        .chain(&places.called)
+        .chain(&places.tmp)
+        .chain(&places.home);
     let many = places.write.iter().chain(&places.show).chain(&places.keep);
     let common = places.common.iter().flat_map(|(link, common)| [link.parent().unwrap_or(link), common.as_path()]);
     let all = single.chain(many).map(PathBuf::as_path).chain(common).flat_map(Path::ancestors);
@@ -53,6 +60,16 @@ fn links(places: &Places) -> Vec<(PathBuf, PathBuf)> {
     links.sort();
     links.dedup();
     links
+}
+
+/// Make the directories that are named with a `/` at their end, where nothing is. What cannot be made is not there, which is told.
+pub fn make_wanted(policy: &Policy, home: Option<&Path>) {
+    for path in policy.write.iter().filter(|path| path.as_bytes().ends_with(b"/")) {
+        let path = given::under(home, path.as_path());
+        if path.is_absolute() && kind(&path) == Kind::Absent {
+            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        }
+    }
 }
 
 /// The sockets in the file system that are bound now, as far as the kernel tells.

@@ -8,6 +8,7 @@ use super::{AttemptReport, Board, Hint, Known, LandedReport, NeedReport, Row, SC
 use crate::core::change::{Collected, Hold, Refusal, Size, list};
 use crate::core::id::{BranchName, TaskId};
 use crate::core::outcome::Outcome;
+use crate::core::sandbox::Warning;
 use crate::core::schedule::{self, Place};
 use crate::core::state::{Attempt, State, Task, TaskState, Waiting};
 use crate::core::task::FoldPolicy;
@@ -189,6 +190,7 @@ impl<'a> Queue<'a> {
             plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),
             on_hold: task.on_hold,
             early: early(task).cloned().filter(|_| matches!(task.state, TaskState::Ready { .. })),
+            warnings: live.map_or_else(|| warnings(task), |live| live.warnings.clone()),
             will_conflict: foreseen.conflicts,
             will_conflict_more: foreseen.more,
         }
@@ -240,6 +242,13 @@ impl<'a> Queue<'a> {
             TaskState::Ready { .. } => early(task).map(early_words).unwrap_or_default(),
             TaskState::Folded(folded) if folded.unverified => format!("into {}, unverified", folded.target),
             TaskState::Folded(folded) => format!("into {}", folded.target),
+            // Why somebody may have dropped it.
+            TaskState::Discarded => {
+                let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+                last.filter(|ended| !ended.outcome.is_success())
+                    .map(|ended| ended.outcome.to_string())
+                    .unwrap_or_default()
+            }
             _ => String::new(),
         }
     }
@@ -300,6 +309,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         log_dropped: facts.log_dropped,
         leaked: facts.leaked,
         sandbox: facts.sandbox,
+        warnings: facts.warnings,
         network: facts.network,
         size: change.map_or(Size::default(), |change| change.size),
         summary: facts.summary,
@@ -314,6 +324,12 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         freed: attempt.freed,
         hand_back: attempt.hand_back.clone(),
     }
+}
+
+/// What is to know of the newest attempt, once it has ended.
+fn warnings(task: &Task) -> Vec<Warning> {
+    let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+    last.map(|ended| ended.facts.warnings.clone()).unwrap_or_default()
 }
 
 fn duration_ms(attempt: &Attempt, now: Timestamp) -> u64 {
@@ -404,7 +420,12 @@ fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
         Standing::Rejected => rejected_hints(task),
         Standing::Held => held_hints(task),
         Standing::Folded => vec![hint("take it back", format!("pleach undo {id}"))],
-        Standing::Discarded if changed => vec![hint("get it back", format!("pleach restore {id}"))],
+        Standing::Discarded => {
+            let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+            let has_log = last.is_some_and(|ended| ended.facts.log_bytes > 0);
+            let log = has_log.then(|| hint("see what it said", format!("pleach logs {id}")));
+            log.into_iter().chain(changed.then(|| hint("get it back", format!("pleach restore {id}")))).collect()
+        }
         Standing::Withdrawn => vec![hint("run it after all", format!("pleach retry {id}"))],
         _ => Vec::new(),
     }

@@ -63,6 +63,8 @@ impl World {
         let (check, unverified) = self.any_check();
         let rng = &mut self.rng;
         let spec = TaskSpec {
+            called: None,
+            secrets: Vec::new(),
             check,
             unverified,
             sandbox: Default::default(),
