@@ -269,6 +269,7 @@ fn spec(world: &World, run: &Run, check: &Check) -> Result<Spec, String> {
         command: CommandLine::Shell(run.command.as_str().into()),
         environment,
         secrets: Vec::new(),
+        warnings: Vec::new(),
         keep_secrets: false,
         setup: None,
         timeout: check.timeout,

@@ -5,6 +5,7 @@
 //! and its result stand now.
 
 mod build;
+mod hints;
 pub mod plan;
 #[cfg(test)]
 pub(crate) mod sample;

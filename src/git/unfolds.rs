@@ -40,35 +40,43 @@ pub(super) fn too_much(
     }
 }
 
-/// Have git list what differs, and stop it where that is too much. What it cannot list is told by who asks next.
+/// Have git list all paths, and stop it where they are too many more than in the base. (`diff-tree` would hold all of them in
+/// memory before it says one.) What it cannot list is told by who asks next.
 fn listed(repo: &Repository, tip: CommitId, base: CommitId, within: &dyn Fn(Tool) -> Tool) -> Option<String> {
     let size = within(repo.git()).args(["cat-file", "-s", &tip.to_string()]).line().ok()?;
     if size.parse::<usize>().is_ok_and(|size| size > LARGEST_COMMIT) {
         return Some(format!("a commit in it has more than {} MiB", LARGEST_COMMIT >> 20));
     }
-    let list =
-        within(repo.git()).env("GIT_NO_LAZY_FETCH", "1").args(["diff-tree", "-r", "-z", "--no-renames", "--name-only"]);
-    let list = list.args([&base.to_string(), &tip.to_string(), "--"]).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut running = list.spawn().ok()?;
-    let is_too_much = running.stdout.take().is_some_and(|out| is_more(out, MOST_PATHS));
-    let _ = running.kill();
-    let ended = running.wait().ok()?;
-    // A tree that is deeper than git can follow ends git.
-    let fell = !is_too_much && ended.code().is_none();
-    (is_too_much || fell).then(|| format!("it has more than {MOST_PATHS} changed paths"))
+    // What the base has, it has on the disk of its user.
+    let (old, _) = paths(within(repo.git()), base, u64::MAX)?;
+    let (_, is_more) = paths(within(repo.git()), tip, old.saturating_add(MOST_PATHS))?;
+    is_more.then(|| format!("it has more than {MOST_PATHS} changed paths"))
 }
 
-/// Are there more than so many of these, each with a zero behind it?
-fn is_more(mut from: impl Read, most: u64) -> bool {
-    let (mut count, mut bytes, mut buffer) = (0, 0_u64, vec![0; 64 << 10]);
+/// How many paths a commit has, and whether that is more than so many: then it is not listed any further.
+fn paths(git: Tool, commit: CommitId, most: u64) -> Option<(u64, bool)> {
+    let list = git.env("GIT_NO_LAZY_FETCH", "1").args(["ls-tree", "-r", "-z", "--name-only", &commit.to_string()]);
+    let mut running = list.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let (count, is_more) = running.stdout.take().map(|out| count(out, most))?;
+    if is_more {
+        let _ = running.kill();
+    }
+    let ended = running.wait().ok()?;
+    // A tree that is deeper than git can follow ends git.
+    Some((count, is_more || ended.code().is_none()))
+}
+
+/// How many of these there are, each with a zero behind it, and whether that is more than so many.
+fn count(mut from: impl Read, most: u64) -> (u64, bool) {
+    let (mut count, mut bytes, mut buffer) = (0_u64, 0_u64, vec![0; 64 << 10]);
     while let Ok(length @ 1..) = from.read(&mut buffer) {
         count += buffer[..length].iter().filter(|byte| **byte == 0).count() as u64;
         bytes += length as u64;
-        if count > most || bytes > MOST_BYTES {
-            return true;
+        if count > most || (most < u64::MAX && bytes > MOST_BYTES.saturating_mul(1 + most / MOST_PATHS)) {
+            return (count, true);
         }
     }
-    false
+    (count, false)
 }
 
 /// The same by the library; none where it cannot tell.

@@ -104,7 +104,7 @@ impl<'a> Cages<'a> {
     /// What is to be known of a command that is about to start in this tier.
     fn warn(&mut self, tier: Tier, cage: &Cage, refused: Option<&Refused>) {
         if self.chosen.is_none() {
-            self.warnings.clear();
+            self.warnings.clone_from(&self.spec.warnings);
         }
         let found = self.spec.sandbox.found.filter(|found| tier < *found);
         let fell = found.zip(refused).map(|(from, why)| Warning::Fell { from, to: tier, why: why.to_string() });

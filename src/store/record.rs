@@ -59,6 +59,9 @@ pub struct Spec {
     /// What its user calls that, where there is a link on the way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<Word>,
+    /// What its user should know of how it was brought up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// What it may touch.
     #[serde(default)]
     pub sandbox: Policy,

@@ -91,8 +91,8 @@ impl fmt::Display for Warning {
                 let paths: Vec<String> = paths.iter().map(Word::shown).collect();
                 write!(
                     f,
-                    "submodules that are not in your checkout are empty in its worktree: {}; fill them first with `git \
-                     submodule update --init`, and then `pleach retry`",
+                    "submodules are empty in its worktree, as the commits that they should be at are not in your repository: {}; \
+                     fetch them with `git submodule update --init --recursive`, and then `pleach retry`",
                     paths.join(", ")
                 )
             }
