@@ -243,12 +243,12 @@ fn everything_that_is_wrong_is_told_at_once() {
     expect![[r#"
         /r/.pleach.toml:2:11: run.timeout must be above 0; leave it out for no limit
         /r/.pleach.toml:4:11: merge.timeout must be above 0
-        /r/.pleach.toml:11:10: branch.prefix "-" cannot start the name of a branch; try "pleach/"
-        /r/.pleach.toml:9:8: sandbox.tier can only be set in your own file (pleach/config.toml), not by a repository
         /r/.pleach.toml:6:9: sandbox.write can only be set in your own file (pleach/config.toml), not by a repository
-        /r/.pleach.toml:8:10: sandbox.memory is less than 4 MiB: nothing would run
         /r/.pleach.toml:7:8: sandbox.hide: a must be an absolute path, or start with ~/
-        /r/.pleach.toml:7:8: sandbox.hide: b must be an absolute path, or start with ~/"#]]
+        /r/.pleach.toml:7:8: sandbox.hide: b must be an absolute path, or start with ~/
+        /r/.pleach.toml:8:10: sandbox.memory is less than 4 MiB: nothing would run
+        /r/.pleach.toml:9:8: sandbox.tier can only be set in your own file (pleach/config.toml), not by a repository
+        /r/.pleach.toml:11:10: branch.prefix "-" cannot start the name of a branch; try "pleach/""#]]
     .assert_eq(&laid(&[(text, repository())]).unwrap_err().to_string());
 }
 

@@ -109,6 +109,8 @@ fn a_directory_to_write_that_is_not_there_is_made_or_told() {
         assert!(ran.err.contains("have a directory made"), "{tier}: {ran:?}");
         assert!(!ran.err.contains("made/deep"), "{tier}: {ran:?}");
         assert!(scene.ok(&["ls", "--all"]).contains("missing is not kept"), "{tier}");
+        let tried = scene.pleach(&["sandbox", "--tier", tier, "--", "true"]);
+        assert!(tried.code == Some(0) && tried.err.contains("nothing is at"), "{tier}: {tried:?}");
     }
 }
 
