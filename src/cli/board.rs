@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use super::style::{Paint, Style, count, fit, pad, width};
 use super::time::span;
 use crate::core::report::{Board, Progress, Row, Standing};
+use crate::core::sandbox::Warning;
 use crate::core::word::shown;
 
 /// Draw the board.
@@ -66,7 +67,13 @@ pub fn change(files: u32, insertions: u64, deletions: u64) -> String {
 pub fn note(row: &Row) -> String {
     let doing = row.progress.as_ref().map(progress).unwrap_or_default();
     let rest = if doing.is_empty() { row.line.as_str() } else { &doing };
-    shown(&join(&join(&row.why, "; ", &foreseen(row)), ": ", rest))
+    let about = join(&join(&row.why, "; ", &warned(row)), "; ", &foreseen(row));
+    shown(&join(&about, ": ", rest))
+}
+
+/// `reduced sandbox instead of full`
+fn warned(row: &Row) -> String {
+    row.warnings.iter().filter_map(Warning::in_short).collect::<Vec<_>>().join("; ")
 }
 
 /// `will conflict with 7 in src/a.rs, and with 2 more`

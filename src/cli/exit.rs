@@ -17,7 +17,7 @@ pub const TABLE: &[(&str, &str)] = &[
     ("6", "held: something is in the way of the fold, and nothing was touched"),
     ("7", "refused: not possible where the task stands"),
     ("8", "rejected: the target would not pass its check; nothing was touched"),
-    ("9", "no sandbox works here, and nobody agreed to do without (`pleach approve`)"),
+    ("9", "no sandbox that is enough works here (`pleach doctor`), or nobody agreed to do without (`pleach approve`)"),
     ("10", "a role is not approved, and nobody allowed it (`pleach approve --role NAME`, or `[roles] trusted`)"),
     ("11", "no such role, or not one that may be used here"),
     ("124", "timed out"),

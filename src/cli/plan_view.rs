@@ -189,8 +189,13 @@ fn next_step(out: &mut dyn Write, plan: &PlanReport, style: &Style) -> io::Resul
     } else if count_of(Standing::Ready) > 0 {
         steps.push((format!("pleach merge --plan {}", plan.plan), "fold what is ready"));
     }
-    if let Some(failed) = plan.tasks.iter().find(|task| task.row.state == Standing::Failed) {
+    let is_dropped = |task: &PlanTask| task.row.state == Standing::Discarded && plan.stopped_by.is_some();
+    let by = plan.tasks.iter().find(|task| Some(task.row.id) == plan.stopped_by && is_dropped(task));
+    if let Some(failed) = by.or(plan.tasks.iter().find(|task| task.row.state == Standing::Failed)) {
         steps.push((format!("pleach logs {}", failed.row.id), "see why it failed"));
+    }
+    if let Some(kept) = plan.tasks.iter().find(|task| is_dropped(task) && !task.file_list.is_empty()) {
+        steps.push((format!("pleach restore {}", kept.row.id), "get a discarded result back"));
     }
     for (command, to) in steps {
         writeln!(out, "{}", style.paint(Paint::Faint, format!("  {command:<28} {to}")))?;

@@ -109,6 +109,9 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     let handed = attempt.hand_back.as_ref().map(|hand_back| shown(&hand_back.to_string()));
     field(out, "given", &handed.unwrap_or_default())?;
     field(out, "sandbox", &attempt.sandbox.map(sandbox).unwrap_or_default())?;
+    for warning in &attempt.warnings {
+        field(out, "warning", &shown(&warning.to_string()))?;
+    }
     for line in attempt.network.iter().flat_map(Traffic::lines) {
         field(out, "network", &line)?;
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::file::Spelled;
-use super::{ConfigError, Origin, Sourced, Untrusted, set};
+use super::lay::Told;
+use super::{Origin, Sourced, Untrusted, set};
 use crate::core::agent::{self, Agent, Changes, Dialect, Kind, PromptBy, StateDir};
 
 /// What a file says of one agent.
@@ -47,12 +48,12 @@ pub type Agents = BTreeMap<String, Sourced<Agent>>;
 pub const KEY: &str = "agents";
 
 /// Lay what a file says over what was known before.
-pub(super) fn lay(known: &mut Agents, said: BTreeMap<String, Said>, from: &Origin) -> Result<(), ConfigError> {
+pub(super) fn lay(known: &mut Agents, said: BTreeMap<String, Said>, told: &mut Told<'_>) {
     for (name, said) in said {
         if !agent::is_name(&name) {
-            return Err(
-                from.refuse(format!("agents.{name:?} is no name of an agent: letters, digits, `-`, `_` and `.`"))
-            );
+            let key = format!("agents.{name}");
+            told.refuse(&key, format!("agents.{name:?} is no name of an agent: letters, digits, `-`, `_` and `.`"));
+            continue;
         }
         let before = known.get(&name).map(|known| known.value.clone());
         let mut agent =
@@ -70,10 +71,12 @@ pub(super) fn lay(known: &mut Agents, said: BTreeMap<String, Said>, from: &Origi
         set(&mut agent.leftovers, said.leftovers);
         set(&mut agent.accept, said.accept_exit_codes);
         set(&mut agent.changes, said.changes.map(|changes| changes.0));
-        check(&agent).map_err(|why| from.refuse(format!("agents.{name}: {why}")))?;
-        known.insert(name, Sourced { value: agent, from: from.clone() });
+        if let Err(why) = check(&agent) {
+            told.refuse(&format!("agents.{name}"), format!("agents.{name}: {why}"));
+            continue;
+        }
+        known.insert(name, Sourced { value: agent, from: told.from.clone() });
     }
-    Ok(())
 }
 
 fn none(name: &str) -> Agent {

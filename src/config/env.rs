@@ -86,6 +86,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("PAGER", "what pages long output; after git's core.pager"),
     ("LESS", "options of less (default: FRX)"),
     ("HOME", "the home of the user"),
+    ("PWD", "the name of the working directory, where there is a link on the way to it"),
     ("XDG_CONFIG_HOME", "where the user's pleach/config.toml is (default: ~/.config)"),
     ("XDG_STATE_HOME", "where the user's state is (default: ~/.local/state)"),
 ];
@@ -168,6 +169,11 @@ pub fn inside() -> Option<Inside> {
 /// The home of the user.
 pub fn home() -> Option<PathBuf> {
     path("HOME")
+}
+
+/// The working directory by the name that the shell of the user has for it.
+pub fn working_directory() -> Option<PathBuf> {
+    absolute("PWD")
 }
 
 /// What a client of `pleach mcp --http` has to bear, where that was said.

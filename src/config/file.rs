@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
-use super::units;
+pub use super::place::Positions;
+use super::{place, units};
 use crate::core::id::ParseId;
 use crate::core::plan::Glob;
 use crate::core::sandbox::network::Rule;
@@ -40,6 +41,9 @@ pub struct File {
     pub roles: Roles,
     /// `[agents.NAME]`
     pub agents: BTreeMap<String, super::agents::Said>,
+    /// Where each key is.
+    #[serde(skip)]
+    pub at: Positions,
 }
 
 /// `[run]`: how tasks run.
@@ -212,18 +216,28 @@ pub enum FileError {
         #[source]
         source: io::Error,
     },
-    /// It says something that is not allowed.
-    #[error("{}:{line}:{column}: {message}", .file.display())]
-    Content {
-        /// Which.
-        file: PathBuf,
-        /// From 1.
-        line: usize,
-        /// From 1, in characters.
-        column: usize,
-        /// What, and what would be allowed.
-        message: String,
-    },
+    /// It says things that are not allowed, in the order of the text.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Content(Vec<Wrong>),
+}
+
+/// One thing that is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// Which.
+    pub file: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What, and what would be allowed.
+    pub message: String,
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.message)
+    }
 }
 
 impl File {
@@ -244,18 +258,17 @@ impl File {
     /// # Errors
     /// Where it says something that is not allowed.
     pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, FileError> {
-        let refuse = |offset: usize, message: String| {
-            let before = String::from_utf8_lossy(&bytes[..offset.min(bytes.len())]);
-            let line = before.matches('\n').count() + 1;
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            FileError::Content { file: file.to_owned(), line, column, message }
+        let wrong = |offset: usize, message: String| {
+            let (line, column) = place::of(bytes, offset);
+            Wrong { file: file.to_owned(), line, column, message }
         };
-        let text = std::str::from_utf8(bytes)
-            .map_err(|error| refuse(error.valid_up_to(), "this is not UTF-8 text".to_owned()))?;
-        toml::from_str(text).map_err(|error| {
-            let offset = error.span().map_or(0, |span| span.start);
-            refuse(offset, error.message().replace('\n', " "))
-        })
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            FileError::Content(vec![wrong(error.valid_up_to(), "this is not UTF-8 text".to_owned())])
+        })?;
+        let read = place::read::<Self>(text).map_err(|problems| {
+            FileError::Content(problems.into_iter().map(|(at, message)| wrong(at, message)).collect())
+        })?;
+        Ok(Self { at: Positions::of(text), ..read })
     }
 }
 

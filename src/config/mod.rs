@@ -9,6 +9,8 @@ pub mod agents;
 pub mod env;
 mod exec;
 pub mod file;
+mod lay;
+mod place;
 mod roles;
 pub use crate::core::units;
 pub use roles::Roles;
@@ -17,15 +19,14 @@ use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
-use file::{File, FileError};
+use file::{File, FileError, Wrong};
+use lay::Told;
 
-use crate::core::bytes::Bytes;
-use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
+use crate::core::driver::Driver;
 use crate::core::policy::Limits;
-use crate::core::sandbox::{Home, LEAST_MEMORY, Network, Policy, closer};
+use crate::core::sandbox::Policy;
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
-use crate::core::verify::{Check, Fingerprint, Scope};
-use crate::core::word::Word;
+use crate::core::verify::Check;
 
 /// The name of a repository's own file, at the top of a checkout.
 pub const REPOSITORY_FILE: &str = ".pleach.toml";
@@ -130,13 +131,27 @@ pub enum ConfigError {
     #[error(transparent)]
     Variable(#[from] env::BadVariable),
     /// A value that is well-formed and makes no sense.
-    #[error("{}: {what}", .file.display())]
-    Value {
-        /// Where it stands.
-        file: PathBuf,
-        /// What is wrong, and what would be right.
-        what: String,
-    },
+    #[error("{0}")]
+    Value(Wrong),
+    /// More than one of these.
+    #[error("{}", words(.0))]
+    Several(Vec<ConfigError>),
+}
+
+impl ConfigError {
+    /// Fail with all of these, where there are any.
+    fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+}
+
+/// Each on a line of its own.
+fn words(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 impl Default for Config {
@@ -174,25 +189,26 @@ impl Config {
     ///
     /// # Errors
     /// Where a file or variable says something that is not allowed. Nothing is ignored in silence.
+    /// All of it is told at once.
     pub fn load(top: Option<&Path>) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        if let Some(path) = user_file()
-            && let Some(file) = File::load(&path)?
-        {
-            config.lay(file, &Origin::User(path))?;
+        let mut errors = Vec::new();
+        let repository = top.map(|top| Origin::Repository(top.join(REPOSITORY_FILE)));
+        for from in user_file().map(Origin::User).into_iter().chain(repository) {
+            let (Origin::User(path) | Origin::Repository(path)) = &from else { continue };
+            let laid = File::load(path).map_err(ConfigError::from);
+            let laid = laid.and_then(|file| file.map_or(Ok(()), |file| config.lay(file, &from)));
+            errors.extend(laid.err());
         }
-        if let Some(path) = top.map(|top| top.join(REPOSITORY_FILE))
-            && let Some(file) = File::load(&path)?
-        {
-            config.lay(file, &Origin::Repository(path))?;
+        match env::concurrency() {
+            Ok(said) => set(&mut config.concurrency, said),
+            Err(error) => errors.push(error.into()),
         }
-        if let Some(concurrency) = env::concurrency()? {
-            config.concurrency = concurrency;
+        match env::sandbox() {
+            Ok(said) => set(&mut config.sandbox.tier, said),
+            Err(error) => errors.push(error.into()),
         }
-        if let Some(tier) = env::sandbox()? {
-            config.sandbox.tier = tier;
-        }
-        Ok(config)
+        ConfigError::all(errors).map(|()| config)
     }
 
     /// What somebody must approve before it is used.
@@ -235,10 +251,11 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, roles, agents } = file;
+        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, roles, agents, at } = file;
+        let told = &mut Told::new(from, at);
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
-            return Err(from.refuse("run.timeout must be above 0; leave it out for no limit".to_owned()));
+            told.refuse("run.timeout", "run.timeout must be above 0; leave it out for no limit");
         }
         set(&mut self.timeout, run.timeout.map(|timeout| Some(timeout.0)));
         set(&mut self.grace, run.grace.map(|grace| grace.0));
@@ -248,7 +265,7 @@ impl Config {
         set(&mut self.env_pass, run.env_pass.map(|value| Sourced { value, from: from.clone() }));
         self.groups.extend(groups.into_iter().map(|(name, limit)| (name, limit.0)));
         if let Some(dir) = worktree.dir {
-            self.worktree_dir = Some(worktree_dir(dir, from)?);
+            set(&mut self.worktree_dir, lay::worktree_dir(dir, told).map(Some));
         }
         set(&mut self.copy, worktree.copy);
         if let Some(command) = worktree.setup {
@@ -263,19 +280,20 @@ impl Config {
         if let Some(hooks) = fold.hooks {
             self.hooks = Sourced { value: hooks.into_iter().map(|hook| hook.0).collect(), from: from.clone() };
         }
-        if let Some(check) = check(verify, self.verify.value.as_ref(), from)? {
+        if let Some(check) = lay::check(verify, self.verify.value.as_ref(), told) {
             self.verify = check;
         }
-        if let Some(driver) = driver(merge, self.driver.value.as_ref(), from)? {
+        if let Some(driver) = lay::driver(merge, self.driver.value.as_ref(), told) {
             self.driver = driver;
         }
         if let Some(prefix) = branch.prefix {
-            self.branch_prefix = branch_prefix(prefix, from)?;
+            set(&mut self.branch_prefix, lay::branch_prefix(prefix, told));
         }
         set(&mut self.disk_floor, limits.disk_floor.map(|floor| floor.0));
-        lay_sandbox(&mut self.sandbox, sandbox, from)?;
-        roles::lay(&mut self.roles, roles, from)?;
-        agents::lay(&mut self.agents, agents, from)
+        lay::sandbox(&mut self.sandbox, sandbox, told);
+        roles::lay(&mut self.roles, roles, told);
+        agents::lay(&mut self.agents, agents, told);
+        told.end()
     }
 }
 
@@ -303,123 +321,6 @@ fn content_hash(what: &str, text: &str) -> String {
         .to_string()
 }
 
-/// What a file says of verifying, over what was said before; none where it says nothing.
-fn check(
-    said: file::Verify,
-    before: Option<&Check>,
-    from: &Origin,
-) -> Result<Option<Sourced<Option<Check>>>, ConfigError> {
-    if said == file::Verify::default() {
-        return Ok(None);
-    }
-    let mut check = before.cloned().unwrap_or_default();
-    set(&mut check.command, said.command.map(|command| command.trim().to_owned()));
-    set(&mut check.timeout, said.timeout.map(|timeout| Some(timeout.0)));
-    set(&mut check.deterministic, said.deterministic);
-    set(&mut check.guarantee, said.guarantee.map(|guarantee| guarantee.0));
-    set(&mut check.early, said.early);
-    set(&mut check.cores, said.cores.map(|cores| Some(cores.0)));
-    set(&mut check.expire, said.expire.map(|expire| Some(expire.0)));
-    if said.fingerprint != file::Fingerprint::default() {
-        let files = said.fingerprint.files.iter().map(|file| Word::from(file.as_str())).collect();
-        let file::Fingerprint { commands, variables, .. } = said.fingerprint;
-        check.fingerprint = Fingerprint { commands, variables, files };
-    }
-    if !said.scope.is_empty() {
-        let paths = |paths: Vec<String>| paths.into_iter().map(|path| Word::from(path.as_str())).collect();
-        check.scopes =
-            said.scope.into_iter().map(|scope| Scope { paths: paths(scope.paths), command: scope.command }).collect();
-    }
-    if check.command.is_empty() && check.scopes.is_empty() {
-        // An empty command takes back what a farther file said.
-        return Ok(Some(Sourced { value: None, from: from.clone() }));
-    }
-    if check.scopes.iter().any(|scope| scope.paths.is_empty() || scope.command.trim().is_empty()) {
-        return Err(from.refuse("a [[verify.scope]] needs both `paths` and `command`".to_owned()));
-    }
-    Ok(Some(Sourced { value: Some(check), from: from.clone() }))
-}
-
-/// What a file says of a merge driver, over what was said before; none where it says nothing.
-fn driver(
-    said: file::Merge,
-    before: Option<&Driver>,
-    from: &Origin,
-) -> Result<Option<Sourced<Option<Driver>>>, ConfigError> {
-    if said == file::Merge::default() {
-        return Ok(None);
-    }
-    let none = Driver { command: String::new(), patterns: Vec::new(), timeout: DEFAULT_DRIVER_TIMEOUT };
-    let mut driver = before.cloned().unwrap_or(none);
-    set(&mut driver.command, said.driver.map(|command| command.trim().to_owned()));
-    set(&mut driver.patterns, said.patterns);
-    set(&mut driver.timeout, said.timeout.map(|timeout| timeout.0));
-    if driver.timeout == 0 {
-        return Err(from.refuse("merge.timeout must be above 0".to_owned()));
-    }
-    if !driver.command.is_empty() && !driver.command.contains("%A") {
-        return Err(
-            from.refuse("merge.driver does not name the file that it writes: %A, as in git's own drivers".to_owned())
-        );
-    }
-    // An empty command takes back what a farther file said.
-    let value = Some(driver).filter(|driver| !driver.command.is_empty());
-    Ok(Some(Sourced { value, from: from.clone() }))
-}
-
-/// What a file says of the sandbox. A repository can only make it closer: it is what is kept in.
-fn lay_sandbox(policy: &mut Policy, said: file::Sandbox, from: &Origin) -> Result<(), ConfigError> {
-    if matches!(from, Origin::Repository(_)) {
-        let loosens = [
-            ("tier", said.tier.is_some()),
-            ("write", said.write.is_some()),
-            ("read", said.read.is_some()),
-            ("home = \"rw\"", said.home.as_ref().is_some_and(|home| home.0 == Home::Rw)),
-            ("network = \"allow\"", said.network.as_ref().is_some_and(|network| network.0 == Network::Allow)),
-        ];
-        if let Some((key, _)) = loosens.into_iter().find(|(_, is_said)| *is_said) {
-            let what =
-                format!("sandbox.{key} can only be set in your own file (pleach/config.toml), not by a repository");
-            return Err(from.refuse(what));
-        }
-        policy.require = policy.require.max(said.require.map(|tier| tier.0).unwrap_or_default());
-        if let Some(network) = said.network {
-            policy.network = std::mem::take(&mut policy.network).closer(network.0);
-        }
-    } else {
-        set(&mut policy.require, said.require.map(|tier| tier.0));
-        set(&mut policy.network, said.network.map(|network| network.0));
-    }
-    let (memory, processes) = (said.memory.map(|size| size.0), said.processes.map(|number| number.0 as u64));
-    if memory.is_some_and(|memory| memory < LEAST_MEMORY) {
-        return Err(from.refuse(format!("sandbox.memory is less than {}: nothing would run", Bytes(LEAST_MEMORY))));
-    }
-    if matches!(from, Origin::Repository(_)) {
-        policy.memory = closer(policy.memory, memory);
-        policy.processes = closer(policy.processes, processes);
-        policy.home = policy.home.min(said.home.map_or(Home::Rw, |home| home.0));
-    } else {
-        set(&mut policy.home, said.home.map(|home| home.0));
-        policy.memory = memory.or(policy.memory);
-        policy.processes = processes.or(policy.processes);
-    }
-    set(&mut policy.tier, said.tier.map(|tier| tier.0));
-    let is_path = |path: &PathBuf| path.is_absolute() || path.starts_with("~");
-    if let Some(path) = said.write.iter().chain(&said.hide).chain(&said.read).flatten().find(|path| !is_path(path)) {
-        let what = format!("sandbox: {} must be an absolute path, or start with ~/", path.display());
-        return Err(from.refuse(what));
-    }
-    let words = |paths: Vec<PathBuf>| paths.iter().map(|path| Word::from(path.as_path())).collect::<Vec<_>>();
-    set(&mut policy.write, said.write.map(words));
-    set(&mut policy.read, said.read.map(words));
-    if let Some(exec) = said.exec {
-        exec::lay(policy, exec, from)?;
-    }
-    // What is hidden adds up: nobody takes back what somebody else keeps to themselves.
-    policy.hide.extend(said.hide.map(words).unwrap_or_default());
-    Ok(())
-}
-
 /// All that a check would run.
 fn commands(check: &Check) -> String {
     let scopes = check.scopes.iter().map(|scope| &scope.command);
@@ -440,48 +341,6 @@ fn set<T>(value: &mut T, said: Option<T>) {
 
 fn user_file() -> Option<PathBuf> {
     Some(env::config_home()?.join("pleach").join("config.toml"))
-}
-
-/// The directory of the worktrees: absolute or below the home. A repository has no say in where a user's files go.
-fn worktree_dir(dir: PathBuf, from: &Origin) -> Result<PathBuf, ConfigError> {
-    let refuse = |what: &str| Err(from.refuse(what.to_owned()));
-    if matches!(from, Origin::Repository(_)) {
-        return refuse("worktree.dir can only be set in your own file (pleach/config.toml), not by a repository");
-    }
-    let dir = match (dir.strip_prefix("~"), env::home()) {
-        (Ok(below), Some(home)) => home.join(below),
-        _ => dir,
-    };
-    if dir.is_absolute() { Ok(dir) } else { refuse("worktree.dir must be an absolute path, or start with ~/") }
-}
-
-fn branch_prefix(prefix: String, from: &Origin) -> Result<String, ConfigError> {
-    let good = |part: &str| {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        !part.is_empty()
-            && part.chars().all(allowed)
-            && !part.starts_with(['.', '-'])
-            && !part.ends_with('.')
-            && !part.ends_with(".lock")
-            && !part.contains("..")
-    };
-    let whole = prefix.strip_suffix('/').unwrap_or(&prefix);
-    // What follows is an id or a name, so the last part need not end with a slash.
-    if whole.split('/').all(good) {
-        Ok(prefix)
-    } else {
-        Err(from.refuse(format!("branch.prefix {prefix:?} cannot start the name of a branch; try \"pleach/\"")))
-    }
-}
-
-impl Origin {
-    fn refuse(&self, what: String) -> ConfigError {
-        let file = match self {
-            Self::User(file) | Self::Repository(file) => file.clone(),
-            Self::Default => PathBuf::new(),
-        };
-        ConfigError::Value { file, what }
-    }
 }
 
 #[cfg(test)]

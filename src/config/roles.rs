@@ -1,6 +1,7 @@
 //! `[roles]`: which roles may be used, and for which of them nobody is asked.
 
-use super::{ConfigError, Origin, file, set};
+use super::lay::Told;
+use super::{Origin, file, set};
 use crate::core::plan::Glob;
 
 /// Which roles may be used. A repository has no say in it.
@@ -13,13 +14,12 @@ pub struct Roles {
 }
 
 /// What a file says of roles: only its user's own, as a repository would trust what it brings along.
-pub(super) fn lay(roles: &mut Roles, said: file::Roles, from: &Origin) -> Result<(), ConfigError> {
-    if matches!(from, Origin::Repository(_)) && said != file::Roles::default() {
-        let what = "[roles] can only be set in your own file (pleach/config.toml), not by a repository".to_owned();
-        return Err(from.refuse(what));
+pub(super) fn lay(roles: &mut Roles, said: file::Roles, told: &mut Told<'_>) {
+    if matches!(told.from, Origin::Repository(_)) && said != file::Roles::default() {
+        return told
+            .refuse("roles", "[roles] can only be set in your own file (pleach/config.toml), not by a repository");
     }
     let globs = |names: Vec<file::Names>| names.into_iter().map(|one| one.0).collect::<Vec<_>>();
     set(&mut roles.available, said.available.map(|names| Some(globs(names))));
     set(&mut roles.trusted, said.trusted.map(globs));
-    Ok(())
 }

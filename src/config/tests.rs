@@ -1,7 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::core::sandbox::Tier;
+use crate::core::sandbox::{Home, Network, Tier};
 
 fn check_refused(text: &str, expected: Expect) {
     let error = File::parse(Path::new("/r/.pleach.toml"), text.as_bytes()).expect_err("should be refused");
@@ -105,6 +105,7 @@ fn everything_can_be_set() {
             home: Home::Ro,
             read: vec!["~/.npmrc".into()],
             exec: Some(vec!["/usr/bin".into(), ".".into()]),
+            found: None,
             unconfined: false,
         },
     };
@@ -148,17 +149,19 @@ fn a_merge_driver_names_the_file_that_it_writes() {
     assert_eq!(config.needs_approval()[0].what, "merge.driver");
     assert_eq!(near("[merge]\ndriver = ''").unwrap().driver.value, None);
     let refused = |text: &str| near(text).unwrap_err().to_string();
-    expect!["/r/.pleach.toml: merge.driver does not name the file that it writes: %A, as in git's own drivers"]
+    expect!["/r/.pleach.toml:2:10: merge.driver does not name the file that it writes: %A, as in git's own drivers"]
         .assert_eq(&refused("[merge]\ndriver = 'theirs'"));
-    expect!["/r/.pleach.toml: merge.timeout must be above 0"].assert_eq(&refused("[merge]\ntimeout = 0"));
+    expect!["/r/.pleach.toml:2:11: merge.timeout must be above 0"].assert_eq(&refused("[merge]\ntimeout = 0"));
 }
 
 #[test]
 fn a_repository_cannot_choose_where_worktrees_go_and_prefixes_are_fit_for_branches() {
     let refused = |text: &str, from| laid(&[(text, from)]).unwrap_err().to_string();
-    expect!["/r/.pleach.toml: worktree.dir can only be set in your own file (pleach/config.toml), not by a repository"]
-        .assert_eq(&refused("[worktree]\ndir = '/tmp/x'", repository()));
-    expect!["/home/u/.config/pleach/config.toml: worktree.dir must be an absolute path, or start with ~/"]
+    expect![
+        "/r/.pleach.toml:2:7: worktree.dir can only be set in your own file (pleach/config.toml), not by a repository"
+    ]
+    .assert_eq(&refused("[worktree]\ndir = '/tmp/x'", repository()));
+    expect!["/home/u/.config/pleach/config.toml:2:7: worktree.dir must be an absolute path, or start with ~/"]
         .assert_eq(&refused("[worktree]\ndir = 'x'", user()));
     for bad in ["", "/", "-x/", "a//b", "a b", "../", "x.lock/", ".x/"] {
         refused(&format!("[branch]\nprefix = '{bad}'"), repository());
@@ -224,6 +227,31 @@ fn errors_name_the_place_and_what_is_allowed() {
         ]],
     );
     check_refused("[run\n", expect!["/r/.pleach.toml:1:5: unclosed table, expected `]`"]);
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    check_refused(
+        "[run]\ntimeout = \"soon\"\nretrys = 2\nretries = 1\n[ruin]\nx = 1\n[sandbox]\nmemory = \"1 apple\"\nnetwork = [\n  \"crates.io\",\n  \"https://x\",\n]\n[[verify.scope]]\npaths = [\"a\"]\ncommand = 1\n",
+        expect![[r#"
+            /r/.pleach.toml:2:11: "soon" is not a duration, such as 90s, 10m, 1h30m or 14d
+            /r/.pleach.toml:3:1: unknown field `retrys`, expected one of `concurrency`, `timeout`, `grace`, `retries`, `log_cap`, `priority`, `env_pass`
+            /r/.pleach.toml:5:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`
+            /r/.pleach.toml:8:10: "1 apple" is not a size, such as 500 MB, 64 MiB or 1 GiB
+            /r/.pleach.toml:9:11: "https://x" is not none, allow, or hosts such as crates.io, *.npmjs.org, [2001:db8::1]:443, localhost:8080
+            /r/.pleach.toml:15:11: invalid type: integer `1`, expected a string"#]],
+    );
+    let text = "[run]\ntimeout = 0\n[merge]\ntimeout = 0\n[sandbox]\nwrite = [\"/x\"]\nhide = [\"a\", \"b\"]\nmemory = \"1k\"\ntier = \"full\"\n[branch]\nprefix = \"-\"\n";
+    expect![[r#"
+        /r/.pleach.toml:2:11: run.timeout must be above 0; leave it out for no limit
+        /r/.pleach.toml:4:11: merge.timeout must be above 0
+        /r/.pleach.toml:6:9: sandbox.write can only be set in your own file (pleach/config.toml), not by a repository
+        /r/.pleach.toml:7:8: sandbox.hide: a must be an absolute path, or start with ~/
+        /r/.pleach.toml:7:8: sandbox.hide: b must be an absolute path, or start with ~/
+        /r/.pleach.toml:8:10: sandbox.memory is less than 4 MiB: nothing would run
+        /r/.pleach.toml:9:8: sandbox.tier can only be set in your own file (pleach/config.toml), not by a repository
+        /r/.pleach.toml:11:10: branch.prefix "-" cannot start the name of a branch; try "pleach/""#]]
+    .assert_eq(&laid(&[(text, repository())]).unwrap_err().to_string());
 }
 
 #[test]

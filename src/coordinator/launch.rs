@@ -14,10 +14,11 @@ use std::time::Duration;
 use super::needs::Need;
 use super::{World, base_pin, landing, log, needs};
 use crate::core::id::{AttemptId, CommitId};
+use crate::core::sandbox::Warning;
 use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
 use crate::git::refs::{RefChange, Swap};
-use crate::git::{GitError, private, worktree};
+use crate::git::{GitError, modules, private, worktree};
 use crate::process::{crash, daemon};
 use crate::shim;
 use crate::store::layout::AttemptDir;
@@ -117,11 +118,13 @@ fn prepare(
     leave_out(task, &place.private)?;
     worktree::lead_inside(&place)?;
     private::checkout(&place.private, &place.worktree)?;
+    let paths = modules::fill(&world.repository, &place, from.as_deref())?;
+    let warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
     super::provision::bring(task, &place.worktree)?;
     super::handback::bring(world, task, attempt, base)?;
     let command = needs::bring(world, task, attempt, needs)?;
     crash::point("launch.checked_out");
-    let spec = Spec { command, disk_floor, ..spec(world, task, attempt, base, &dir)? };
+    let spec = Spec { command, disk_floor, warnings, ..spec(world, task, attempt, base, &dir)? };
     record::save(&dir.spec(), &spec, Durable::No)?;
     crash::point("launch.spec_written");
     Ok(())
@@ -202,6 +205,8 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         directory: task.spec.directory.clone(),
         command: task.spec.command.clone(),
         environment: variables,
+        secrets: task.spec.secrets.clone(),
+        keep_secrets: attempt.number <= task.spec.retries,
         setup: task.spec.setup.clone(),
         timeout: task.spec.timeout,
         grace: task.spec.grace,
@@ -210,7 +215,9 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         candidate: None,
         // Only who runs it must know.
         disk_floor: 0,
+        warnings: Vec::new(),
         checkout: task.spec.checkout.clone(),
+        called: task.spec.called.clone(),
         sandbox: task.spec.sandbox.clone(),
         agent: task.spec.agent.clone(),
     })

@@ -10,6 +10,7 @@ use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
 use crate::core::review::Remarks;
 use crate::core::task::TaskSpec;
+use crate::store::environment::Environment;
 
 /// The longest request that is read, in bytes.
 pub const LONGEST: u64 = 16 << 20;
@@ -24,6 +25,9 @@ pub enum Request {
     Submit {
         /// What is asked.
         spec: Box<TaskSpec>,
+        /// The values of its secrets.
+        #[serde(default, skip_serializing_if = "Environment::is_empty")]
+        secrets: Environment,
         /// The limits that the asker's configuration gives.
         limits: Limits,
     },
@@ -33,6 +37,9 @@ pub enum Request {
         plan: Box<NewPlan>,
         /// Its tasks; their needs are numbers within the plan, from 1.
         specs: Vec<TaskSpec>,
+        /// The values of the secrets of each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<Environment>,
         /// The limits that the asker's configuration gives.
         limits: Limits,
     },
@@ -58,6 +65,9 @@ pub enum Request {
         /// What somebody said of the results that are handed back.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         remarks: Vec<(TaskId, Remarks)>,
+        /// The values of their secrets, which were not kept.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<(TaskId, Environment)>,
     },
     /// Take a part of a result for a result of its own, in its place.
     TakePart {

@@ -19,7 +19,7 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
     };
     match request {
         Request::Cancel { tasks, now } => each(tasks, &|task| cancel(task, *now)),
-        Request::Retry { tasks, onto, remarks } => {
+        Request::Retry { tasks, onto, remarks, .. } => {
             let onto = |id: &TaskId| onto.iter().find(|(task, _)| task == id).map(|(_, target)| target);
             let said = |id: &TaskId| remarks.iter().find(|(task, _)| task == id).map(|(_, remarks)| remarks);
             let events = tasks.iter().map(|(id, seen)| retry(find(state, *id)?, *seen, onto(id), said(id)));

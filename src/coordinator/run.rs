@@ -20,12 +20,13 @@ use crate::core::footing::Footing;
 use crate::core::id::{AttemptId, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
 use crate::core::policy::Limits;
-use crate::core::state::{State, Task};
+use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
 use crate::core::verify::attempt_of;
 use crate::process::{clock, socket};
+use crate::store::environment::Environment;
 use crate::store::journal::Journal;
-use crate::store::{self, StoreError};
+use crate::store::{self, StoreError, secrets};
 
 /// The longest that a failing action waits before it is tried again.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
@@ -97,6 +98,8 @@ struct Coordinator {
     /// What the actions rely on that are under way.
     footings: BTreeMap<Subject, Footing>,
     foreseer: foresee::Foreseer,
+    /// Up to which event the secrets were let go of that nobody needs any more.
+    swept: u64,
 }
 
 struct Waiter {
@@ -141,6 +144,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         has_locks: true,
         numbers: BTreeMap::new(),
         footings: BTreeMap::new(),
+        swept: u64::MAX,
     };
     this.clear_locks(Duration::ZERO);
     this.empty_trash();
@@ -194,6 +198,11 @@ impl Coordinator {
             if self.state.events() == known {
                 break;
             }
+        }
+        if self.swept != self.state.events() {
+            self.swept = self.state.events();
+            let may_start = |task: &Task| matches!(task.state, TaskState::Pending | TaskState::Running { .. });
+            secrets::sweep(&self.world.layout, |id| self.state.task(id).is_some_and(may_start));
         }
         self.foreseer.look(&self.state, &self.world, &self.inbox);
         if self.journal.is_long() {
@@ -266,8 +275,8 @@ impl Coordinator {
                 self.observe_all();
                 Response::Yes
             }
-            Request::Submit { spec, limits } => self.submit(*spec, limits)?,
-            Request::SubmitPlan { plan, specs, limits } => self.submit_plan(&plan, specs, limits)?,
+            Request::Submit { spec, secrets, limits } => self.submit(*spec, &secrets, limits)?,
+            Request::SubmitPlan { plan, specs, secrets, limits } => self.submit_plan(&plan, specs, &secrets, limits)?,
             Request::Await { tasks, until, any } => {
                 if !requests::has_reached(&self.state, &tasks, until, any) {
                     self.waiters.push(Waiter { tasks, until, any, answer });
@@ -287,7 +296,7 @@ impl Coordinator {
         Ok(())
     }
 
-    fn submit(&mut self, spec: TaskSpec, limits: Limits) -> Result<Response, StoreError> {
+    fn submit(&mut self, spec: TaskSpec, given: &Environment, limits: Limits) -> Result<Response, StoreError> {
         self.limits = limits;
         if let Some(task) = self.state.find_request(&spec.request) {
             return Ok(Response::Submitted(task.id));
@@ -301,11 +310,18 @@ impl Coordinator {
             }));
         }
         let task = self.state.next_task();
+        secrets::keep(&self.world.layout, task, given)?;
         self.record(vec![Event::Submitted { task, spec: Box::new(spec) }])?;
         Ok(Response::Submitted(task))
     }
 
-    fn submit_plan(&mut self, new: &NewPlan, specs: Vec<TaskSpec>, limits: Limits) -> Result<Response, StoreError> {
+    fn submit_plan(
+        &mut self,
+        new: &NewPlan,
+        specs: Vec<TaskSpec>,
+        given: &[Environment],
+        limits: Limits,
+    ) -> Result<Response, StoreError> {
         self.limits = limits;
         match plans::judge(&self.state, new, specs) {
             Err(refused) => Ok(Response::No(refused)),
@@ -313,6 +329,9 @@ impl Coordinator {
             Ok(plans::Judged::New(mut plan, specs)) => {
                 plan.submitted = clock::now();
                 let id = plan.id.clone();
+                for (task, given) in plan.tasks().zip(given) {
+                    secrets::keep(&self.world.layout, task, given)?;
+                }
                 self.record(vec![Event::Planned { plan, specs }])?;
                 Ok(Response::Planned(id))
             }
@@ -326,6 +345,12 @@ impl Coordinator {
                 use Request as R;
                 let shown =
                     matches!(request, R::Discard { .. } | R::Restore { .. } | R::Retry { .. } | R::Cancel { .. });
+                if let R::Retry { secrets: given, .. } = request {
+                    let again = |id: &TaskId| events.iter().any(|event| event.task() == Some(*id));
+                    for (task, given) in given.iter().filter(|(task, _)| again(task)) {
+                        secrets::keep(&self.world.layout, *task, given)?;
+                    }
+                }
                 let touched: Vec<TaskId> = events.iter().filter_map(Event::task).filter(|_| shown).collect();
                 self.record(events)?;
                 self.show_branches(&touched);

@@ -11,8 +11,8 @@ use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
 use super::plan::{Plan, PlanId};
 use super::review::Remarks;
-use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
+use super::sandbox::{Tier, Warning};
 use super::task::TaskSpec;
 use super::verify::{Early, Run, Verdict};
 
@@ -292,6 +292,9 @@ pub struct Facts {
     /// How far it was kept to itself; none where it never started, or was of a version that did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Tier>,
+    /// What its user should know of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// What it asked of the network, and what of that was denied; where hosts are listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Traffic>,

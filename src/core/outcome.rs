@@ -33,8 +33,11 @@ pub enum Outcome {
         /// Bytes that it might take, where it was its own limit.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         limit: Option<u64>,
+        /// It got no further than its start: so little is not enough to run it at all.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        at_start: bool,
     },
-    /// It had more processes than it may, threads among them.
+    /// It had as many processes as it may, threads among them, and was ended for one more, or did not get on without one.
     TooManyProcesses {
         /// So many it might have.
         limit: u64,
@@ -133,8 +136,13 @@ impl fmt::Display for Outcome {
             Self::Signalled { signal } => write!(f, "signal {signal}"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Cancelled => f.write_str("cancelled"),
-            Self::OutOfMemory { limit: None } => f.write_str("out of memory"),
-            Self::OutOfMemory { limit: Some(limit) } => write!(f, "out of memory (limit {})", Bytes(*limit)),
+            Self::OutOfMemory { limit: None, .. } => f.write_str("out of memory"),
+            Self::OutOfMemory { limit: Some(limit), at_start: false } => {
+                write!(f, "out of memory (limit {})", Bytes(*limit))
+            }
+            Self::OutOfMemory { limit: Some(limit), at_start: true } => {
+                write!(f, "out of memory at its start (limit {}, which is too little to run it)", Bytes(*limit))
+            }
             Self::TooManyProcesses { limit } => write!(f, "too many processes (limit {limit})"),
             Self::DiskFull { floor } => write!(f, "stopped, as less than {} of the disk was free", Bytes(*floor)),
             Self::Lost { cause } => write!(f, "lost: {cause}"),
@@ -163,8 +171,9 @@ mod tests {
     #[test]
     fn what_was_written_down_before_there_were_limits_is_still_read() {
         let read = |text| serde_json::from_str::<Outcome>(text).unwrap();
-        assert_eq!(read(r#"{"how":"out_of_memory"}"#), Outcome::OutOfMemory { limit: None });
-        let limited = Outcome::OutOfMemory { limit: Some(4 << 30) };
+        let unlimited = Outcome::OutOfMemory { limit: None, at_start: false };
+        assert_eq!(read(r#"{"how":"out_of_memory"}"#), unlimited);
+        let limited = Outcome::OutOfMemory { limit: Some(4 << 30), at_start: false };
         assert_eq!(read(&serde_json::to_string(&limited).unwrap()), limited);
         assert_eq!(limited.to_string(), "out of memory (limit 4 GiB)");
     }

@@ -5,6 +5,7 @@
 //! and its result stand now.
 
 mod build;
+mod hints;
 pub mod plan;
 pub mod roles;
 #[cfg(test)]
@@ -23,8 +24,8 @@ use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::plan::PlanId;
 use super::policy::Limits;
-use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
+use super::sandbox::{Tier, Warning};
 use super::task::{FoldPolicy, Priority, Strategy};
 use super::verify::Early;
 use super::word::Word;
@@ -131,6 +132,9 @@ pub struct Row {
     /// Does somebody keep it, in its line, from landing?
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub on_hold: bool,
+    /// What its user should know of how its newest attempt is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// What its result will conflict with, as far as it was looked at: the target first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub will_conflict: Vec<WillConflict>,
@@ -201,6 +205,8 @@ pub struct Live {
     pub last_line: Option<String>,
     /// Its task has ended, and it waits for room on the disk to save what that left.
     pub no_room: bool,
+    /// What its user should know of how it is kept.
+    pub warnings: Vec<Warning>,
 }
 
 /// What is seen beside the tasks themselves. By default nothing is.
@@ -310,6 +316,9 @@ pub struct AttemptReport {
     /// How far it is kept to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Tier>,
+    /// What its user should know of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// What it asked of the network, where hosts are listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Traffic>,

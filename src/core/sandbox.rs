@@ -2,6 +2,7 @@
 
 pub mod network;
 pub mod traffic;
+pub mod warning;
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::id::ParseId;
 use super::word::Word;
 pub use network::Network;
+pub use warning::{Becomes, Warning};
 
 /// How far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash, Serialize, Deserialize)]
@@ -92,6 +94,9 @@ pub struct Policy {
     /// What it can run: these, and what is in them. None for anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exec: Option<Vec<Word>>,
+    /// The best tier that worked when it was asked for, where none was named: with less than this it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Tier>,
     /// Somebody agreed that it runs without a sandbox where none works.
     #[serde(default, skip_serializing_if = "is_default")]
     pub unconfined: bool,

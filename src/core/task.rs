@@ -26,6 +26,9 @@ pub struct TaskSpec {
     /// The checkout that it was asked from: ignored files are copied from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkout: Option<Word>,
+    /// What its user calls that, where there is a link on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Word>,
     /// Who goes first.
     #[serde(default, skip_serializing_if = "is_default")]
     pub priority: Priority,
@@ -52,6 +55,9 @@ pub struct TaskSpec {
     /// Variables that were named on purpose.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Word>,
+    /// Names of secrets that it is given, whose values are not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
     /// Which stored environment it inherits (a content hash; see `store::environment`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,

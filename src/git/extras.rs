@@ -117,7 +117,33 @@ fn new_commits(
     let walk = git().args(["rev-list", "--stdin", "--"]).input(format!("{wanted}^{tip}\n^{base}\n")).run()?;
     let walk = String::from_utf8_lossy(&walk).into_owned();
     let new: BTreeSet<&str> = walk.lines().collect();
-    Ok(distinct(commits.into_iter().filter(|(_, id)| new.contains(id.to_string().as_str()))))
+    let all = distinct(commits.into_iter().filter(|(_, id)| new.contains(id.to_string().as_str())));
+    bounded(dir, all, tip)
+}
+
+/// More are not kept one by one.
+const MOST: usize = 200;
+
+/// What is beyond that many is one commit more, of which all of them are parents, and whose message has their names:
+/// nothing of it is lost, and nobody has to list refs without end.
+fn bounded(dir: &Path, mut all: Vec<(String, CommitId)>, tip: CommitId) -> Result<Vec<(String, CommitId)>, GitError> {
+    if all.len() <= MOST {
+        return Ok(all);
+    }
+    let rest = all.split_off(MOST - 1);
+    let tree = private::git(dir, dir).args(["rev-parse", &format!("{tip}^{{tree}}")]).line()?;
+    let parents: BTreeSet<CommitId> = rest.iter().map(|(_, id)| *id).collect();
+    let parents: String = parents.iter().map(|id| format!("parent {id}\n")).collect();
+    let names: String = rest.iter().map(|(name, id)| format!("{id} {name}\n")).collect();
+    let count = rest.len();
+    let text = format!(
+        "tree {tree}\n{parents}author pleach <pleach@localhost> 0 +0000\ncommitter pleach <pleach@localhost> 0 +0000\n\n\
+         {count} more that a task left\n\nEach is a parent of this commit; `git branch NAME COMMIT` makes a branch of it.\n\n{names}"
+    );
+    let answer = private::git(dir, dir).args(["hash-object", "-t", "commit", "-w", "--stdin"]).input(text).line()?;
+    let commit = answer.parse().map_err(|_| GitError::Answer { command: "hash-object", answer })?;
+    all.push((format!("and-{count}-more"), commit));
+    Ok(all)
 }
 
 /// The same refs as `for-each-ref` tells, by the library; none where it cannot read all of them.

@@ -10,13 +10,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use git2::{ObjectType, Oid};
-use rustix::fs::{Mode, OFlags};
 
 use super::Repository;
-use super::checkout::parents;
 use super::objects::{Entry, Objects};
 use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
+use crate::process::beneath;
 
 /// How many tracked files are looked at. In a larger repository only those count that somebody else changed.
 const MOST_FILES: usize = 50_000;
@@ -66,25 +65,19 @@ impl Glance<'_> {
             return false;
         }
         let Some(entry) = entry else { return true };
-        // What lies behind a link is not the task's, and is not read.
-        let is_inside = || {
-            let is_dir =
-                |above: Word| fs::symlink_metadata(self.worktree.join(above.as_path())).is_ok_and(|seen| seen.is_dir());
-            parents(path).all(is_dir)
-        };
-        if !seen.is_file() || seen.len() > MOST_BYTES || !is_inside() {
+        if !seen.is_file() || seen.len() > MOST_BYTES {
             return true;
         }
-        let read = || read_file(&self.worktree.join(path.as_path())).ok();
+        // What lies behind a link is not the task's, and is not read.
+        let read = || read_file(self.worktree, path.as_path()).ok();
         let now = read().and_then(|bytes| Oid::hash_object(ObjectType::Blob, &bytes).ok());
         now != Some(entry.id)
     }
 }
 
 /// A regular file, and nothing that we would wait for.
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+fn read_file(worktree: &Path, path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = beneath::open(worktree, path)?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

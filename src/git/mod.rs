@@ -40,6 +40,7 @@ mod live;
 pub mod locks;
 mod loose;
 pub mod merge;
+pub mod modules;
 mod objects;
 mod opened;
 pub mod pack;

@@ -74,7 +74,7 @@ pub fn import(repo: &Repository, file: &Path, tips: &[CommitId], base: CommitId)
     if output.code != Some(0) {
         return Ok(Imported::Refused(words(&output.stderr)));
     }
-    if let Some(reason) = unfolds::too_much(repo, &quarantine.dir, tips, base) {
+    if let Some(reason) = unfolds::too_much(repo, &quarantine.dir, tips, base, &|git| quarantine.enter(git)) {
         return Ok(Imported::Refused(reason));
     }
     match connected(repo, Some(&quarantine), tips, base)? {

@@ -2,15 +2,20 @@
 //! whoever lists them never ends.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
+use std::process::Stdio;
 
 use git2::{ObjectType, Odb, Oid, Tree};
 
 use super::Repository;
 use crate::core::id::CommitId;
+use crate::process::Tool;
 
 /// More changed paths than these are no result. The largest repositories have as many files.
 const MOST_PATHS: u64 = 1_000_000;
+/// The same of all their names together, where git lists them: deep ones are long.
+const MOST_BYTES: u64 = 1 << 30;
 /// A directory of more bytes than these has more entries than that.
 const LARGEST_TREE: usize = 64 << 20;
 /// A commit of more bytes than these is no message.
@@ -20,7 +25,62 @@ const DEPTH: usize = 500;
 
 /// Why the tips, of which objects are also in `incoming`, are too much to be looked at; none where they are not, and where
 /// only git could tell.
-pub(super) fn too_much(repo: &Repository, incoming: &Path, tips: &[CommitId], base: CommitId) -> Option<String> {
+///
+/// What the library cannot read (SHA-256, a partial clone) is listed by git, `within` what it sees, up to as many paths.
+pub(super) fn too_much(
+    repo: &Repository,
+    incoming: &Path,
+    tips: &[CommitId],
+    base: CommitId,
+    within: &dyn Fn(Tool) -> Tool,
+) -> Option<String> {
+    match counted(repo, incoming, tips, base) {
+        Some(judged) => judged,
+        None => tips.iter().find_map(|tip| listed(repo, *tip, base, within)),
+    }
+}
+
+/// Have git list all paths, and stop it where they are too many more than in the base. (`diff-tree` would hold all of them in
+/// memory before it says one.) What it cannot list is told by who asks next.
+fn listed(repo: &Repository, tip: CommitId, base: CommitId, within: &dyn Fn(Tool) -> Tool) -> Option<String> {
+    let size = within(repo.git()).args(["cat-file", "-s", &tip.to_string()]).line().ok()?;
+    if size.parse::<usize>().is_ok_and(|size| size > LARGEST_COMMIT) {
+        return Some(format!("a commit in it has more than {} MiB", LARGEST_COMMIT >> 20));
+    }
+    // What the base has, it has on the disk of its user.
+    let (old, _) = paths(within(repo.git()), base, u64::MAX)?;
+    let (_, is_more) = paths(within(repo.git()), tip, old.saturating_add(MOST_PATHS))?;
+    is_more.then(|| format!("it has more than {MOST_PATHS} changed paths"))
+}
+
+/// How many paths a commit has, and whether that is more than so many: then it is not listed any further.
+fn paths(git: Tool, commit: CommitId, most: u64) -> Option<(u64, bool)> {
+    let list = git.env("GIT_NO_LAZY_FETCH", "1").args(["ls-tree", "-r", "-z", "--name-only", &commit.to_string()]);
+    let mut running = list.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let (count, is_more) = running.stdout.take().map(|out| count(out, most))?;
+    if is_more {
+        let _ = running.kill();
+    }
+    let ended = running.wait().ok()?;
+    // A tree that is deeper than git can follow ends git.
+    Some((count, is_more || ended.code().is_none()))
+}
+
+/// How many of these there are, each with a zero behind it, and whether that is more than so many.
+fn count(mut from: impl Read, most: u64) -> (u64, bool) {
+    let (mut count, mut bytes, mut buffer) = (0_u64, 0_u64, vec![0; 64 << 10]);
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        count += buffer[..length].iter().filter(|byte| **byte == 0).count() as u64;
+        bytes += length as u64;
+        if count > most || (most < u64::MAX && bytes > MOST_BYTES.saturating_mul(1 + most / MOST_PATHS)) {
+            return (count, true);
+        }
+    }
+    (count, false)
+}
+
+/// The same by the library; none where it cannot tell.
+fn counted(repo: &Repository, incoming: &Path, tips: &[CommitId], base: CommitId) -> Option<Option<String>> {
     let library = repo.library()?;
     let odb = library.odb().ok()?;
     odb.add_disk_alternate(incoming.to_str()?).ok()?;
@@ -36,14 +96,14 @@ pub(super) fn too_much(repo: &Repository, incoming: &Path, tips: &[CommitId], ba
     let old = tree_of(base)?;
     for tip in tips {
         if is_large(&odb, *tip) {
-            return Some(format!("a commit in it has more than {} MiB", LARGEST_COMMIT >> 20));
+            return Some(Some(format!("a commit in it has more than {} MiB", LARGEST_COMMIT >> 20)));
         }
         let paths = count.beyond(tree_of(*tip)?, Some(old), 0)?;
         if paths > MOST_PATHS {
-            return Some(format!("it has more than {MOST_PATHS} changed paths"));
+            return Some(Some(format!("it has more than {MOST_PATHS} changed paths")));
         }
     }
-    None
+    Some(None)
 }
 
 fn is_large(odb: &Odb<'_>, commit: CommitId) -> bool {

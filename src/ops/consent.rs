@@ -7,7 +7,7 @@ use super::{Error, ErrorKind, Session, approve, sandbox};
 use crate::config::Untrusted;
 use crate::core::sandbox::{Policy, Tier};
 use crate::sandbox::probe;
-use crate::store;
+use crate::store::{self, Layout};
 
 /// What somebody agrees to.
 pub(super) const UNCONFINED: &str = "sandbox.unconfined";
@@ -26,12 +26,12 @@ pub(super) fn wanted(session: &Session) -> Untrusted {
 /// # Errors
 /// Where the configuration cannot be read.
 pub(super) fn is_missing(session: &Session) -> Result<bool, Error> {
-    Ok(session.config()?.sandbox.needs_consent() && !works(session))
+    Ok(session.config()?.sandbox.needs_consent() && best(session) == Tier::None)
 }
 
 /// The same, tried now: a task that found no sandbox although one was there earlier sends its user here.
 pub(super) fn is_missing_now(session: &Session) -> Result<bool, Error> {
-    let is_missing = session.config()?.sandbox.needs_consent() && !found();
+    let is_missing = session.config()?.sandbox.needs_consent() && sandbox::probe().best == Tier::None;
     if let (true, Some(mark)) = (is_missing, mark(session)) {
         // What holds no longer is not believed again; where it cannot be removed, a task still says so.
         let _ = std::fs::remove_file(mark);
@@ -39,46 +39,94 @@ pub(super) fn is_missing_now(session: &Session) -> Result<bool, Error> {
     Ok(is_missing)
 }
 
-/// Where it is written down that a tier works.
+/// Where it is written down which tier works.
 fn mark(session: &Session) -> Option<PathBuf> {
-    session.layout().and_then(|layout| layout.state.parent()).map(|root| root.join("sandbox-works"))
+    session.layout().and_then(Layout::works)
 }
 
-/// Does any tier work here? What was found holds until the machine boots; should it not, nothing runs all the same.
-fn works(session: &Session) -> bool {
-    let Some(mark) = mark(session) else { return found() };
+/// The best tier that works here. What was found holds until the machine boots, or a task finds less; should it not,
+/// nothing starts with less than it must have all the same.
+fn best(session: &Session) -> Tier {
+    let Some(mark) = mark(session) else { return sandbox::probe().best };
     let boot = store::read(BOOT.as_ref()).ok().flatten();
-    if boot.is_some() && store::read(&mark).ok().flatten() == boot {
-        return true;
-    }
-    let works = found();
-    if let (true, Some(boot)) = (works, boot) {
+    let known = store::read(&mark).ok().flatten();
+    let known = boot.as_ref().zip(known).and_then(|(boot, known)| tier_of(known.strip_prefix(&boot[..])?));
+    known.unwrap_or_else(|| look(session))
+}
+
+/// The same, tried now.
+fn look(session: &Session) -> Tier {
+    let best = sandbox::probe().best;
+    let boot = store::read(BOOT.as_ref()).ok().flatten();
+    if let (true, Some(mark), Some(mut boot)) = (best > Tier::None, mark(session), boot) {
+        boot.extend_from_slice(best.as_str().as_bytes());
         // Without it, it is only tried again.
         let _ = store::replace_with(&mark, &boot, store::Durable::No);
     }
-    works
+    best
 }
 
-fn found() -> bool {
-    sandbox::probe().best > Tier::None
+fn tier_of(bytes: &[u8]) -> Option<Tier> {
+    std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
-/// Fail where somebody must agree and has not.
-pub(super) fn require(session: &mut Session) -> Result<(), Error> {
+/// Fail where a task that requires this much, beside what is set, cannot have it, or where somebody must agree to less and has
+/// not. Answers the best tier that works here, where none is named.
+pub(super) fn require(session: &mut Session, required: Tier) -> Result<Option<Tier>, Error> {
     // It may have been given a moment ago.
     let mut policy = session.config()?.sandbox.clone();
     fill(&mut policy, session);
     session.config.sandbox = policy;
-    if !is_missing(session)? {
-        return Ok(());
+    let policy = &session.config()?.sandbox;
+    let (named, required) = (policy.tier, policy.require.max(required));
+    if let Some(tier) = named.filter(|tier| *tier < required) {
+        return Err(Error::new(
+            ErrorKind::Unconfined,
+            format!("it is required to have the {required} tier of the sandbox, and {tier} is what is asked for"),
+            "leave `[sandbox] tier` and PLEACH_SANDBOX out, or require less",
+        ));
     }
+    if named.is_some() && required == Tier::None {
+        return Ok(None);
+    }
+    let needs_consent = policy.needs_consent();
+    let mut best = best(session);
+    if best < required {
+        // Somebody may have mended it since.
+        best = look(session);
+    }
+    if best < required {
+        return Err(not_enough(required));
+    }
+    if needs_consent && best == Tier::None {
+        return Err(nobody_agreed());
+    }
+    Ok(Some(best).filter(|_| named.is_none()))
+}
+
+fn not_enough(required: Tier) -> Error {
+    let found = sandbox::probe();
+    let why = found.refused.iter().find(|refused| refused.tier == required).or(found.refused.first());
+    let message = format!(
+        "it is required to have the {required} tier of the sandbox (--require-sandbox, or `require` in [sandbox]), and {}",
+        why.map_or_else(|| "that does not work here".to_owned(), ToString::to_string)
+    );
+    let mend = why
+        .and_then(probe::mend)
+        .map_or_else(|| "see what would with `pleach doctor`".to_owned(), |mend| format!("mend it: {mend}"));
+    let less =
+        if found.best > Tier::None { format!("; or require less: {} works here", found.best) } else { String::new() };
+    Error::new(ErrorKind::Unconfined, message, format!("{mend}{less}"))
+}
+
+fn nobody_agreed() -> Error {
     let mend = sandbox::probe().refused.iter().find_map(probe::mend);
     let mend = mend.map_or_else(String::new, |mend| format!("; or mend it: {mend}"));
-    Err(Error::new(
+    Error::new(
         ErrorKind::Unconfined,
         "no sandbox works here, so a task could do whatever you can, and nobody has agreed to that in this repository",
         format!("agree once with `pleach approve`, or for all with PLEACH_SANDBOX=none or `tier = \"none\"`{mend}"),
-    ))
+    )
 }
 
 /// The policy with what was agreed to here.

@@ -1,11 +1,13 @@
 //! Cancelling, retrying, pausing.
 
 use super::{Error, ErrorKind, Session, find};
+use crate::config;
 use crate::coordinator::protocol::{Place, Request};
 use crate::core::id::{BranchName, TaskHandle, TaskId};
 use crate::core::review::Remarks;
 use crate::core::state::{Limited, State, Task, TaskState};
 use crate::process::clock;
+use crate::store::environment::Environment;
 
 /// End these tasks; those that wait are withdrawn. It is asked when this returns, and true when they have ended
 /// ([`wait`](super::wait)).
@@ -31,8 +33,8 @@ pub enum From {
 /// # Errors
 /// Where a task is unknown, runs, or is folded; and for one that is to start on its target, where there is no such branch or
 /// no result to hand back.
-pub fn retry(session: &mut Session, tasks: &[TaskHandle], from: From) -> Result<Vec<TaskId>, Error> {
-    retry_told(session, tasks, from, Vec::new())
+pub fn retry(session: &mut Session, handles: &[TaskHandle], from: From) -> Result<Vec<TaskId>, Error> {
+    retry_told(session, handles, from, Vec::new())
 }
 
 /// Another attempt of these, that is told what somebody said of the result that is handed back to it.
@@ -41,12 +43,12 @@ pub fn retry(session: &mut Session, tasks: &[TaskHandle], from: From) -> Result<
 /// As [`retry`].
 pub fn retry_told(
     session: &mut Session,
-    tasks: &[TaskHandle],
+    handles: &[TaskHandle],
     from: From,
     remarks: Vec<(TaskId, Remarks)>,
 ) -> Result<Vec<TaskId>, Error> {
     let state = session.state()?;
-    let tasks = find(&state, tasks)?;
+    let tasks = find(&state, handles)?;
     let seen: Vec<(TaskId, usize)> = tasks.iter().map(|task| (task.id, task.attempts.len())).collect();
     let mut onto = Vec::new();
     if from == From::Target {
@@ -54,8 +56,27 @@ pub fn retry_told(
             onto.push((task.id, target(session, task)?));
         }
     }
-    session.coordinator()?.ask(&Request::Retry { tasks: seen.clone(), onto, remarks })?;
+    let secrets = find(&state, handles)?.into_iter().map(|task| Ok((task.id, secrets(task)?)));
+    let secrets = secrets.collect::<Result<Vec<_>, Error>>()?.into_iter().filter(|(_, given)| !given.is_empty());
+    let request = Request::Retry { tasks: seen.clone(), onto, remarks, secrets: secrets.collect() };
+    session.coordinator()?.ask(&request)?;
     Ok(seen.into_iter().map(|(id, _)| id).collect())
+}
+
+/// The secrets that a task was given: their values are not kept, and come from whoever asks for another attempt.
+fn secrets(task: &Task) -> Result<Environment, Error> {
+    if matches!(task.state, TaskState::Pending | TaskState::Running { .. }) {
+        return Ok(Environment::new());
+    }
+    let value = |name: &String| match config::env::named(name) {
+        Some(value) => Ok((name.clone(), value)),
+        None => Err(Error::new(
+            ErrorKind::Usage,
+            format!("task {} was given {name}, whose value is not kept after its end, and it is not set here", task.id),
+            format!("set it and try again: {name}=VALUE pleach retry {}", task.id),
+        )),
+    };
+    task.spec.secrets.iter().map(value).collect()
 }
 
 /// The branch that the result of a task was to go into, which must be there.

@@ -47,7 +47,9 @@ pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Er
     let known = known(session, task);
     let mut report = report::task(&state, task, &seen, known, clock::now());
     for attempt in report.attempts.iter_mut().filter(|attempt| attempt.outcome.is_none()) {
-        attempt.sandbox = session.layout().and_then(|layout| held(layout, attempt.id));
+        if let Some(held) = session.layout().and_then(|layout| held(layout, attempt.id)) {
+            (attempt.sandbox, attempt.warnings) = (Some(held.tier), held.warnings);
+        }
         let network = session.layout().map(|layout| record::load(&layout.attempt(attempt.id).network()));
         attempt.network = network.and_then(|network| network.ok().flatten());
     }
@@ -104,13 +106,15 @@ pub fn waits(session: &Session, id: TaskId) -> Result<Option<String>, Error> {
 /// How many tasks run without any sandbox.
 pub fn unconfined(layout: &Layout, state: &State) -> usize {
     let running = state.open().filter(|task| matches!(task.state, TaskState::Running { .. }));
-    running.filter_map(Task::last_attempt).filter(|attempt| held(layout, *attempt) == Some(Tier::None)).count()
+    running
+        .filter_map(Task::last_attempt)
+        .filter(|attempt| held(layout, *attempt).is_some_and(|held| held.tier == Tier::None))
+        .count()
 }
 
 /// How far a running attempt is kept to itself.
-fn held(layout: &Layout, attempt: AttemptId) -> Option<Tier> {
-    let held: Option<record::Held> = record::load(&layout.attempt(attempt).held()).ok().flatten();
-    held.map(|held| held.tier)
+fn held(layout: &Layout, attempt: AttemptId) -> Option<record::Held> {
+    record::load(&layout.attempt(attempt).held()).ok().flatten()
 }
 
 /// What running attempts say of themselves.
@@ -136,7 +140,8 @@ fn live_attempt(layout: &Layout, attempt: AttemptId) -> Live {
         Some(account) => account.message.as_deref().and_then(|text| text.lines().next_back()).map(str::to_owned),
         None => log::last_line(&dir.log(), LONGEST_LINE).ok().flatten(),
     };
-    Live { progress, last_line, no_room: dir.no_room().exists() }
+    let warnings = held(layout, attempt).map(|held| held.warnings).unwrap_or_default();
+    Live { progress, last_line, no_room: dir.no_room().exists(), warnings }
 }
 
 fn known(session: &Session, task: &Task) -> Known {

@@ -30,6 +30,7 @@ pub mod wait;
 
 use std::path::{Path, PathBuf};
 
+use crate::config::file::FileError;
 use crate::config::{self, Config, ConfigError};
 use crate::coordinator::protocol::{Refused, RefusedKind};
 pub use crate::core::error_kind::ErrorKind;
@@ -111,7 +112,9 @@ impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
         let hint = match &error {
             ConfigError::Variable(variable) => format!("set it so, or take it away: unset {}", variable.name),
-            ConfigError::File(_) | ConfigError::Value { .. } => "mend that line and try again".to_owned(),
+            ConfigError::File(FileError::Content(all)) if all.len() > 1 => "mend these lines and try again".to_owned(),
+            ConfigError::File(_) | ConfigError::Value(_) => "mend that line and try again".to_owned(),
+            ConfigError::Several(_) => "mend each of these and try again".to_owned(),
         };
         Self::new(ErrorKind::Usage, error.to_string(), hint)
     }
@@ -148,6 +151,8 @@ pub struct Session {
     config: Config,
     /// Why it cannot be read.
     misconfigured: Option<Error>,
+    /// The directory that was named.
+    stands: PathBuf,
     layout: Option<Layout>,
 }
 
@@ -165,7 +170,7 @@ impl Session {
             Ok(config) => (config, None),
             Err(error) => (Config::default(), Some(error.into())),
         };
-        let mut session = Self { found, config, misconfigured, layout };
+        let mut session = Self { found, config, misconfigured, stands: dir.to_owned(), layout };
         let mut policy = std::mem::take(&mut session.config.sandbox);
         consent::fill(&mut policy, &session);
         session.config.sandbox = policy;

@@ -199,8 +199,10 @@ pub fn submit(session: &mut Session, source: &Source, ask: Ask<'_>) -> Result<Pl
     let mut asker = Asker::default();
     let roles = chosen(session, &expanded, ask)?;
     let specs = expanded.tasks.iter().map(|task| spec(session, &mut asker, &source.draft, task, &roles));
-    let specs = specs.collect::<Result<Vec<TaskSpec>, Error>>()?;
-    let bytes = serde_json::to_vec(&specs).map_or(0, |bytes| bytes.len() as u64);
+    let mut specs = specs.collect::<Result<Vec<TaskSpec>, Error>>()?;
+    let secrets: Vec<_> = specs.iter_mut().map(submit::seal).collect();
+    let secrets = if secrets.iter().all(BTreeMap::is_empty) { Vec::new() } else { secrets };
+    let bytes = serde_json::to_vec(&(&specs, &secrets)).map_or(0, |bytes| bytes.len() as u64);
     if bytes > LONGEST_REQUEST - (64 << 10) {
         let message = format!("{} is too much: its tasks come to {}", source.file, Bytes(bytes));
         return Err(Error::new(ErrorKind::Usage, message, "make two plans of it, or shorten what its tasks say"));
@@ -213,7 +215,7 @@ pub fn submit(session: &mut Session, source: &Source, ask: Ask<'_>) -> Result<Pl
         on_failure: source.draft.on_failure,
     });
     let limits = session.config()?.limits();
-    match session.coordinator()?.ask(&Request::SubmitPlan { plan, specs, limits })? {
+    match session.coordinator()?.ask(&Request::SubmitPlan { plan, specs, secrets, limits })? {
         Response::Planned(id) => Ok(id),
         other => Err(Error::plain(ErrorKind::Error, format!("the coordinator answered {other:?}"))),
     }

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use super::{Error, ErrorKind, Session};
 use crate::config;
 use crate::core::sandbox::traffic::Traffic;
-use crate::core::sandbox::{Network, Policy, Tier};
+use crate::core::sandbox::{Network, Policy, Tier, Warning};
 use crate::core::task::CommandLine;
 use crate::process::Tool;
 use crate::process::tool::{own_directory, own_program};
@@ -36,6 +36,8 @@ pub struct Tried {
     pub tier: Tier,
     /// Its exit code; 128 + N where signal N ended it.
     pub code: u8,
+    /// What is to be known of how it was kept.
+    pub warnings: Vec<Warning>,
     /// What it asked of the network, where hosts are listed.
     pub network: Option<Traffic>,
 }
@@ -92,6 +94,7 @@ fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error
         work: checkout.top.join(checkout.prefix.as_path()),
         worktree: checkout.top.clone(),
         checkout: None,
+        called: None,
         common: None,
         write: Vec::new(),
         // What git would run for you later stays yours.
@@ -142,7 +145,8 @@ fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error
         match ended {
             Ok(status) => {
                 let network = policy.network.list().map(|_| book.traffic());
-                Ok(Ok(Tried { tier, code: code(status), network }))
+                let warnings = cage.warnings().to_vec();
+                Ok(Ok(Tried { tier, code: code(status), warnings, network }))
             }
             Err(error) => match cage.refused() {
                 Some(refused) => Ok(Err(refused)),

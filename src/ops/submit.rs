@@ -1,6 +1,7 @@
 //! Asking for a task.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::verify::{self, How, Verifying};
 use super::{Error, ErrorKind, Session, agents, approve, consent, find, roles};
@@ -8,10 +9,11 @@ use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::sandbox::{Network, Policy, Tier};
+use crate::core::secret::is_secret;
 use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
 use crate::core::word::Word;
 use crate::process::tool::own_directory;
-use crate::store::environment;
+use crate::store::environment::{self, Environment};
 
 /// What somebody wants done. What is `None` comes from the configuration.
 #[derive(Debug, Clone)]
@@ -122,9 +124,10 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
 /// # Errors
 /// As [`submit()`].
 pub fn submit_as(session: &mut Session, wish: Wish, request: String) -> Result<TaskId, Error> {
-    let spec = TaskSpec { request, ..Asker::default().spec(session, wish)? };
+    let mut spec = TaskSpec { request, ..Asker::default().spec(session, wish)? };
+    let secrets = seal(&mut spec);
     let limits = session.config()?.limits();
-    match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), limits })? {
+    match session.coordinator()?.ask(&Request::Submit { spec: Box::new(spec), secrets, limits })? {
         Response::Submitted(task) => Ok(task),
         other => Err(Error::plain(ErrorKind::Error, format!("the coordinator answered {other:?}"))),
     }
@@ -135,10 +138,19 @@ pub(super) fn request() -> String {
     format!("{:x}{:016x}", std::process::id(), fastrand::u64(..))
 }
 
+/// Take the values of secrets out of it, its own and those that it inherits: they go their own way.
+pub(super) fn seal(spec: &mut TaskSpec) -> Environment {
+    let (secrets, env) = std::mem::take(&mut spec.env).into_iter().partition(|(name, _)| is_secret(name));
+    spec.env = env;
+    let secrets: Environment = secrets;
+    spec.secrets = secrets.keys().cloned().collect();
+    secrets
+}
+
 /// From wishes to tasks. What was found out for one counts for the next.
 #[derive(Debug, Default)]
 pub(super) struct Asker {
-    environments: Vec<(Vec<String>, String)>,
+    environments: Vec<(Vec<String>, (String, Environment))>,
     frozen: Vec<(Verifying, verify::Frozen)>,
     bases: Vec<(Option<String>, CommitId)>,
     targets: Vec<(BranchName, Option<BranchName>)>,
@@ -151,9 +163,7 @@ impl Asker {
         let wish = role.as_ref().map_or(Ok(wish.clone()), |role| role.fill(session, wish))?;
         let setup = wish.setup.then_some(approve::SETUP);
         approve::require(session, &setup.into_iter().chain([approve::ENV_PASS]).collect::<Vec<_>>())?;
-        if wish.require_sandbox.unwrap_or_default() == Tier::None {
-            consent::require(session)?;
-        }
+        let found = consent::require(session, wish.require_sandbox.unwrap_or_default())?;
         let config = session.config()?;
         let is_early = config.verify.value.as_ref().is_some_and(|check| check.early);
         let is_verified = match wish.fold.unwrap_or(config.fold) {
@@ -173,7 +183,8 @@ impl Asker {
         let agent = wish.agent.as_ref().map(|wanted| agents::assign(session, wanted)).transpose()?;
         let pass = agent.as_ref().map(|assigned| assigned.agent.pass.as_slice()).unwrap_or_default();
         let pass = [pass, role.as_ref().map(roles::Chosen::env_pass).unwrap_or_default()].concat();
-        let environment = Some(self.environment(session, &pass)?);
+        let (environment, mut env) = self.environment(session, &pass)?;
+        env.extend(wish.env);
         let command = agent.as_ref().map_or(wish.command, |assigned| assigned.command(&[]));
         let config = session.config()?;
         let checkout = session.found.checkout.as_ref();
@@ -185,6 +196,7 @@ impl Asker {
             command,
             directory: checkout.map(|checkout| checkout.prefix.as_path().into()).unwrap_or_default(),
             checkout: checkout.map(|checkout| checkout.top.as_path().into()),
+            called: called(session).map(Word::from),
             priority: wish.priority.unwrap_or(config.priority),
             group: wish.group,
             needs,
@@ -193,8 +205,9 @@ impl Asker {
             timeout: wish.timeout.or(config.timeout),
             grace: wish.grace.unwrap_or(config.grace),
             retries: wish.retries.unwrap_or(config.retries),
-            env: wish.env,
-            environment,
+            env,
+            environment: Some(environment),
+            secrets: Vec::new(),
             fold: wish.fold.unwrap_or(config.fold),
             // What nobody said is left open, so that `merge` may still follow the configuration.
             strategy: wish.strategy.or(Some(config.strategy).filter(|strategy| *strategy != Strategy::default())),
@@ -212,6 +225,7 @@ impl Asker {
                 network: wish.network.unwrap_or_else(|| policy.network.clone()),
                 memory: wish.memory.or(policy.memory),
                 processes: wish.processes.or(policy.processes),
+                found,
                 ..policy
             },
             member: None,
@@ -249,16 +263,17 @@ impl Asker {
         Ok(found)
     }
 
-    /// What it inherits. `pass` is what its agent needs beside what any task gets.
-    fn environment(&mut self, session: &mut Session, pass: &[String]) -> Result<String, Error> {
+    /// What it inherits: what is kept by its hash, and the secrets. `pass` is what its agent needs beside what any task gets.
+    fn environment(&mut self, session: &mut Session, pass: &[String]) -> Result<(String, Environment), Error> {
         if let Some((_, known)) = self.environments.iter().find(|(known, _)| known == pass) {
             return Ok(known.clone());
         }
         let layout = session.make_layout()?.clone();
         let passed = [session.config()?.env_pass.value.as_slice(), pass].concat();
-        let mut inherited = config::env::inherited(&passed);
+        let inherited = config::env::inherited(&passed);
+        let (secrets, mut inherited): (Environment, _) = inherited.into_iter().partition(|(name, _)| is_secret(name));
         find_us(&mut inherited);
-        let kept = environment::keep(&layout, &inherited)?;
+        let kept = (environment::keep(&layout, &inherited)?, secrets);
         self.environments.push((pass.to_vec(), kept.clone()));
         Ok(kept)
     }
@@ -278,6 +293,21 @@ fn find_us(environment: &mut BTreeMap<String, Word>) {
     }
     path.extend(dir);
     environment.insert("PATH".to_owned(), Word::from(path));
+}
+
+/// What the user calls the checkout that they stand in, where a link leads to it: agents hear of it by that name.
+fn called(session: &Session) -> Option<PathBuf> {
+    let checkout = session.found.checkout.as_ref()?;
+    let stands = checkout.top.join(&checkout.prefix);
+    let top = |said: PathBuf| {
+        let is_there = said.is_absolute() && said.canonicalize().is_ok_and(|real| real == stands);
+        let below = checkout.prefix.components().count();
+        let top: PathBuf = said.ancestors().nth(below).filter(|_| is_there)?.components().collect();
+        // A name with `..` in it, or one whose last parts are links themselves, is not that of the top.
+        let is_top = top != checkout.top && top.canonicalize().is_ok_and(|real| real == checkout.top);
+        is_top.then_some(top)
+    };
+    [session.stands.clone()].into_iter().chain(config::env::working_directory()).find_map(top)
 }
 
 pub(super) fn base(session: &Session, revision: Option<&str>) -> Result<CommitId, Error> {

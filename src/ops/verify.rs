@@ -2,6 +2,7 @@
 
 use super::{Error, Session, approve};
 use crate::config;
+use crate::core::secret::is_secret;
 use crate::core::state::Task;
 use crate::core::task::LandingHook;
 use crate::core::verify::Check;
@@ -82,7 +83,9 @@ pub(super) fn freeze(session: &mut Session, said: &Verifying) -> Result<Frozen, 
         approve::require(session, &[approve::DRIVER, approve::ENV_PASS])?;
     }
     let layout = session.make_layout()?.clone();
+    // A check may come long after its task: what would have to be kept for so long is not given to it.
     let inherited = config::env::inherited(&session.config()?.env_pass.value);
+    let inherited = inherited.into_iter().filter(|(name, _)| !is_secret(name)).collect();
     let environment = Some(environment::keep(&layout, &inherited)?);
     let sandbox = session.config()?.sandbox.clone();
     let check = Check { environment, driver, sandbox, no_cache: said.no_cache, ..check };

@@ -6,6 +6,7 @@
 //!
 //! [`supervise`] runs a task with everything that it starts, and comes back only when its tree is empty.
 
+pub mod beneath;
 pub mod clock;
 pub mod crash;
 pub mod daemon;

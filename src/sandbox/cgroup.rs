@@ -28,6 +28,7 @@ pub struct Cgroup {
     path: PathBuf,
     entry: File,
     killed: u64,
+    refused: u64,
 }
 
 /// How often it is looked whether a group is empty, and how long between two looks.
@@ -70,9 +71,19 @@ impl Cgroup {
 
     /// Has the kernel killed something in it for memory since the last time that this was asked?
     pub fn was_out_of_memory(&mut self) -> bool {
-        let text = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
-        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok()).unwrap_or(0);
+        let count = self.count("memory.events", "oom_kill ");
         std::mem::replace(&mut self.killed, count) < count
+    }
+
+    /// The same of a process too many that was not made.
+    pub fn was_refused_a_process(&mut self) -> bool {
+        let count = self.count("pids.events", "max ");
+        std::mem::replace(&mut self.refused, count) < count
+    }
+
+    fn count(&self, file: &str, name: &str) -> u64 {
+        let text = fs::read_to_string(self.path.join(file)).unwrap_or_default();
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap_or(0)
     }
 }
 
@@ -124,7 +135,7 @@ fn make_in(parent: &Path, name: &str, limits: Limits) -> Result<Cgroup, String> 
     // From here on it is taken away again, whatever fails.
     let entry = OpenOptions::new().write(true).open(path.join("cgroup.procs")).inspect_err(|_| end(&path));
     let entry = entry.map_err(|error| format!("cannot enter a group in {at}: {error}"))?;
-    let group = Cgroup { path, entry, killed: 0 };
+    let group = Cgroup { path, entry, killed: 0, refused: 0 };
     let set = |file: &str, value: &str| {
         write(&group.path.join(file), value).map_err(|error| format!("cannot set {file} in {at}: {error}"))
     };

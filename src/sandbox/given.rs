@@ -3,7 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::plan::{Access, Kind, Mount, Places};
-use crate::core::sandbox::{Home, Policy};
+use crate::core::sandbox::{Becomes, Home, Policy};
+
+/// What becomes of what is written by absolute paths to a checkout in whose place the worktree is not.
+pub(super) fn becomes(policy: &Policy, home: Option<&Path>, checkout: &Path) -> Becomes {
+    match policy.home {
+        Home::Cow if home.is_some_and(|home| checkout.starts_with(home)) => Becomes::Vanishes,
+        Home::Rw if home.is_some_and(|home| checkout.starts_with(home)) => Becomes::Stays,
+        _ => Becomes::Refused,
+    }
+}
 
 /// What stays as it is also in a home that can be written, where it is there: what others run for you later.
 #[rustfmt::skip]
@@ -87,7 +96,8 @@ pub(super) fn real(path: PathBuf, kind: Look<'_>) -> PathBuf {
 
 pub(super) fn under(home: Option<&Path>, path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), home) {
-        (Ok(below), Some(home)) => home.join(below),
-        _ => path.to_owned(),
+        // Without a `/` at its end, by which a directory is meant that may have to be made.
+        (Ok(below), Some(home)) => home.join(below).components().collect(),
+        _ => path.components().collect(),
     }
 }

@@ -50,6 +50,11 @@ impl Cgroup {
     pub fn was_out_of_memory(&mut self) -> bool {
         false
     }
+
+    /// Never.
+    pub fn was_refused_a_process(&mut self) -> bool {
+        false
+    }
 }
 
 /// There is nothing to enter.

@@ -45,7 +45,7 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
-use crate::core::sandbox::{Network, Policy, Tier};
+use crate::core::sandbox::{Network, Policy, Tier, Warning};
 pub use plan::Places;
 
 /// It cannot be kept to itself so far.
@@ -74,6 +74,7 @@ pub enum Group {
 pub struct Cage {
     tier: Tier,
     network: Network,
+    warnings: Vec<Warning>,
     #[cfg(target_os = "linux")]
     inner: Option<linux::Inner>,
     #[cfg(target_os = "macos")]
@@ -110,6 +111,7 @@ impl Cage {
             return Ok(Self {
                 tier,
                 network,
+                warnings: Vec::new(),
                 #[cfg(any(target_os = "linux", target_os = "macos"))]
                 inner: None,
             });
@@ -118,12 +120,16 @@ impl Cage {
         if lack::of(tier.as_str()) {
             return Err(refused("use it", io::Error::other(lack::WHY)));
         }
+        surroundings::make_wanted(policy, places.home.as_deref());
         #[cfg(target_os = "linux")]
         {
             let seen = surroundings::Seen::default();
-            let plan = plan::plan(policy, &surroundings::real(places, &seen), &|path| seen.kind(path));
+            let mut plan = plan::plan(policy, &surroundings::real(places, &seen), &|path| seen.kind(path));
+            let mut warnings = std::mem::take(&mut plan.warnings);
+            // That nothing is in the place of anything is a gap of the other tier.
+            warnings.retain(|warning| tier == Tier::Full || !matches!(warning, Warning::Elsewhere { .. }));
             let inner = linux::Inner::new(tier, &plan, group).map_err(|(step, why)| refused(step, why))?;
-            Ok(Self { tier, network, inner: Some(inner) })
+            Ok(Self { tier, network, warnings, inner: Some(inner) })
         }
         #[cfg(target_os = "macos")]
         {
@@ -137,7 +143,7 @@ impl Cage {
             let plan = plan::plan(policy, &places, &|path| seen.kind(path));
             let profile = seatbelt::profile(&plan, &places.show);
             let inner = macos::Inner::new(&profile).map_err(|(step, why)| refused(step, why))?;
-            Ok(Self { tier, network, inner: Some(inner) })
+            Ok(Self { tier, network, warnings: plan.warnings, inner: Some(inner) })
         }
         #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         {
@@ -189,6 +195,11 @@ impl Cage {
     /// What programs are told by whom to ask for other hosts.
     pub fn variables(&self) -> &'static [(&'static str, &'static str)] {
         if self.network.list().is_some() { proxy::VARIABLES } else { &[] }
+    }
+
+    /// What the user of a task in it should know.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
     }
 
     /// Which tier it is.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::given::{self, real, under};
-use crate::core::sandbox::{Network, Policy};
+use crate::core::sandbox::{Network, Policy, Warning};
 
 /// What a task is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Places {
     pub worktree: PathBuf,
     /// The checkout of the user in whose place the worktree appears too.
     pub checkout: Option<PathBuf>,
+    /// What the user calls it, where there is a link on the way.
+    pub called: Option<PathBuf>,
     /// The directory of the repository as its private one names it (`common`), and as it is.
     pub common: Option<(PathBuf, PathBuf)>,
     /// What else it writes: its private git directory.
@@ -99,6 +101,8 @@ pub struct Plan {
     pub memory: Option<u64>,
     /// Processes that it may have.
     pub processes: Option<u64>,
+    /// What of it is less than its user may think.
+    pub warnings: Vec<Warning>,
 }
 
 /// What is hidden of a home.
@@ -210,7 +214,11 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     mounts.extend(named.chain(places.hide.iter().cloned()).chain(own_pleach).filter_map(hide));
 
     let mut write: Vec<PathBuf> = places.write.clone();
-    write.extend(policy.write.iter().map(|path| real(under(home, path.as_path()), kind)).filter(|path| is_there(path)));
+    let (there, not_there): (Vec<PathBuf>, Vec<PathBuf>) =
+        policy.write.iter().map(|path| real(under(home, path.as_path()), kind)).partition(|path| is_there(path));
+    write.extend(there);
+    let mut warnings: Vec<Warning> =
+        not_there.iter().map(|path| Warning::NotKept { path: path.as_path().into() }).collect();
     let writable: Vec<Mount> = write.iter().map(|path| again(path, path, Access::Write)).collect();
     mounts.extend(writable);
     mounts.extend(places.show.iter().map(|path| again(path, path, Access::Read)));
@@ -234,8 +242,14 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
             .chain(&places.home);
         others.into_iter().any(|path| path.starts_with(checkout))
     };
-    let checkout =
-        places.checkout.as_deref().filter(|checkout| kind(checkout) == Kind::Directory && !contains(checkout));
+    let (checkout, left) = match places.checkout.as_deref().filter(|checkout| kind(checkout) == Kind::Directory) {
+        Some(checkout) if contains(checkout) => (None, Some(checkout)),
+        checkout => (checkout, None),
+    };
+    warnings.extend(left.map(|checkout| Warning::Elsewhere {
+        checkout: checkout.into(),
+        becomes: given::becomes(policy, home, checkout),
+    }));
     if let Some(checkout) = checkout {
         mounts.retain(|mount| !mount.at().starts_with(checkout));
         mounts.push(again(&places.worktree, checkout, worktree_access));
@@ -288,6 +302,7 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
         write: all,
         memory: policy.memory,
         processes: policy.processes,
+        warnings,
     }
 }
 
@@ -319,13 +334,14 @@ impl Mount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::sandbox::Home;
+    use crate::core::sandbox::{Becomes, Home};
 
     fn places() -> Places {
         Places {
             work: "/state/worktrees/1/dir".into(),
             worktree: "/state/worktrees/1".into(),
             checkout: Some("/home/ute/project".into()),
+            called: None,
             common: Some(("/state/attempts/1/common".into(), "/home/ute/project/.git".into())),
             write: vec!["/state/attempts/1/git".into()],
             show: vec!["/state/attempts/1/inbox".into()],
@@ -426,6 +442,14 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_kept_is_told() {
+        let policy = Policy { write: vec!["~/.aws".into(), "~/.cache/".into()], ..Policy::default() };
+        let plan = plan(&policy, &places(), &kind);
+        assert_eq!(plan.warnings, [Warning::NotKept { path: "/home/ute/.aws".into() }]);
+        assert!(matches!(at(&plan, "/home/ute/.cache"), Some(Mount::Again { access: Access::Write, .. })));
+    }
+
+    #[test]
     fn read_only_means_the_worktree_too() {
         let plan = plan(&Policy { read_only: true, ..Policy::default() }, &places(), &kind);
         for path in ["/home/ute/project", "/state/worktrees/1"] {
@@ -438,8 +462,21 @@ mod tests {
     fn a_checkout_that_holds_what_the_task_needs_is_left_where_it_is() {
         let mut places = places();
         places.checkout = Some("/home/ute".into());
-        assert_eq!(at(&plan(&Policy::default(), &places, &kind), "/home/ute"), Some(&Mount::Copy("/home/ute".into())));
+        let told = |home, becomes| {
+            let plan = plan(&Policy { home, ..Policy::default() }, &places, &kind);
+            let warning = Warning::Elsewhere { checkout: "/home/ute".into(), becomes };
+            assert_eq!(
+                plan.warnings,
+                [warning],
+                "an absolute path would not lead into the worktree, and nobody would know"
+            );
+            plan
+        };
+        let plan = told(Home::Cow, Becomes::Vanishes);
+        assert_eq!(at(&plan, "/home/ute"), Some(&Mount::Copy("/home/ute".into())));
+        told(Home::Ro, Becomes::Refused);
+        told(Home::Rw, Becomes::Stays);
         places.checkout = Some("/".into());
-        assert_eq!(at(&plan(&Policy::default(), &places, &kind), "/"), None);
+        assert_eq!(at(&super::plan(&Policy::default(), &places, &kind), "/"), None);
     }
 }

@@ -3,10 +3,12 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt};
 use std::path::{Component, Path, PathBuf};
 
+use super::given;
 use super::plan::{Kind, Places};
+use crate::core::sandbox::Policy;
 
 /// What is at a path, without following a link.
 fn kind(path: &Path) -> Kind {
@@ -66,6 +68,7 @@ pub fn real(places: &Places, seen: &Seen) -> Places {
         work: one(&places.work),
         worktree: one(&places.worktree),
         checkout: places.checkout.as_ref().map(one),
+        called: places.called.clone(),
         common: places.common.as_ref().map(|(link, common)| (name(link), one(common))),
         write: all(&places.write),
         show: all(&places.show),
@@ -80,14 +83,28 @@ pub fn real(places: &Places, seen: &Seen) -> Places {
 }
 
 fn links(places: &Places, seen: &Seen) -> Vec<(PathBuf, PathBuf)> {
-    let single =
-        [&places.work, &places.worktree].into_iter().chain(&places.checkout).chain(&places.tmp).chain(&places.home);
+    let single = [&places.work, &places.worktree]
+        .into_iter()
+        .chain(&places.checkout)
+        .chain(&places.called)
+        .chain(&places.tmp)
+        .chain(&places.home);
     let many = places.write.iter().chain(&places.show).chain(&places.keep);
     let common = places.common.iter().flat_map(|(link, common)| [link.parent().unwrap_or(link), common.as_path()]);
     let all: BTreeSet<&Path> =
         single.chain(many).map(PathBuf::as_path).chain(common).flat_map(Path::ancestors).collect();
     let may_be = all.into_iter().filter(|path| matches!(seen.kind(path), Kind::Link(_) | Kind::Absent));
     may_be.filter_map(|path| Some((path.to_owned(), fs::read_link(path).ok()?))).collect()
+}
+
+/// Make the directories that are named with a `/` at their end, where nothing is. What cannot be made is not there, which is told.
+pub fn make_wanted(policy: &Policy, home: Option<&Path>) {
+    for path in policy.write.iter().filter(|path| path.as_bytes().ends_with(b"/")) {
+        let path = given::under(home, path.as_path());
+        if path.is_absolute() && kind(&path) == Kind::Absent {
+            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        }
+    }
 }
 
 /// The sockets in the file system that are bound now, as far as the kernel tells.

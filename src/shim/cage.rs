@@ -9,8 +9,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::core::sandbox::Tier;
 use crate::core::sandbox::traffic::Traffic;
+use crate::core::sandbox::{Tier, Warning};
 use crate::core::task::CommandLine;
 use crate::git::private;
 use crate::process::supervise::{self, End, Patience, Signals};
@@ -80,12 +80,13 @@ pub(super) struct Cages<'a> {
     dir: &'a AttemptDir,
     spec: &'a Spec,
     chosen: Option<Tier>,
+    warnings: Vec<Warning>,
     book: Arc<Book>,
 }
 
 impl<'a> Cages<'a> {
     pub(super) fn new(dir: &'a AttemptDir, spec: &'a Spec, book: Arc<Book>) -> Self {
-        Self { dir, spec, chosen: None, book }
+        Self { dir, spec, chosen: None, warnings: Vec::new(), book }
     }
 
     /// What its commands asked of the network, where hosts are listed.
@@ -96,6 +97,33 @@ impl<'a> Cages<'a> {
     /// How far its commands were kept to themselves, once one has started.
     pub(super) fn tier(&self) -> Option<Tier> {
         self.chosen
+    }
+
+    /// What its user should know of that.
+    pub(super) fn warnings(&self) -> Vec<Warning> {
+        self.warnings.clone()
+    }
+
+    /// What is to be known of a command that is about to start in this tier.
+    fn warn(&mut self, tier: Tier, cage: &Cage, refused: Option<&Refused>) {
+        if self.chosen.is_none() {
+            self.warnings.clone_from(&self.spec.warnings);
+        }
+        let found = self.spec.sandbox.found.filter(|found| tier < *found);
+        let fell = found.zip(refused).map(|(from, why)| Warning::Fell { from, to: tier, why: why.to_string() });
+        if fell.is_some() {
+            self.forget_what_worked();
+        }
+        for warning in fell.into_iter().chain(cage.warnings().iter().cloned()) {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
+    /// What was found once is not believed again: whoever asks next tries anew.
+    fn forget_what_worked(&self) {
+        let _ = self.dir.works().map(fs::remove_file);
     }
 
     /// Run a command to the end of all that it starts.
@@ -122,7 +150,9 @@ impl<'a> Cages<'a> {
             let keeper = watch.keeper();
             keeper.starts(tier);
             let group = keeper.group().map(|group| group.path().into());
-            record::save(&self.dir.held(), &Held { tier, group }, Durable::No)?;
+            self.warn(tier, &cage, first.as_ref());
+            let warnings = self.warnings.clone();
+            record::save(&self.dir.held(), &Held { tier, group, warnings }, Durable::No)?;
             let group = keeper.group().map(Cgroup::entry).transpose()?;
             let serving = cage.serve(&self.book)?;
             let ends = watch.talk().map(Talk::connect).transpose()?.unwrap_or_default();
@@ -144,6 +174,7 @@ impl<'a> Cages<'a> {
                 },
             }
         }
+        self.forget_what_worked();
         let policy = &self.spec.sandbox;
         Err(match (first, policy.network.list()) {
             (Some(refused), Some(_)) => CannotRun::List(refused.to_string()),
@@ -180,6 +211,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
     Places {
         work: work.to_owned(),
         checkout: spec.checkout.as_ref().map(|checkout| checkout.as_path().to_owned()),
+        called: spec.called.as_ref().map(|called| called.as_path().to_owned()),
         common: Some(common),
         write: vec![private],
         show: ours.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect(),

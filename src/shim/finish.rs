@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::core::id::CommitId;
 use crate::core::outcome::Outcome;
-use crate::core::sandbox::Tier;
 use crate::core::sandbox::traffic::Traffic;
+use crate::core::sandbox::{Tier, Warning};
 use crate::git::worktree::Place;
 use crate::git::{GitError, Repository, pack, rights, snapshot};
 use crate::process::{clock, crash, tree, usage};
@@ -34,6 +34,8 @@ pub(super) struct Ran {
     pub(super) leaked: u64,
     /// How far it was kept to itself.
     pub(super) sandbox: Option<Tier>,
+    /// What its user should know of that.
+    pub(super) warnings: Vec<Warning>,
     /// What it asked of the network, where hosts are listed.
     pub(super) network: Option<Traffic>,
     /// Of a run that verifies: what was seen after it.
@@ -45,8 +47,8 @@ pub(super) fn finish(dir: &AttemptDir, spec: &Spec, ran: Ran, watch: Watch) -> R
     let ended = clock::now();
     let usage = usage::of_children();
     let (said, door) = watch.close();
-    let Ran { outcome, leaked, sandbox, network, verified } = ran;
-    let exit = Exit { outcome, ended, leaked, sandbox, network, ..record_of(said) };
+    let Ran { outcome, leaked, sandbox, warnings, network, verified } = ran;
+    let exit = Exit { outcome, ended, leaked, sandbox, warnings, network, ..record_of(said) };
     let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, verified, ..exit };
     let mut room = Room::new(dir, Patience::Door(door));
     // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
@@ -94,9 +96,10 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     let summary = progress.summary.or_else(|| account.as_ref().and_then(|account| account.message.clone()));
     let said = Closed { summary, account, log_bytes, log_dropped, ..Closed::default() };
     let cause = "its supervisor was killed".to_owned();
-    let sandbox = held.map(|held| held.tier);
+    let (sandbox, warnings) = held.map_or((None, Vec::new()), |held| (Some(held.tier), held.warnings));
     let network = record::load::<Traffic>(&dir.network()).ok().flatten();
-    let exit = Exit { outcome: Outcome::Lost { cause }, leaked: killed as u64, sandbox, network, ..record_of(said) };
+    let leaked = killed as u64;
+    let exit = Exit { outcome: Outcome::Lost { cause }, leaked, sandbox, warnings, network, ..record_of(said) };
     conclude(dir, spec, exit, room)
 }
 
@@ -115,6 +118,7 @@ fn record_of(said: Closed) -> Exit {
         log_dropped: said.log_dropped,
         leaked: 0,
         sandbox: None,
+        warnings: Vec::new(),
         network: None,
         notes: said.notes,
         verified: None,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::limits::Bound;
 use super::{cage, finish, verify};
 use crate::core::id::CommitId;
 use crate::core::sandbox::{Policy, Tier};
@@ -107,7 +108,9 @@ pub(super) fn look(
 
 /// What we do there ourselves writes, and needs nobody outside.
 fn policy_of(spec: &Spec) -> Policy {
-    Policy { read_only: false, network: spec.sandbox.network.without_proxy(), ..spec.sandbox.clone() }
+    let (memory, processes) = Bound::policy(spec);
+    let network = spec.sandbox.network.without_proxy();
+    Policy { read_only: false, network, memory, processes, ..spec.sandbox.clone() }
 }
 
 /// Longer than this nothing takes that will ever end.
@@ -179,13 +182,21 @@ fn ask<T: DeserializeOwned>(
         let files = [File::open("/dev/null")?, out.try_clone()?, words.try_clone()?];
         Ok(files.map(|file| Some(file.into())))
     };
+    let mut bound = Bound::new(spec, cage.tier());
+    let group = bound.entry().map_err(io_failed)?;
+    let mut is_over = |taken: Duration| bound.is_over() || is_over(taken);
     let mut child = None;
-    let start = |command, streams| Ok(child.insert(cage.spawn(command, streams, None)?).id());
-    let ended = streams().and_then(|streams| supervise::run_quietly(command, streams, start, is_over));
+    let start = |command, streams| Ok(child.insert(cage.spawn(command, streams, group)?).id());
+    let ended = streams().and_then(|streams| supervise::run_quietly(command, streams, start, &mut is_over));
     let ended = ended.map_err(|error| match cage.refused() {
         Some(_) => Asked::Refused,
         None => io_failed(error),
     })?;
+    if let Some(over) = bound.over() {
+        return Err(failed(format!(
+            "{over}: raise the limit of tasks (`memory` or `processes` in `[sandbox]`), and take over what it left with `pleach restore`"
+        )));
+    }
     let Some(status) = ended else {
         return Err(failed(format!("{what} took too long, or was given up")));
     };

@@ -24,6 +24,8 @@ const LATEST_DISK: Duration = Duration::from_secs(30);
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
 /// So many times as long as a look takes is waited until the next one.
 const LOOKING: u32 = 20;
+/// What ends before this, and has written nothing, has not got far.
+const EARLY: Duration = Duration::from_millis(500);
 /// The process around a task in the full tier.
 const AROUND: u64 = 1;
 
@@ -37,6 +39,10 @@ pub(super) struct Keeper {
     around: u64,
     next: Option<Instant>,
     over: Option<Outcome>,
+    /// The most processes that were seen at once.
+    most: u64,
+    /// When the command started.
+    started: Instant,
 }
 
 #[derive(Debug)]
@@ -63,7 +69,7 @@ impl Keeper {
             next: (spec.disk_floor > 0).then(Instant::now),
         };
         let next = (is_limited && group.is_none()).then(Instant::now);
-        Self { policy, disk, group, around: 0, next, over: None }
+        Self { policy, disk, group, around: 0, next, over: None, most: 0, started: Instant::now() }
     }
 
     /// The group that the kernel keeps to the limits, where there is one.
@@ -74,6 +80,7 @@ impl Keeper {
     /// A command starts in this tier.
     pub(super) fn starts(&mut self, tier: Tier) {
         self.around = if tier == Tier::Full { AROUND } else { 0 };
+        (self.most, self.started) = (0, Instant::now());
     }
 
     /// After which time it is to be looked at again.
@@ -96,10 +103,11 @@ impl Keeper {
         let mut wait = LATEST;
         if let Some(limit) = self.policy.memory {
             if seen.memory > limit {
-                return self.halt(Outcome::OutOfMemory { limit: Some(limit) });
+                return self.halt(Outcome::OutOfMemory { limit: Some(limit), at_start: false });
             }
             wait = wait.min(until(limit - seen.memory, TAKING, LATEST));
         }
+        self.most = self.most.max(seen.processes.saturating_sub(self.around));
         if let Some(limit) = self.policy.processes {
             if seen.processes > limit + self.around {
                 return self.halt(Outcome::TooManyProcesses { limit });
@@ -138,11 +146,85 @@ impl Keeper {
         Wish::Halt
     }
 
-    /// Which limit it was stopped at, or died of.
+    /// Which limit it was stopped at, or died of. So many processes were `left` at its end, and maybe it was `mute`: it
+    /// wrote nothing.
+    pub(super) fn over(&mut self, left: u64, mute: bool) -> Option<Outcome> {
+        let was_killed = self.group.as_mut().is_some_and(Cgroup::was_out_of_memory);
+        let of_kernel = was_killed.then_some(Outcome::OutOfMemory { limit: self.policy.memory, at_start: false });
+        let over = of_kernel.or_else(|| self.over.take()).or_else(|| self.was_refused_a_process(left));
+        let is_early = mute && self.started.elapsed() < EARLY;
+        over.map(|over| match over {
+            Outcome::OutOfMemory { limit, .. } => Outcome::OutOfMemory { limit, at_start: is_early },
+            over => over,
+        })
+    }
+
+    /// The kernel tells the program alone that it has no process more for it, and a group counts that. Without one we tell
+    /// by how many it had.
+    fn was_refused_a_process(&mut self, left: u64) -> Option<Outcome> {
+        let limit = self.policy.processes?;
+        let counted = self.group.as_mut().is_some_and(Cgroup::was_refused_a_process);
+        // Elsewhere it would have been stopped for it. A few end before their last process does.
+        let is_full = self.around > 0 && (self.most >= limit || (limit > 8 && left + 3 >= limit));
+        (counted || is_full).then_some(Outcome::TooManyProcesses { limit })
+    }
+}
+
+/// What runs git in what a task left takes no more than the task might: but never less than git needs for itself.
+const LEAST_TO_SAVE: Limits = Limits { memory: Some(1 << 30), processes: Some(64) };
+
+/// The limits of that.
+#[derive(Debug)]
+pub(super) struct Bound {
+    limits: Limits,
+    around: u64,
+    group: Option<Cgroup>,
+    over: Option<Outcome>,
+}
+
+impl Bound {
+    pub(super) fn new(spec: &Spec, tier: Tier) -> Self {
+        let (memory, processes) = Self::policy(spec);
+        let limits = Limits { memory, processes };
+        let is_limited = limits.memory.is_some() || limits.processes.is_some();
+        let name = format!("saving-{}-{}", spec.attempt, std::process::id());
+        let group = if is_limited { Cgroup::make(&name, limits).ok() } else { None };
+        Self { limits, around: if tier == Tier::Full { AROUND } else { 0 }, group, over: None }
+    }
+
+    /// What it is to hold for.
+    pub(super) fn policy(spec: &Spec) -> (Option<u64>, Option<u64>) {
+        let this = |said: Option<u64>, least: Option<u64>| said.max(said.and(least));
+        (this(spec.sandbox.memory, LEAST_TO_SAVE.memory), this(spec.sandbox.processes, LEAST_TO_SAVE.processes))
+    }
+
+    /// Where a command enters the group of its own that it has, where the kernel keeps it.
+    ///
+    /// # Errors
+    /// Where there are no descriptors left.
+    pub(super) fn entry(&self) -> std::io::Result<Option<std::os::fd::OwnedFd>> {
+        self.group.as_ref().map(Cgroup::entry).transpose()
+    }
+
+    /// Where nobody else keeps it: is it over now?
+    pub(super) fn is_over(&mut self) -> bool {
+        if self.group.is_some() || (self.limits.memory.is_none() && self.limits.processes.is_none()) {
+            return false;
+        }
+        let seen = weight::weigh(self.limits.memory);
+        let memory = self.limits.memory.filter(|limit| seen.memory > *limit);
+        let processes = self.limits.processes.filter(|limit| seen.processes > limit + self.around);
+        self.over = memory
+            .map(|limit| Outcome::OutOfMemory { limit: Some(limit), at_start: false })
+            .or(processes.map(|limit| Outcome::TooManyProcesses { limit }));
+        self.over.is_some()
+    }
+
+    /// Which limit it was ended at.
     pub(super) fn over(&mut self) -> Option<Outcome> {
         let was_killed = self.group.as_mut().is_some_and(Cgroup::was_out_of_memory);
-        let of_kernel = was_killed.then_some(Outcome::OutOfMemory { limit: self.policy.memory });
-        of_kernel.or_else(|| self.over.take())
+        let of_kernel = Outcome::OutOfMemory { limit: self.limits.memory, at_start: false };
+        was_killed.then_some(of_kernel).or_else(|| self.over.take())
     }
 }
 

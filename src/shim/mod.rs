@@ -31,7 +31,7 @@ use crate::process::{Tool, clock, crash, daemon, socket};
 use crate::store::election::{self, Held};
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Run, Spec};
-use crate::store::{Durable, Layout, StoreError};
+use crate::store::{Durable, Layout, StoreError, secrets};
 use cage::{Cages, CannotRun};
 use finish::Salvage;
 use watch::Watch;
@@ -124,6 +124,7 @@ fn hold(dir: &AttemptDir) -> Result<Option<Held>, StoreError> {
 }
 
 fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
+    let (spec, missing) = &with_secrets(dir, spec);
     let run = Run { shim: std::process::id(), started: clock::now() };
     record::save(&dir.run(), &run, Durable::No)?;
     room::reserve(dir);
@@ -138,6 +139,9 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
     let mut leaked = 0;
     let mut verified = None;
     let mut run = |cages: &mut Cages<'_>| {
+        if let Some(reason) = missing {
+            return Err(Outcome::CouldNotStart { reason: reason.clone() });
+        }
         setup(spec, cages, &signals, &mut watch, &mut leaked)
             .map(|()| task(spec, cages, &signals, &mut watch, &mut leaked, memory))
     };
@@ -151,8 +155,35 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
         }),
     };
     let outcome = outcome.unwrap_or_else(|outcome| outcome);
-    let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), network: cages.network(), verified };
+    let warnings = cages.warnings();
+    let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), warnings, network: cages.network(), verified };
     finish::finish(dir, spec, ran, watch)
+}
+
+/// What it is to do with the values of its secrets, which are in our memory from here on; and why it cannot be done without
+/// those that are gone.
+fn with_secrets(dir: &AttemptDir, spec: &Spec) -> (Spec, Option<String>) {
+    let mut spec = spec.clone();
+    if spec.secrets.is_empty() {
+        return (spec, None);
+    }
+    let path = dir.secrets_of(spec.attempt.task);
+    let found = secrets::find(&path);
+    if !spec.keep_secrets {
+        // Where it cannot be removed now, the coordinator does it when the task has ended.
+        let _ = fs::remove_file(&path);
+    }
+    let task = spec.attempt.task;
+    let missing = match found {
+        Ok(found) => {
+            let gone = spec.secrets.iter().find(|name| !found.contains_key(*name));
+            let told = gone.map(|name| format!("the value of {name} is gone: {name}=VALUE pleach retry {task}"));
+            spec.environment.extend(found);
+            told
+        }
+        Err(error) => Some(format!("its secrets cannot be read: {error}; give them with `pleach retry {task}`")),
+    };
+    (spec, missing)
 }
 
 /// Whoever waits for our first words must not wait for our end.
@@ -178,7 +209,7 @@ fn setup(
     let end = end.map_err(|error| failed(error.to_string()))?;
     *leaked += end.leaked;
     if let Some(over) = watch.over_limit(&end) {
-        return Err(failed(format!("was stopped: {over}")));
+        return Err(failed(format!("ended: {over}")));
     }
     match (end.stopped, end.code) {
         (Some(Stop::Cancelled), _) => Err(Outcome::Cancelled),
@@ -234,7 +265,9 @@ fn outcome(end: End, memory: u64) -> Outcome {
         (Some(Stop::TimedOut), ..) => Outcome::TimedOut,
         (Some(Stop::Cancelled | Stop::OverLimit), ..) => Outcome::Cancelled,
         // A shell says so of what it waited for.
-        (None, Some(137), _) | (None, None, Some(9)) if memory_kills() > memory => Outcome::OutOfMemory { limit: None },
+        (None, Some(137), _) | (None, None, Some(9)) if memory_kills() > memory => {
+            Outcome::OutOfMemory { limit: None, at_start: false }
+        }
         (None, Some(code), _) => Outcome::exited(code),
         (None, None, Some(signal)) => Outcome::Signalled { signal },
         (None, None, None) => Outcome::Lost { cause: "its end was not seen".to_owned() },

@@ -161,7 +161,7 @@ impl Watch {
     /// Which limit a command went over, where it did not end well for that.
     pub(super) fn over_limit(&mut self, end: &End) -> Option<Outcome> {
         let may_be = end.stopped == Some(Stop::OverLimit) || (end.stopped.is_none() && end.code != Some(0));
-        self.keeper.over().filter(|_| may_be)
+        self.keeper.over(end.leaked, self.log.counts().0 == 0).filter(|_| may_be)
     }
 
     fn read_inbox(&mut self) {

@@ -14,6 +14,7 @@
 //!                                  handback/ (what it is told: of an earlier result, of its needs, its prompt)
 //!     attempts/0.3/                the same of run 3 of a check
 //!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
+//!     secrets/<task>.json (until they are not needed any more)
 //!     environments/<hash>.json     trash/     coordinator.log     foreseen.json (conflicts to come)
 //! ```
 
@@ -25,8 +26,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, create, make_dir, read, replace};
-use crate::core::id::AttemptId;
+use crate::core::id::{AttemptId, TaskId};
 use crate::core::word::Word;
+
+/// The file beside the state of all repositories that says which tier of the sandbox works here.
+const WORKS: &str = "sandbox-works";
 
 /// The paths of one repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +151,21 @@ impl Layout {
         self.state.join("trash")
     }
 
+    /// Where it is written down which tier of the sandbox works on this machine, for all repositories.
+    pub fn works(&self) -> Option<PathBuf> {
+        Some(self.state.parent()?.join(WORKS))
+    }
+
+    /// Where the values of secrets are, of each task that may still need them.
+    pub fn secrets(&self) -> PathBuf {
+        self.state.join("secrets")
+    }
+
+    /// Those of this task.
+    pub fn secrets_of(&self, task: TaskId) -> PathBuf {
+        self.secrets().join(format!("{task}.json"))
+    }
+
     /// The stored environment of this hash.
     pub fn environment(&self, hash: &str) -> PathBuf {
         self.state.join("environments").join(format!("{hash}.json"))
@@ -185,6 +204,21 @@ impl Layout {
 pub struct AttemptDir(pub PathBuf);
 
 impl AttemptDir {
+    /// The directory of all attempts of the repository and more.
+    fn state(&self) -> &Path {
+        self.0.ancestors().nth(2).unwrap_or(&self.0)
+    }
+
+    /// As [`Layout::works`].
+    pub fn works(&self) -> Option<PathBuf> {
+        Some(self.state().parent()?.join(WORKS))
+    }
+
+    /// As [`Layout::secrets_of`].
+    pub fn secrets_of(&self, task: TaskId) -> PathBuf {
+        self.state().join("secrets").join(format!("{task}.json"))
+    }
+
     /// What the shim is to do: written once, by the coordinator.
     pub fn spec(&self) -> PathBuf {
         self.0.join("spec.json")

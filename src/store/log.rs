@@ -9,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use crate::process::beneath;
+
 /// Chunks that the tail is made of.
 const TAIL_CHUNKS: usize = 4;
 
@@ -136,7 +138,8 @@ impl Reader {
         let mut reader = Self::new(dir);
         let mut at_end = true;
         for (start, path) in chunks(dir)?.into_iter().rev() {
-            let bytes = fs::read(&path)?;
+            let mut bytes = Vec::new();
+            open(&path)?.read_to_end(&mut bytes)?;
             for (index, byte) in bytes.iter().enumerate().rev() {
                 // The newline that ends the log ends its last line; it does not begin another.
                 if *byte == b'\n' && !std::mem::take(&mut at_end) {
@@ -165,7 +168,7 @@ impl Reader {
         let holding = list.iter().rev().find(|(start, _)| *start <= self.offset);
         if let Some((start, path)) = holding {
             let mut bytes = Vec::new();
-            match File::open(path) {
+            match open(path) {
                 Ok(mut file) => {
                     file.seek(SeekFrom::Start(self.offset - start))?;
                     file.take(AT_ONCE).read_to_end(&mut bytes)?;
@@ -196,7 +199,7 @@ impl Reader {
 /// Where the log cannot be read.
 pub fn last_line(dir: &Path, limit: usize) -> io::Result<Option<String>> {
     let Some((_, path)) = chunks(dir)?.pop() else { return Ok(None) };
-    let mut file = File::open(path)?;
+    let mut file = open(&path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
     let mut bytes = Vec::new();
@@ -218,6 +221,12 @@ pub fn counts(dir: &Path) -> io::Result<(u64, u64)> {
         written = start + fs::metadata(path)?.len();
     }
     Ok((written, dropped))
+}
+
+/// A chunk by its path: neither it nor the directory of the log may be a link.
+fn open(chunk: &Path) -> io::Result<File> {
+    let above = chunk.ancestors().nth(2).unwrap_or(chunk);
+    beneath::open(above, chunk.strip_prefix(above).unwrap_or(chunk))
 }
 
 fn end(dir: &Path) -> io::Result<u64> {

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod layout;
 pub mod log;
 pub mod record;
+pub mod secrets;
 
 use std::fs::{self, File};
 use std::io::{self, Write};

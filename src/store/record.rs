@@ -12,7 +12,7 @@ use crate::core::agent::{Account, Assigned};
 use crate::core::id::{AttemptId, CommitId, TreeId};
 use crate::core::outcome::Outcome;
 use crate::core::sandbox::traffic::Traffic;
-use crate::core::sandbox::{Policy, Tier};
+use crate::core::sandbox::{Policy, Tier, Warning};
 use crate::core::task::{CommandLine, Setup};
 use crate::core::word::Word;
 
@@ -31,8 +31,14 @@ pub struct Spec {
     pub directory: Word,
     /// What to run.
     pub command: CommandLine,
-    /// The whole environment of the task.
+    /// The whole environment of the task, but for the values of secrets.
     pub environment: BTreeMap<String, Word>,
+    /// The secrets that it is given, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
+    /// May another attempt follow by itself, which needs their values as well?
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_secrets: bool,
     /// What prepares the worktree.
     #[serde(default)]
     pub setup: Option<Setup>,
@@ -51,6 +57,12 @@ pub struct Spec {
     /// The checkout of the user in whose place the worktree appears, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkout: Option<Word>,
+    /// What its user calls that, where there is a link on the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Word>,
+    /// What its user should know of how it was brought up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// What it may touch.
     #[serde(default)]
     pub sandbox: Policy,
@@ -135,6 +147,9 @@ pub struct Exit {
     /// How far it was kept to itself; none where it never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Tier>,
+    /// What its user should know of how it was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// What it asked of the network, where hosts are listed. While it runs it is in `network.json`, as of the last denial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Traffic>,
@@ -154,6 +169,9 @@ pub struct Held {
     /// The group of the kernel that keeps it to its limits, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<Word>,
+    /// What its user should know of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// What a task says of itself while it runs (`progress.json`).

@@ -97,7 +97,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents, roles } =
+    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents, roles, at: _ } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;

@@ -166,7 +166,9 @@ fn show_event(out: &mut dyn Write, line: &Line, json: bool, style: &Style) -> st
         crate::core::event::Event::Submitted { spec, .. } => spec.shown(),
         crate::core::event::Event::Ended { outcome, facts, .. } => {
             let denied = facts.network.iter().flat_map(|network| network.lines());
-            let all = std::iter::once(shown(&outcome.to_string())).chain(denied.map(|line| format!("network: {line}")));
+            let warned = facts.warnings.iter().map(|warning| format!("warning: {}", shown(&warning.to_string())));
+            let all = std::iter::once(shown(&outcome.to_string())).chain(warned);
+            let all = all.chain(denied.map(|line| format!("network: {line}")));
             all.collect::<Vec<_>>().join("; ")
         }
         crate::core::event::Event::LandingRefused { refusal, .. } => refusal.to_string(),

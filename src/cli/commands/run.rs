@@ -14,7 +14,7 @@ use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
 use crate::config;
 use crate::core::id::{TaskHandle, TaskId};
-use crate::core::report::{Standing, TaskReport};
+use crate::core::report::{Row, Standing, TaskReport};
 use crate::core::task::CommandLine;
 use crate::core::word::{Word, shown};
 use crate::ops::inside::{self, Message};
@@ -186,8 +186,17 @@ fn conclude(style: &Style, report: &TaskReport) {
         words.push("· nothing changed".to_owned());
     }
     tell(&format!("task {}: {}", row.id, words.join(" ")));
+    warn(style, row);
     for hint in &report.hints {
         tell(&style.paint(Paint::Faint, format!("  {:<28} {}", hint.command, hint.to)));
+    }
+}
+
+/// What somebody should know of how it was kept.
+pub(super) fn warn(style: &Style, row: &Row) {
+    for warning in &row.warnings {
+        let line = format!("warning: task {}: {}", row.id, shown(&warning.to_string()));
+        tell(&style.paint(Paint::Look, line));
     }
 }
 

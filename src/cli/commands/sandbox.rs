@@ -5,7 +5,7 @@ use crate::cli::args::SandboxArgs;
 use crate::cli::style::{Paint, Style};
 use crate::core::sandbox::Tier;
 use crate::core::task::CommandLine;
-use crate::core::word::Word;
+use crate::core::word::{Word, shown};
 use crate::ops::sandbox::{self, Wish};
 use crate::ops::{Error, ErrorKind};
 
@@ -22,6 +22,10 @@ pub(super) fn sandbox(context: &Context, args: SandboxArgs) -> Result<u8, Error>
         let style = Style::of_stderr(context.color);
         let line = format!("it ran in the {} tier of the sandbox; see why with `pleach doctor`", tried.tier);
         tell(&format!("{} {line}", style.paint(Paint::Look, "warning:")));
+    }
+    for warning in &tried.warnings {
+        let style = Style::of_stderr(context.color);
+        tell(&format!("{} {}", style.paint(Paint::Look, "warning:"), shown(&warning.to_string())));
     }
     for line in tried.network.iter().flat_map(|network| network.lines()) {
         tell(&format!("pleach: network: {line}"));

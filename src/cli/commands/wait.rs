@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::plan::{self, meant};
-use super::{Context, answer, print_json};
+use super::{Context, answer, print_json, run};
 use crate::cli::args::{Answer, CancelArgs, ResumeArgs, RetryArgs, WaitArgs};
-use crate::cli::{board, exit, style};
+use crate::cli::style::{self, Style};
+use crate::cli::{board, exit};
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::outcome::Outcome;
 use crate::core::report::{self, Board, Row, Show};
@@ -30,6 +31,9 @@ pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
     let is_over = |task: &Task| !task.has_work_ahead() || state.is_stuck(task);
     let ended: Vec<TaskId> = ids.into_iter().filter(|id| state.task(*id).is_some_and(is_over)).collect();
     show(context, &state, &ended, args.json)?;
+    if !args.json {
+        warn(context, &state, &ended);
+    }
     let outcomes: Vec<Outcome> = ended.iter().map(|id| outcome(&state, *id)).collect();
     Ok(exit::of_tasks(&outcomes))
 }
@@ -54,6 +58,13 @@ fn show(context: &Context, state: &State, ids: &[TaskId], json: bool) -> Result<
     }
     let board = Board { tasks: rows, hidden: 0, ..whole };
     answer(|out| if board.tasks.is_empty() { Ok(()) } else { board::rows(out, &board, &context.style()) })
+}
+
+/// What somebody should know of how these were kept, on stderr.
+fn warn(context: &Context, state: &State, ids: &[TaskId]) {
+    let tasks: Vec<&Task> = ids.iter().filter_map(|id| state.task(*id)).collect();
+    let rows = report::rows(state, &tasks, &report::Seen::default(), clock::now());
+    rows.iter().for_each(|row| run::warn(&Style::of_stderr(context.color), row));
 }
 
 pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Error> {

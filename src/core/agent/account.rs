@@ -265,7 +265,7 @@ mod tests {
         let mut account = Account::default();
         account.take(Said::Failed("interrupted".to_owned()));
         let assigned = Assigned::new(preset("claude").unwrap().agent);
-        for outcome in [Outcome::TimedOut, Outcome::Cancelled, Outcome::OutOfMemory { limit: None }] {
+        for outcome in [Outcome::TimedOut, Outcome::Cancelled, Outcome::OutOfMemory { limit: None, at_start: false }] {
             assert_eq!(account.judge(outcome.clone(), &assigned, false), outcome);
         }
     }

@@ -157,7 +157,7 @@ fn one(
 ) -> Option<Planned> {
     let name = name(task, item, candidate, taken)?;
     let known = |hole: &Hole| match hole {
-        Hole::Task => Some(task.name.clone()),
+        Hole::Task => Some(name.to_string()),
         Hole::Item => item.map(str::to_owned),
         _ => None,
     };

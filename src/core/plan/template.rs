@@ -22,7 +22,7 @@ enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hole {
-    /// `{task}`: its name in the plan.
+    /// `{task}`: its name, with what tells it from its like.
     Task,
     /// `{item}`: what it is one of `for_each` for.
     Item,

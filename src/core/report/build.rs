@@ -1,14 +1,14 @@
 //! From the state of the world to a report of it.
 
-mod hints;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::hints::hints;
 use super::{AttemptReport, Board, Known, LandedReport, NeedReport, RoleMark, Row, SCHEMA, Seen, Standing, TaskReport};
 use crate::core::change::{Collected, Refusal, Size, list};
 use crate::core::id::{BranchName, TaskId};
+use crate::core::sandbox::Warning;
 use crate::core::schedule::{self, Place};
 use crate::core::state::{Attempt, State, Task, TaskState, Waiting};
 use crate::core::verify::{Early, Verdict};
@@ -28,7 +28,7 @@ pub enum Show {
 const RECENT: usize = 10;
 
 /// What is said of an attempt that cannot save what its task left.
-const NO_ROOM: &str = "waits for room on the disk";
+pub(super) const NO_ROOM: &str = "waits for room on the disk";
 
 /// The board.
 pub fn board(state: &State, seen: &Seen, now: Timestamp, show: Show) -> Board {
@@ -95,7 +95,7 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         rerere: known.rerere,
         landed: landed(task).map(|landed| LandedReport { merged_by: known.merged_by, ..landed }),
         undone: task.undone,
-        hints: hints::hints(state, &row, task),
+        hints: hints(state, &row, task),
         row,
     }
 }
@@ -191,6 +191,7 @@ impl<'a> Queue<'a> {
             plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),
             on_hold: task.on_hold,
             early: early(task).cloned().filter(|_| matches!(task.state, TaskState::Ready { .. })),
+            warnings: live.map_or_else(|| warnings(task), |live| live.warnings.clone()),
             will_conflict: foreseen.conflicts,
             will_conflict_more: foreseen.more,
         }
@@ -242,6 +243,13 @@ impl<'a> Queue<'a> {
             TaskState::Ready { .. } => early(task).map(early_words).unwrap_or_default(),
             TaskState::Folded(folded) if folded.unverified => format!("into {}, unverified", folded.target),
             TaskState::Folded(folded) => format!("into {}", folded.target),
+            // Why somebody may have dropped it.
+            TaskState::Discarded => {
+                let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+                last.filter(|ended| !ended.outcome.is_success())
+                    .map(|ended| ended.outcome.to_string())
+                    .unwrap_or_default()
+            }
             _ => String::new(),
         }
     }
@@ -305,6 +313,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         log_dropped: facts.log_dropped,
         leaked: facts.leaked,
         sandbox: facts.sandbox,
+        warnings: facts.warnings,
         network: facts.network,
         size: change.map_or(Size::default(), |change| change.size),
         summary: facts.summary,
@@ -323,6 +332,12 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
     }
 }
 
+/// What is to know of the newest attempt, once it has ended.
+fn warnings(task: &Task) -> Vec<Warning> {
+    let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+    last.map(|ended| ended.facts.warnings.clone()).unwrap_or_default()
+}
+
 fn duration_ms(attempt: &Attempt, now: Timestamp) -> u64 {
     let end = attempt.ended.as_ref().map_or(now, |ended| ended.facts.ended.unwrap_or(ended.at));
     // A clock that was set back must not give a task a negative age.
@@ -339,7 +354,7 @@ fn target(task: &Task) -> Option<&BranchName> {
     }
 }
 
-fn refusal(task: &Task) -> Option<&Refusal> {
+pub(super) fn refusal(task: &Task) -> Option<&Refusal> {
     match &task.state {
         TaskState::Refused { refusal, .. } => Some(refusal),
         _ => None,
@@ -358,7 +373,7 @@ fn landed(task: &Task) -> Option<LandedReport> {
 }
 
 /// What is known of a ready result by itself.
-fn early(task: &Task) -> Option<&Early> {
+pub(super) fn early(task: &Task) -> Option<&Early> {
     task.early.as_ref().filter(|early| task.tip() == Some(early.tip))
 }
 

@@ -117,6 +117,7 @@ pub(crate) fn state() -> State {
     }
     let facts = Facts {
         account: None,
+        warnings: Vec::new(),
         summary: Some("12 fixed\n3 left \u{1b}[31m".into()),
         cpu_ms: 3200,
         max_rss_kb: 46_080,
@@ -168,8 +169,8 @@ pub(crate) fn state() -> State {
 /// What is seen of those that run.
 pub(crate) fn seen() -> Seen {
     let progress = Progress { done: 47, total: Some(89), text: "core::tests".into() };
-    let test = Live { progress: Some(progress), last_line: Some("running 89 tests".into()), no_room: false };
-    let sleep = Live { progress: None, last_line: Some("zzz \u{1b}[31mred".into()), no_room: false };
+    let test = Live { progress: Some(progress), last_line: Some("running 89 tests".into()), ..Live::default() };
+    let sleep = Live { progress: None, last_line: Some("zzz \u{1b}[31mred".into()), ..Live::default() };
     Seen { live: BTreeMap::from([(attempt(13, 1), test), (attempt(14, 1), sleep)]), ..Seen::default() }
 }
 

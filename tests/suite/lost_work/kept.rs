@@ -292,3 +292,24 @@ fn doctor_keeps_what_an_undo_would_need() {
     assert!(found.contains("nothing keeps the result of attempt 1.1, whose fold can be undone"), "{found}");
     assert_eq!(scene.git(&["show", "refs/pleach/kept/1.1/tip:one"]), "one");
 }
+
+/// Refs are listed one by one, by everybody: what is beyond a few hundred is one ref, and all of it is there.
+#[test]
+fn branches_without_end_are_kept_in_one() {
+    let scene = Scene::new();
+    let line = "for n in $(seq 300); do git update-ref refs/heads/b$n $(git commit-tree HEAD^{tree} -p HEAD -m only-$n); done; echo x > made";
+    let id = task(&scene, line);
+    let status = scene.status(id);
+    let extras = status["attempts"][0]["extras"].as_array().unwrap();
+    assert_eq!(extras.len(), 200, "{:#}", status["attempts"][0]["notes"]);
+    assert_eq!(extras[199][0], "and-101-more");
+    let kept = scene.git(&["for-each-ref", "--format=%(refname)", &format!("refs/pleach/kept/{id}.1/")]);
+    assert_eq!(kept.lines().count(), 201, "the tip, and these: {kept}");
+    let subjects = scene.git(&["log", "--format=%s", &format!("--glob=refs/pleach/kept/{id}.1/*")]);
+    for n in 1..=300 {
+        assert!(subjects.lines().any(|line| line == format!("only-{n}")), "{n} is lost");
+    }
+    let rest = scene.git(&["show", "-s", "--format=%B", &format!("refs/pleach/kept/{id}.1/and-101-more")]);
+    assert_eq!(rest.lines().filter(|line| line.contains(" branch-b")).count(), 101, "{rest}");
+    scene.git(&["fsck", "--strict"]);
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files as a user would")]
 
 mod kinds;
+mod modules;
 mod names;
 mod places;
 mod settings;

@@ -53,11 +53,41 @@ fn a_failure_leaves_the_others_alone_or_stops_them_or_takes_all_of_it_back() {
         }
         // What was discarded is kept, and can be had again.
         if policy == "discard all" {
+            let told = scene.ok(&["report"]);
+            for part in ["exit 3", "pleach logs 2", "pleach restore 1"] {
+                assert!(told.contains(part), "{part}: {told}");
+            }
+            assert_eq!(report["tasks"][1]["why"], "exit 3");
+            let hints = scene.status(2)["hints"].to_string();
+            assert!(hints.contains("pleach restore 2"), "{hints}");
             scene.ok(&["restore", "good"]);
             assert_eq!(scene.stands(1), "ready");
             assert_eq!(scene.git(&["show", "pleach/1-good:good"]), "good");
         }
     }
+}
+
+#[test]
+fn each_of_many_knows_its_own_name() {
+    let scene = Scene::new();
+    let (code, report) = run(
+        &scene,
+        r#"
+        [[task]]
+        name = "fix"
+        for_each = ["src/a", "src/b"]
+        command = "echo {task} > {task}"
+        message = "done by {task}"
+        [[task]]
+        name = "try"
+        attempts = 2
+        command = "echo {task}"
+        "#,
+    );
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(scene.git(&["show", "pleach/1-fix-src-a:fix-src-a"]), "fix-src-a");
+    assert!(scene.git(&["show", "-s", "--format=%s", "pleach/2-fix-src-b"]).contains("done by fix-src-b"));
+    assert_eq!((scene.log(3).as_str(), scene.log(4).as_str()), ("try.1\n", "try.2\n"));
 }
 
 #[test]

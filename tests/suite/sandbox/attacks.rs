@@ -12,7 +12,8 @@ use super::world::World;
 use super::{scene, works};
 
 fn attacks() -> Vec<&'static Attack> {
-    [table::FILES, table::REPOSITORY, table::PROGRAMS].into_iter().flatten().collect()
+    let all = [table::FILES, table::REPOSITORY, table::TRAPS, table::PROGRAMS, table::LIMITED, table::LISTED];
+    all.into_iter().flatten().collect()
 }
 
 /// Every attack in one tier; those that got somewhere.
@@ -20,10 +21,22 @@ fn escapes(tier: &str) -> BTreeSet<&'static str> {
     let (open, escaped) = (Mutex::new(shares(tier)), Mutex::new(BTreeSet::new()));
     let play = || {
         while let Some(attacks) = { open.lock().unwrap().pop() } {
-            let mut world = World::new(tier, "");
+            let first = attacks[0].name;
+            let is_of = |list: &[Attack]| list.iter().any(|one| one.name == first);
+            let confined = |config| if tier == "none" { "" } else { config };
+            let config = match () {
+                () if is_of(table::LIMITED) => confined("processes = 200"),
+                () if is_of(table::LISTED) => confined("network = [\"pleach.invalid\"]"),
+                () => "",
+            };
+            let mut world = World::with(tier, config);
             for attack in attacks {
                 world.reset();
-                let said = world.run(attack.script);
+                let said = match () {
+                    () if is_of(table::TRAPS) => world.run_meanwhile(attack.script),
+                    () if !config.is_empty() => world.run_to_any_end(attack.script),
+                    () => world.run(attack.script),
+                };
                 if (attack.escaped)(&mut world, &said) {
                     escaped.lock().unwrap().insert(attack.name);
                 }
@@ -41,7 +54,8 @@ fn shares(tier: &str) -> Vec<Vec<&'static Attack>> {
     let (held, open): (Vec<_>, Vec<_>) = table::REPOSITORY.iter().partition(|attack| attack.held.contains(&tier));
     let wiped = [table::FILES, table::PROGRAMS].into_iter().flat_map(|list| list.chunks(MANY));
     let shared = wiped.map(|chunk| chunk.iter().collect()).chain(held.chunks(MANY).map(<[_]>::to_vec));
-    shared.chain(open.into_iter().map(|attack| vec![attack])).collect()
+    let special = [table::TRAPS, table::LIMITED, table::LISTED].into_iter().map(|list| list.iter().collect());
+    shared.chain(open.into_iter().map(|attack| vec![attack])).chain(special).collect()
 }
 
 fn not_held(tier: &str) -> BTreeSet<&'static str> {
@@ -58,6 +72,8 @@ fn depends() -> Vec<&'static str> {
         "write through /proc/1/root",
         "give a file outside an attribute",
         "put a key on the user's ring",
+        "read a key of the user's ring",
+        "type into a terminal outside",
     ];
     if rustix::process::geteuid().is_root() {
         // Who has given up all capabilities may not, of a process that has some.

@@ -1,6 +1,8 @@
 //! Where nothing keeps a task to itself, its user has to agree; and while it runs, it is said.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 
 use super::super::support::scene::Scene;
 use super::scene;
@@ -43,7 +45,7 @@ fn nothing_runs_unconfined_before_somebody_agreed() {
     let mut named = scene.command(&["-C", &other, "run", "--", "true"]);
     assert!(named.env("PLEACH_SANDBOX", "none").output().unwrap().status.success());
     let required = scene.pleach(&["run", "--require-sandbox", "reduced", "--", "true"]);
-    assert_eq!(required.code, Some(125), "{required:?}");
+    assert_eq!(required.code, Some(9), "{required:?}");
 }
 
 /// What worked when it was asked for may not when it starts.
@@ -86,4 +88,63 @@ fn each_list_says_what_runs_unconfined() {
     fs::write(&gate, "").unwrap();
     scene.pleach(&["wait", "1"]);
     assert_eq!(scene.pleach(&["ls", "--all"]).err, "");
+}
+
+/// What is said at a terminal of its own, and the code, where these keys are pressed when it asks.
+fn at_a_terminal(scene: &Scene, args: &[&str], keys: &str) -> (Option<i32>, String) {
+    let wanted = scene.command(args);
+    let words: Vec<String> = std::iter::once(wanted.get_program())
+        .chain(wanted.get_args())
+        .map(|word| format!("'{}'", word.to_str().unwrap()))
+        .collect();
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &format!("exec {}", words.join(" ")), "/dev/null"]).env_clear().current_dir(&scene.top);
+    terminal.envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("NO_COLOR", "1");
+    let mut child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    let mut out = child.stdout.take().unwrap();
+    while !said.ends_with(b"[y/N] ") {
+        assert_eq!(out.read(&mut byte).unwrap(), 1, "it never asked: {}", String::from_utf8_lossy(&said));
+        said.push(byte[0]);
+    }
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(keys.as_bytes()).unwrap();
+    input.flush().unwrap();
+    out.read_to_end(&mut said).unwrap();
+    drop(input);
+    (child.wait().unwrap().code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn who_is_asked_at_a_terminal_is_heard() {
+    if Command::new("script").arg("--version").output().is_err() {
+        return println!("there is no script(1) here");
+    }
+    let ran = "ran";
+    for (keys, code) in [("n\n", 9), ("\n", 9), ("\u{4}", 9), ("\u{3}", 130)] {
+        let scene = bare();
+        let place = scene.path(ran);
+        let (ended, said) = at_a_terminal(&scene, &["add", "--", &format!("touch {}", place.display())], keys);
+        assert!(said.contains("tasks without a sandbox, as none works here"), "{keys:?}: {said}");
+        assert_eq!(ended, Some(code), "{keys:?}: {said}");
+        assert!(scene.board().is_empty() && !place.exists(), "{keys:?}");
+        // Nothing was agreed to.
+        assert_eq!(scene.pleach(&["add", "--", "true"]).code, Some(9), "{keys:?}");
+    }
+    for keys in ["y\n", "yes\n"] {
+        let scene = bare();
+        let (ended, said) = at_a_terminal(&scene, &["run", "--", "echo here"], keys);
+        assert!(ended == Some(0) && said.contains("here"), "{keys:?}: {said}");
+        // Asked once.
+        let next = scene.pleach(&["run", "--", "echo again"]);
+        assert_eq!((next.code, next.out.as_str()), (Some(0), "again\n"), "{next:?}");
+    }
+}
+
+/// Where nobody can press a key nobody is asked, and nothing waits.
+#[test]
+fn nobody_is_asked_without_a_terminal() {
+    let scene = bare();
+    let ran = scene.pleach(&["run", "--", "true"]);
+    assert!(ran.code == Some(9) && !ran.err.contains("[y/N]") && ran.err.contains("pleach approve"), "{ran:?}");
 }

@@ -106,6 +106,64 @@ fn the_kernel_refuses_processes_to_who_is_not_root() {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let at: u32 = said.lines().find_map(|line| line.strip_prefix("refused at ")).expect(&said).parse().unwrap();
     assert!((90..=101).contains(&at) && said.contains("after") && output.status.success(), "{said}");
+    // What fails for it is told so, and not only in its own words.
+    let mut run = Command::new("setpriv");
+    run.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program).current_dir(&scene.top);
+    run.env_clear().envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = run.args(["run", "--processes", "100", "--", &format!("{BOMB}; exit 3")]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(137), "{said}");
+    assert!(said.contains("too many processes (limit 100)"), "{said}");
+    // And what fails for something else is not.
+    let mut run = Command::new("setpriv");
+    run.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program).current_dir(&scene.top);
+    run.env_clear().envs(wanted.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    assert_eq!(run.args(["run", "--processes", "100", "--", "exit 3"]).output().unwrap().status.code(), Some(3));
+}
+
+#[test]
+fn a_limit_that_is_too_small_to_run_anything_is_told_as_that() {
+    everywhere(|scene, tier| {
+        let task = scene.add(&["--memory", "4M"], "exec perl -e '$x = \"x\" x (50 << 20); sleep 1000'");
+        scene.pleach(&["wait", &task.to_string()]);
+        assert_eq!(scene.outcome(task), "out_of_memory", "{tier}: {}", scene.log(task));
+        let said = scene.ok(&["status", &task.to_string()]);
+        assert!(
+            said.contains("out of memory at its start (limit 4 MiB, which is too little to run it)"),
+            "{tier}: {said}"
+        );
+    });
+}
+
+/// A task may leave a filter that takes all there is, and it is run when its files are saved.
+#[test]
+fn saving_files_is_limited_as_the_task_is() {
+    everywhere(|scene, tier| {
+        let hog = "perl -e 'for (1 .. 300) { fork or do { sleep 60; exit } } sleep 60'";
+        let line = format!(
+            "git config filter.hog.clean \"{hog}\"; git config filter.hog.required true; echo '* filter=hog' > .gitattributes; echo precious > made"
+        );
+        let task = scene.add(&["--processes", "30"], &line);
+        scene.pleach(&["wait", &task.to_string()]);
+        let status = scene.status(task);
+        let notes = status["attempts"][0]["notes"].to_string();
+        // Without the filter they are saved, or all of them stay where they are.
+        if !scene.git(&["for-each-ref", &format!("refs/pleach/kept/{task}.1/tip")]).is_empty() {
+            assert_eq!(
+                scene.git(&["show", &format!("refs/pleach/kept/{task}.1/tip:made")]),
+                "precious",
+                "{tier}: {notes}"
+            );
+        } else {
+            assert!(
+                notes.contains("too many processes (limit 64)") && notes.contains("pleach restore"),
+                "{tier}: {notes}"
+            );
+            let worktree = status["attempts"][0]["worktree"].as_str().unwrap_or_else(|| panic!("{tier}: {status:#}"));
+            assert_eq!(fs::read_to_string(format!("{worktree}/made")).unwrap(), "precious\n", "{tier}");
+        }
+        assert_eq!(scene.processes().into_iter().filter(|one| !one.may_stay()).count(), 0, "{tier}");
+    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod policy;
 mod printed;
 mod secrets;
 mod table;
+mod told;
 mod tools;
 mod work;
 mod world;

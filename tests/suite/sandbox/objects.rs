@@ -28,7 +28,10 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        let world = World::new(&[]);
+        Self::of(World::new(&[]))
+    }
+
+    fn of(world: World) -> Self {
         let (place, base) = (world.launch("1.1"), world.head());
         let file = git_with(&place.worktree, &["hash-object", "-w", "--stdin"], b"payload\n");
         let mut case = Self { world, place, base, file: file.clone(), dir: String::new() };
@@ -233,6 +236,31 @@ fn grafts_shallow_histories_replacements_and_false_objects_deceive_nobody() {
         case.refused("a false object", &pack, tip);
     }
     case.control();
+}
+
+/// What the library cannot read is counted by git.
+#[test]
+fn what_unfolds_without_end_is_refused_in_each_kind_of_repository() {
+    let sha256 = World::new(&["--object-format=sha256"]);
+    let mut partial = World::new(&[]);
+    partial.run(&["config", "uploadpack.allowfilter", "true"]);
+    let url = format!("file://{}", partial.top.display());
+    partial.run(&["clone", "-q", "--filter=blob:none", &url, "../partial"]);
+    partial.top = partial.root.join("partial");
+    partial.identify();
+    for (kind, world) in [("SHA-256", sha256), ("a partial clone", partial)] {
+        let case = Case::of(world);
+        let mut id = case
+            .tree(&(0..10).map(|n| ("100644", format!("f{n}").into_bytes(), case.file.clone())).collect::<Vec<_>>());
+        for _ in 0..8 {
+            id = case.tree(&(0..10).map(|n| ("40000", format!("d{n}").into_bytes(), id.clone())).collect::<Vec<_>>());
+        }
+        let tip = case.commit(&id);
+        let why = case.refused(kind, &case.export(tip), tip);
+        assert!(why.contains("more than 1000000 changed paths"), "{kind}: {why}");
+        let tip = case.commit(&case.tree(&[("100644", b"honest".to_vec(), case.file.clone())]));
+        assert_eq!(case.import(&case.export(tip), tip), Imported::Done, "{kind}: the control");
+    }
 }
 
 /// A few bytes that unfold to more than there is room for.

@@ -88,12 +88,10 @@ fn a_home_can_be_written_and_nothing_of_it_stays() {
 fn what_is_required_and_not_there_runs_nothing() {
     let scene = scene("none");
     let out = scene.path("ran");
-    let id = scene.add(&["--require-sandbox", "full"], &format!("touch {}", word(out.clone())));
-    scene.pleach(&["wait", &id.to_string()]);
-    assert_eq!(scene.outcome(id), "could_not_start");
-    assert!(!out.exists());
-    let status = scene.ok(&["status", &id.to_string()]);
-    assert!(status.contains("the sandbox is required to hold more (full)"), "{status}");
+    let refused = scene.pleach(&["run", "--require-sandbox", "full", "--", &format!("touch {}", word(out.clone()))]);
+    assert_eq!(refused.code, Some(9), "{refused:?}");
+    assert!(refused.err.contains("required to have the full tier") && refused.err.contains("leave `[sandbox] tier`"));
+    assert!(!out.exists() && scene.board().is_empty());
 }
 
 /// Where nobody may make a namespace: the tier drops, and it is told; where it is required, nothing runs.

@@ -17,6 +17,8 @@ pub(super) struct Attack {
 
 const BOTH: &[&str] = &["reduced", "full"];
 const FULL: &[&str] = &["full"];
+const ALL: &[&str] = &["none", "reduced", "full"];
+const NOWHERE: &[&str] = &[];
 
 fn has(world: &World, path: &str) -> bool {
     world.scene.path(path).exists()
@@ -184,9 +186,39 @@ pub(super) const REPOSITORY: &[Attack] = &[
     Attack { name: "replace .git of the worktree", held: FULL,
         script: "rm -f .git && mkdir .git && touch .git/evil && test -e .git/evil && echo REPLACED",
         escaped: |_, said| said.contains("REPLACED") },
+    Attack { name: "leave hooks that run when the files are saved", held: BOTH,
+        script: "d=\"$(git rev-parse --absolute-git-dir)/hooks\"; mkdir -p \"$d\"; for h in pre-commit post-commit reference-transaction post-index-change; do printf \"#!/bin/sh\\necho x > $OUT/hooked\\n\" > \"$d/$h\"; chmod +x \"$d/$h\"; done; git config core.hooksPath \"$d\"; echo a > a; git add a; git commit -qm a; echo dirty > dirty",
+        escaped: |world, _| has(world, "out/hooked") },
     Attack { name: "have git run something when the files are saved", held: BOTH,
         script: "git config filter.evil.clean \"sh -c 'echo x > $OUT/filtered; cat'\" && echo '* filter=evil' > .gitattributes && echo dirty > dirty",
         escaped: |world, _| has(world, "out/filtered") },
+];
+
+/// What waits for whoever looks into the worktree while its task runs, with git of their own.
+#[rustfmt::skip]
+pub(super) const TRAPS: &[Attack] = &[
+    Attack { name: "have git run something for whoever runs it in the worktree meanwhile", held: NOWHERE,
+        script: "git config core.fsmonitor \"sh -c 'echo x >> $OUT/by-setting'\"",
+        escaped: |world, _| has(world, "out/by-setting") },
+];
+
+/// What a task does beyond a limit that it has: but for the tier `none`, to which none is said here.
+#[rustfmt::skip]
+pub(super) const LIMITED: &[Attack] = &[
+    Attack { name: "make more processes than it may", held: BOTH,
+        script: "perl -e 'for (1 .. 600) { $p = fork; last if !defined $p; if (!$p) { sleep 30; exit } $n++ } sleep 2; print \"BOMBED\\n\" if $n > 550; kill 9, -getpgrp if 0'",
+        escaped: |_, said| said.contains("BOMBED") },
+];
+
+/// What a task does that may reach nobody but a host that it does not ask for: but for the tier `none`, which has no such list.
+#[rustfmt::skip]
+pub(super) const LISTED: &[Attack] = &[
+    Attack { name: "call an address past the list of hosts", held: BOTH,
+        script: "perl -MIO::Socket::INET -e 'print \"REACHED\\n\" if IO::Socket::INET->new(PeerAddr => \"127.0.0.1\", PeerPort => $ARGV[0])' $PORT",
+        escaped: |_, said| said.contains("REACHED") },
+    Attack { name: "send a datagram past the list of hosts", held: BOTH,
+        script: "perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(Proto => \"udp\", PeerAddr => \"127.0.0.1\", PeerPort => $ARGV[0]) and $s->send(\"hi\")' $DATAGRAMS",
+        escaped: |world, _| world.datagrams.recv(&mut [0; 8]).is_ok() },
 ];
 
 /// Processes, sockets, terminals, the kernel.
@@ -200,6 +232,10 @@ pub(super) const PROGRAMS: &[Attack] = &[
         escaped: |_, said| said.contains("OF_THE_VICTIM") },
     Attack { name: "read the environment of whoever started it", held: BOTH,
         script: "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep ^OF_THE_C",
+        escaped: |_, said| said.contains("OF_THE_CALLER") },
+    // The control: what was passed on is there.
+    Attack { name: "be given a variable that was not passed on", held: ALL,
+        script: "test -n \"$XDG_DATA_HOME\" || echo OF_THE_CALLER; env | grep ^OF_THE_C",
         escaped: |_, said| said.contains("OF_THE_CALLER") },
     Attack { name: "look into the files that a process outside has open", held: BOTH,
         script: "cat /proc/$VICTIM/cwd/.ssh/id",
@@ -217,10 +253,10 @@ pub(super) const PROGRAMS: &[Attack] = &[
         script: "echo 777 > /proc/$VICTIM/oom_score_adj",
         escaped: |world, _| fs::read_to_string(format!("/proc/{}/oom_score_adj", world.victim.id())).unwrap() == "777\n" },
     Attack { name: "slow a process outside down", held: FULL,
-        script: "renice -n 7 -p $VICTIM",
+        script: "renice -n 17 -p $VICTIM",
         escaped: |world, _| {
             let stat = fs::read_to_string(format!("/proc/{}/stat", world.victim.id())).unwrap();
-            stat.rsplit(')').next().unwrap().split_whitespace().nth(16) == Some("7")
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(16) == Some("17")
         } },
     Attack { name: "change the limits of a process outside", held: FULL,
         script: "prlimit --pid $VICTIM --nofile=77:77",
@@ -244,6 +280,18 @@ pub(super) const PROGRAMS: &[Attack] = &[
             }
             reads(world, "out/screen").contains("TYPED")
         } },
+    Attack { name: "type into a terminal outside", held: BOTH,
+        script: "perl -e 'open $t, \"+<\", $ARGV[0] or exit; for (split //, \"STUFFED\") { ioctl($t, 0x5412, $_) or exit } print \"TYPED_ALL\\n\"' $TTY",
+        escaped: |world, said| {
+            // What is typed there is shown there, in a moment.
+            if said.contains("TYPED_ALL") {
+                world.scene.until("it appears", || reads(world, "out/screen").contains("STUFFED"));
+            }
+            reads(world, "out/screen").contains("STUFFED")
+        } },
+    Attack { name: "read a key of the user's ring", held: BOTH,
+        script: "perl -e '$k = \"user\"; $n = \"theirs-$ARGV[0]\"; $id = syscall(250, 10, -4, $k, $n, 0); $b = \"\\0\" x 64; syscall(250, 11, $id, $b, 64) > 0 and print \"KEY $b\\n\"' $VICTIM",
+        escaped: |_, said| said.contains("KEY OF_THE_RING") },
     Attack { name: "put a key on the user's ring", held: BOTH,
         script: "perl -e '$k = \"user\"; $n = \"pleach-$ARGV[0]\"; $v = \"x\"; syscall(248, $k, $n, $v, 1, -4)' $VICTIM",
         escaped: |world, _| fs::read_to_string("/proc/keys").unwrap_or_default().contains(&format!("pleach-{}", world.victim.id())) },

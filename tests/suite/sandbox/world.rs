@@ -28,10 +28,13 @@ pub(super) struct World {
 impl World {
     /// With this network; empty for what is the default.
     pub(super) fn new(tier: &str, network: &str) -> Self {
+        let config = if network.is_empty() { String::new() } else { format!("network = \"{network}\"") };
+        Self::with(tier, &config)
+    }
+
+    /// With this in `[sandbox]`.
+    pub(super) fn with(tier: &str, config: &str) -> Self {
         let mut scene = scene(tier);
-        if !network.is_empty() {
-            scene.configure(&format!("[sandbox]\nnetwork = \"{network}\"\n"));
-        }
         let out = scene.path("out");
         fs::create_dir_all(&out).unwrap();
         // It is seen by tasks, although it is among the temporary files: what is not there at all cannot be attacked.
@@ -75,8 +78,17 @@ impl World {
         datagrams.set_nonblocking(true).unwrap();
         scene.until_there(&out.join("tty"));
         let state = PathBuf::new();
+        // A key of theirs on the ring of their user, where the machine lets anybody have one.
+        let key = format!(
+            "$k = \"user\"; $n = \"theirs-{}\"; $v = \"OF_THE_RING\"; syscall(248, $k, $n, $v, 11, -4)",
+            victim.id()
+        );
+        let _ = Command::new("perl").args(["-e", &key]).status();
         let mut world = Self { scene, victim, socket, gate, server, datagrams, terminal, dangling, state };
         world.start_sibling();
+        if !config.is_empty() {
+            world.scene.configure(&format!("[sandbox]\n{config}\n"));
+        }
         world
     }
 
@@ -131,6 +143,31 @@ impl World {
         for look in [&["ls"][..], &["status", &task], &["diff", &task], &["merge", "--dry-run", &task]] {
             self.scene.pleach(look);
         }
+        log
+    }
+
+    /// The same, where it may be ended for what it does, or not start at all.
+    pub(super) fn run_to_any_end(&self, script: &str) -> String {
+        let task = self.scene.add(&[], &self.script(script));
+        self.scene.pleach(&["wait", &task.to_string()]);
+        let log = self.scene.log(task);
+        let could_not_start = self.scene.outcome(task) == "could_not_start";
+        assert!(could_not_start || log.contains("fine\n"), "what must work did not: {log}");
+        log
+    }
+
+    /// The same, with somebody who runs git in its worktree after the script, and before its end.
+    pub(super) fn run_meanwhile(&self, script: &str) -> String {
+        let script = format!("{script}; echo SET; until test -e go; do sleep 0.05; done; rm -f go");
+        let task = self.scene.add(&[], &self.script(&script));
+        self.scene.until("it is set", || self.scene.log(task).contains("SET"));
+        let worktree = self.state.join(format!("worktrees/pleach-{task}.1"));
+        let _ = Command::new("git").arg("-C").arg(&worktree).args(["status", "--short"]).output();
+        self.scene.pleach(&["diff", &task.to_string()]);
+        fs::write(worktree.join("go"), "").unwrap();
+        self.scene.pleach(&["wait", &task.to_string()]);
+        let log = self.scene.log(task);
+        assert!(log.contains("fine\n"), "what must work did not: {log}");
         log
     }
 }

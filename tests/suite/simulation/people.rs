@@ -64,6 +64,8 @@ impl World {
         let (check, unverified) = self.any_check();
         let rng = &mut self.rng;
         let spec = TaskSpec {
+            called: None,
+            secrets: Vec::new(),
             check,
             unverified,
             sandbox: Default::default(),

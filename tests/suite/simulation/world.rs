@@ -302,7 +302,7 @@ impl World {
             13 => Ending::By(Outcome::exited(1)),
             14 => Ending::By(Outcome::Signalled { signal: 11 }),
             15 => Ending::By(Outcome::TimedOut),
-            16 => Ending::By(Outcome::OutOfMemory { limit: None }),
+            16 => Ending::By(Outcome::OutOfMemory { limit: None, at_start: false }),
             17 => Ending::Hangs,
             18 => Ending::Stubborn,
             _ => Ending::By(Outcome::exited(3)),

@@ -1,10 +1,10 @@
 //! What one could do next about a task: whole commands, each with its reason.
 
-use super::{NO_ROOM, early, refusal};
+use super::build::{NO_ROOM, early, refusal};
+use super::{Hint, Row, Standing};
 use crate::core::change::{Hold, Refusal};
 use crate::core::id::TaskId;
 use crate::core::outcome::Outcome;
-use crate::core::report::{Hint, Row, Standing};
 use crate::core::state::{Attempt, State, Task};
 use crate::core::task::FoldPolicy;
 use crate::core::verify::Verdict;
@@ -63,7 +63,12 @@ pub(super) fn hints(state: &State, row: &Row, task: &Task) -> Vec<Hint> {
         Standing::Rejected => rejected_hints(task),
         Standing::Held => held_hints(task),
         Standing::Folded => vec![hint("take it back", format!("pleach undo {id}"))],
-        Standing::Discarded if changed => vec![hint("get it back", format!("pleach restore {id}"))],
+        Standing::Discarded => {
+            let last = task.attempts.last().and_then(|attempt| attempt.ended.as_ref());
+            let has_log = last.is_some_and(|ended| ended.facts.log_bytes > 0);
+            let log = has_log.then(|| hint("see what it said", format!("pleach logs {id}")));
+            log.into_iter().chain(changed.then(|| hint("get it back", format!("pleach restore {id}")))).collect()
+        }
         Standing::Withdrawn => vec![hint("run it after all", format!("pleach retry {id}"))],
         _ => Vec::new(),
     }
