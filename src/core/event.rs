@@ -11,7 +11,7 @@ use super::outcome::Outcome;
 use super::plan::{Plan, PlanId};
 use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
-use super::task::TaskSpec;
+use super::task::{Priority, TaskSpec};
 use super::verify::{Early, Run, Verdict};
 
 /// An event and when it was written down.
@@ -215,6 +215,13 @@ pub enum Event {
         /// Of which task.
         task: TaskId,
     },
+    /// Somebody gave a waiting task another priority.
+    Prioritized {
+        /// Which task.
+        task: TaskId,
+        /// Which.
+        priority: Priority,
+    },
     /// Nobody wants the result; it stays under its kept ref.
     Discarded {
         /// Of which task.
@@ -316,6 +323,7 @@ impl Event {
             | Self::QueueHeld { task }
             | Self::QueueReleased { task }
             | Self::QueueLeft { task }
+            | Self::Prioritized { task, .. }
             | Self::Picked { task }
             | Self::Discarded { task } => Some(*task),
             Self::Started { attempt, .. }
