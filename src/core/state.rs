@@ -1015,7 +1015,7 @@ mod tests {
             picture.push_str(&format!("{fate}: {}\n", steps.collect::<Vec<_>>().join(", ")));
         }
         expect![[r#"
-            pending: start > running, no start > failed, withdraw > withdrawn
+            pending: start > running, no start > failed, prioritize > pending, withdraw > withdrawn
             withdrawn: retry > pending, discard > discarded
             running: cancel > running, end > failed
             cancelled: cancel > running, end > failed

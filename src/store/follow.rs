@@ -129,7 +129,7 @@ mod tests {
             |n: u64, event: &str| format!("{{\"n\":{n},\"at\":\"2026-01-01T00:00:00Z\",\"event\":\"{event}\"}}\n");
         let (first, second) = (line(1, "paused"), line(2, "resumed"));
         let mut follower = Follower::new(layout.clone());
-        let mut write = |text: &str| {
+        let write = |text: &str| {
             fs::OpenOptions::new()
                 .create(true)
                 .append(true)

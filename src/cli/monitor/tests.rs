@@ -76,7 +76,43 @@ fn the_board_with_the_log_of_a_task() {
     model.log.turn_to(model.wanted_log());
     assert_eq!(model.log.of, Some((TaskId(13), 1)));
     model.log.push(b"\x1b[32mok\x1b[0m one\nplain\n\x1b]0;evil\x07\x1b[2J\xe2\x80\xae\nfound it\n");
-    check(&model, 100, 30, expect![[r#""#]]);
+    check(
+        &model,
+        100,
+        30,
+        expect![[r#"
+         pleach  /home/u/r                                             2 running · 5 waiting · 8 to look at
+        TASK                 STATE        PROGRESS         TIME   CPU    MEMORY NOTE
+        1 cargo fmt          folded                        5.0s                 into main
+        2 true               empty                         5.0s
+        3 lint               failed     ↑                 1m30s                 timed out
+        └ 4 make report      blocked                                            by 3 (timed out)
+        5 codemod            ready                         5.0s
+        6 sed -i s/a/b/ *    conflict                      5.0s                 in src/a b.rs
+        7 gen                held                          5.0s                 /home/u/r holds edits of it…
+        8 link               held                          5.0s                 symbolic link l leads out o…
+        9 a                  landing                       5.0s                 into main
+        10 b                 queued                        5.0s                 turn 2 for main
+        11 unwanted          discarded                     5.0s
+        12 never ran         withdrawn
+        13 test              running      ██░░░ 47/89     4m40s  187%   320 MiB core::tests
+        └ 17 echo 日本語 \u… waiting                                            needs 13
+        ─ log of 13 test ──────────────────────────────────────────────────────────────────────── follows ──
+        ok one
+        plain
+        \u{1b}]0;evil\u{7}\u{1b}[2J\u{202e}
+        found it
+
+
+
+
+
+
+
+
+        q leave  ? keys  Tab log  / search  d diff  m merge  c cancel  r retry  x discard  p pause  2 queue
+    "#]],
+    );
     keys(&mut model, "/it\n");
     let cells = drawn(&model, 100, 30);
     let found = lines(&cells);
@@ -87,8 +123,40 @@ fn the_board_with_the_log_of_a_task() {
 
 #[test]
 fn a_narrow_screen_leaves_columns_out() {
-    check(&model(60, 12), 60, 12, expect![[r#""#]]);
-    check(&model(24, 8), 24, 8, expect![[r#""#]]);
+    check(
+        &model(60, 12),
+        60,
+        12,
+        expect![[r#"
+         pleach  /home/u/r     2 running · 5 waiting · 8 to look at
+        TASK                 STATE          TIME NOTE
+        1 cargo fmt          folded         5.0s into main
+        2 true               empty          5.0s
+        3 lint               failed     ↑  1m30s timed out
+        └ 4 make report      blocked             by 3 (timed out)
+        5 codemod            ready          5.0s
+        ─ log of 1 ────────────────────────────────────── follows ──
+
+
+
+        q leave  ? keys  Tab log  / search  d diff  m merge  c cance
+    "#]],
+    );
+    check(
+        &model(24, 8),
+        24,
+        8,
+        expect![[r#"
+         pleach  /home/u/r 2 run
+        TASK          STATE
+        1 cargo fmt   folded
+        2 true        empty
+        3 lint        failed
+        └ 4 make rep… blocked
+        5 codemod     ready
+        q leave  ? keys  Tab log
+    "#]],
+    );
 }
 
 #[test]
@@ -104,14 +172,74 @@ fn the_line_of_a_target_as_a_picture() {
         vec![LineReport { target, head, entries, runs: vec![run], failure_rate: 0.25, landed: 3, evicted: 1 }];
     model.see(picture);
     keys(&mut model, "2");
-    check(&model, 100, 24, expect![[r#""#]]);
+    check(
+        &model,
+        100,
+        24,
+        expect![[r#"
+         pleach  /home/u/r                                             2 running · 5 waiting · 8 to look at
+        TASK                      STATE          TIME   CPU    MEMORY NOTE
+        1 cargo fmt               folded         5.0s                 into main
+        2 true                    empty          5.0s
+        3 lint                    failed     ↑  1m30s                 timed out
+        └ 4 make report           blocked                             by 3 (timed out)
+        5 codemod                 ready          5.0s
+        6 sed -i s/a/b/ *         conflict       5.0s                 in src/a b.rs
+        7 gen                     held           5.0s                 /home/u/r holds edits of its own to g…
+        8 link                    held           5.0s                 symbolic link l leads out of the tree…
+        9 a                       landing        5.0s                 into main
+        10 b                      queued         5.0s                 turn 2 for main
+        11 unwanted               discarded      5.0s
+        ─ merge queue ──────────────────────────────────────────────────────────────────────────────────────
+        main at dddddddd   3 landed, 1 sent back by its check
+         ├─ run 12    10   make test\u{1b}[2J
+         ├─ lands     9   into main
+         ├─ on hold   20
+         ├─ conflict  6   in src/a b.rs
+         ├─ held      7   /home/u/r holds edits of its own to gen.rs
+         └─ held      8   symbolic link l leads out of the tree, to /etc
+
+
+        q leave  ? keys  Tab log  / search  d diff  m merge  c cancel  r retry  x discard  p pause  2 queue
+    "#]],
+    );
 }
 
 #[test]
 fn the_keys_in_a_box() {
     let mut model = model(100, 24);
     keys(&mut model, "?");
-    check(&model, 100, 24, expect![[r#""#]]);
+    check(
+        &model,
+        100,
+        24,
+        expect![[r#"
+         pleach  /home/u/r                                             2 running · 5 waiting · 8 to look at
+        TASK                      STATE          TIME   CPU    MEMORY NOTE
+        1 cargo fmt               folded         5.0s                 into main
+        2 ┌─ keys ──────────────────────────────────────────────────────────────────────────────────────┐
+        3 │ j k ↓ ↑    move; Ctrl-D and Ctrl-U half a page, Space and PgUp a page, g and G to the ends  │
+        └ │ Enter ← →  hide or show what lies below a plan or a task                                    │
+        5 │ a          show settled tasks too, or do not                                                │
+        6 │ 1 2        show or hide the log, the merge queue                                            │
+        7 │ Tab        go to the pane below and back; there j and k scroll, ← → move sideways           │ g…
+        8 │ z          give the pane below the whole screen; Esc takes it back                          │ee…
+        9 │ / n N      search in the log; the next match, the one before                                │
+        10│ f          follow the log                                                                   │
+        11│ d          show what the task changed                                                       │
+        ─ │ m          merge: fold the result into its target                                           │ ──
+          │ c          cancel                                                                           │
+          │ r R        retry; R on what the target is now                                               │
+          │ x          discard the result                                                               │
+          │ + -        change the priority of a task that waits                                         │
+          │ p          pause or resume: whether tasks start                                             │
+          │ q          leave; the tasks go on                                                           │
+          └─────────────────────────────────────────────────────────────────────────────────────────────┘
+
+
+        q leave  ? keys  Tab log  / search  d diff  m merge  c cancel  r retry  x discard  p pause  2 queue
+    "#]],
+    );
     assert_eq!(keys(&mut model, "q"), None, "any key closes it");
     assert_eq!(keys(&mut model, "q"), Some(Effect::Quit));
 }
@@ -129,7 +257,7 @@ fn what_cannot_be_taken_back_at_once_is_asked_for() {
     assert_eq!(keys(&mut model, "c"), None);
     assert_eq!(lines(&drawn(&model, 100, 24))[23], "task 5 is ready: there is nothing to cancel");
     assert_eq!(keys(&mut model, "jjjjjjjjcy"), deed(What::Cancel, 13));
-    assert_eq!(keys(&mut model, "jj+"), deed(What::Prioritize(crate::core::task::Priority::Normal), 15));
+    assert_eq!(keys(&mut model, "jjj+"), deed(What::Prioritize(crate::core::task::Priority::Normal), 15));
     assert_eq!(keys(&mut model, "-"), None, "it cannot be lower");
     assert_eq!(keys(&mut model, "p"), Some(Effect::Do(Deed { what: What::Pause, tasks: Vec::new() })));
     assert_eq!(keys(&mut model, "a"), Some(Effect::ShowAll(true)));
@@ -162,7 +290,7 @@ fn a_thousand_rows_scroll_and_who_is_stood_on_is_always_seen() {
         let marked: Vec<u16> = (2..cells.area.height).filter(is_marked).collect();
         marked.iter().map(|y| lines(&cells)[usize::from(*y)].clone()).collect::<Vec<_>>()
     };
-    for (pressed, id) in [("G", 1000), ("k", 999), ("g", 1), (" ", 10), ("j", 11)] {
+    for (pressed, id) in [("G", 1000), ("k", 999), ("g", 1), (" ", 9), ("j", 10)] {
         keys(&mut model, pressed);
         assert!(
             matches!(&seen(&model)[..], [line] if line.starts_with(&format!("{id} job {id} "))),

@@ -117,7 +117,8 @@ fn log(cells: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let title = match (model.row(), log.of) {
         (Some(row), Some((_, attempt))) if attempt > 1 => format!("log of {}, attempt {attempt}", queue::name(row)),
         (Some(row), Some(_)) => format!("log of {}", queue::name(row)),
-        (Some(row), None) => format!("{} has not run yet", queue::name(row)),
+        (Some(row), None) if row.attempt == 0 => format!("{} has not run yet", queue::name(row)),
+        (Some(row), None) => format!("log of {}", queue::name(row)),
         (None, _) => "log".to_owned(),
     };
     let found = match (log.words.is_empty(), log.current) {
