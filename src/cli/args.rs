@@ -163,6 +163,12 @@ pub enum Verb {
     /// Print the completions of a shell
     #[command(after_help = example!("pleach completions zsh > ~/.zfunc/_pleach", "source <(pleach completions bash)"))]
     Completions(CompletionsArgs),
+    /// Print what makes a shell say, before its next prompt, which tasks have ended
+    #[command(after_help = example!("eval \"$(pleach shell-init bash)\"      # in ~/.bashrc; for zsh likewise", "pleach shell-init fish | source         # in ~/.config/fish/config.fish"))]
+    ShellInit(ShellInitArgs),
+    /// What a shell asks before its prompt: say which tasks have ended since, and answer up to where
+    #[command(hide = true)]
+    Prompt(PromptArgs),
     /// Write the man pages into a directory, or one to standard output
     #[command(after_help = example!("pleach man ~/.local/share/man/man1", "pleach man | man -l -"))]
     Man(ManArgs),
@@ -792,6 +798,38 @@ pub struct CompletionsArgs {
     /// Of which shell
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
+}
+
+/// `shell-init`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ShellInitArgs {
+    /// Of which shell
+    #[arg(value_name = "SHELL", value_parser = words(Prompting::ALL))]
+    pub shell: Prompting,
+}
+
+/// A shell that can be told before its prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompting {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+impl Prompting {
+    /// Every spelling.
+    pub const ALL: &'static [(&'static str, Self)] = &[("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
+}
+
+/// `prompt`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct PromptArgs {
+    /// What was answered last
+    #[arg(value_name = "SINCE", default_value = "")]
+    pub since: String,
 }
 
 /// `man`

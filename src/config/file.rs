@@ -9,6 +9,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::units;
 use crate::core::id::ParseId;
+use crate::core::notice::Kind;
 use crate::core::sandbox::network::Rule;
 use crate::core::sandbox::{Home, Network, Tier};
 use crate::core::task::{FoldPolicy, Guarantee, LandingHook, Priority, Publish, Strategy};
@@ -35,6 +36,28 @@ pub struct File {
     pub limits: Limits,
     /// `[sandbox]`
     pub sandbox: Sandbox,
+    /// `[notify]`
+    pub notify: Notify,
+}
+
+/// `[notify]`: who is told when something happens.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notify {
+    /// Does the terminal of who waits ring?
+    pub bell: Option<bool>,
+    /// Does it show a notification?
+    pub osc: Option<bool>,
+    /// After how long.
+    pub after: Option<Duration>,
+    /// Does the desktop show one?
+    pub desktop: Option<bool>,
+    /// Where it is posted to.
+    pub webhook: Option<String>,
+    /// What is started with it.
+    pub command: Option<Vec<String>>,
+    /// Of what these hear.
+    pub events: Option<Vec<Spelled<Kind>>>,
 }
 
 /// `[run]`: how tasks run.

@@ -8,7 +8,9 @@
 pub mod env;
 mod exec;
 pub mod file;
+mod notify;
 pub use crate::core::units;
+pub use notify::{DEFAULT_AFTER, Notify};
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -78,6 +80,8 @@ pub struct Config {
     pub disk_floor: u64,
     /// What a task may touch.
     pub sandbox: Policy,
+    /// Who is told when something happens.
+    pub notify: Notify,
 }
 
 /// A value and who said it.
@@ -156,6 +160,7 @@ impl Default for Config {
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
             disk_floor: DEFAULT_DISK_FLOOR,
             sandbox: Policy::default(),
+            notify: Notify::default(),
         }
     }
 }
@@ -225,7 +230,7 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox } = file;
+        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, notify } = file;
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
             return Err(from.refuse("run.timeout must be above 0; leave it out for no limit".to_owned()));
@@ -264,6 +269,7 @@ impl Config {
         }
         set(&mut self.disk_floor, limits.disk_floor.map(|floor| floor.0));
         lay_sandbox(&mut self.sandbox, sandbox, from)?;
+        notify::lay(&mut self.notify, notify, from)?;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::collect::words;
 use super::protocol::{NewPlan, Refused, RefusedKind, Request, Response, Until};
-use super::{World, foresee, listen, log, observe, plans, recover, remove, requests, sweep};
+use super::{World, foresee, listen, log, notify, observe, plans, recover, remove, requests, sweep};
 use crate::core::action::{Action, Subject};
 use crate::core::decide::decide;
 use crate::core::event::Event;
@@ -97,6 +97,7 @@ struct Coordinator {
     /// What the actions rely on that are under way.
     footings: BTreeMap<Subject, Footing>,
     foreseer: foresee::Foreseer,
+    notifier: notify::Notifier,
 }
 
 struct Waiter {
@@ -125,6 +126,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
     sweep::sweep(&world, &state);
     let mut this = Coordinator {
         foreseer: foresee::Foreseer::new(&world),
+        notifier: notify::Notifier::new(&world.repository),
         world,
         journal,
         state,
@@ -215,6 +217,7 @@ impl Coordinator {
             && self.waiters.is_empty()
             && self.watchers.is_empty()
             && self.foreseer.is_idle()
+            && self.notifier.is_idle()
             && !self.state.has_work()
     }
 

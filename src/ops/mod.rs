@@ -18,6 +18,7 @@ pub mod logs;
 pub mod look;
 pub mod monitor;
 pub mod plan;
+pub mod prompt;
 pub mod queue;
 pub mod register;
 pub mod sandbox;

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use super::logs::{self, Log};
 use super::queue::{self, LineReport};
 use super::{Error, Session, client, look};
+use crate::core::estimate;
 use crate::core::id::{AttemptId, TaskHandle, TaskId};
-use crate::core::report::{self, Board, Show};
+use crate::core::report::{self, Board, Row, Seen, Show};
 use crate::core::state::{State, Task, TaskState};
 use crate::process::{clock, load};
 use crate::store::Layout;
@@ -76,6 +77,11 @@ impl Monitor {
     /// # Errors
     /// Where the journal is damaged or cannot be read.
     pub fn look(&mut self) -> Result<Option<Picture>, Error> {
+        Ok(self.is_new()?.map(|now| self.picture(now)))
+    }
+
+    /// Now, where there is something new or a second has passed.
+    fn is_new(&mut self) -> Result<Option<Timestamp>, Error> {
         let now = clock::now();
         let known = self.looked.filter(|(_, show)| *show == self.show).map(|(at, _)| at);
         let is_due = known.is_none_or(|at| (now.as_millisecond() - at.as_millisecond()).abs() >= AGAIN);
@@ -87,7 +93,31 @@ impl Monitor {
             return Ok(None);
         }
         self.looked = Some((now, self.show));
-        Ok(Some(self.picture(now)))
+        Ok(Some(now))
+    }
+
+    /// Where these stand, where that has changed or was not looked at for a second.
+    ///
+    /// # Errors
+    /// Where the journal is damaged or cannot be read.
+    pub fn rows(&mut self, ids: &[TaskId]) -> Result<Option<Vec<Row>>, Error> {
+        let Some(now) = self.is_new()? else { return Ok(None) };
+        let Some(state) = self.follower.as_ref().map(Follower::state) else { return Ok(None) };
+        let live = self.session.layout().map(|layout| look::live(layout, state)).unwrap_or_default();
+        let seen = Seen { live, limits: self.session.limits(), ..Seen::default() };
+        let tasks: Vec<&Task> = ids.iter().filter_map(|id| state.task(*id)).collect();
+        Ok(Some(report::rows(state, &tasks, &seen, now)))
+    }
+
+    /// How long a task usually takes, in milliseconds, if that is known; none where there is no such task.
+    pub fn usual(&self, task: TaskId) -> Option<Option<u64>> {
+        let state = self.follower.as_ref()?.state();
+        Some(estimate::usual(state, state.task(task)?))
+    }
+
+    /// How many tasks run at once.
+    pub fn slots(&self) -> usize {
+        self.session.limits().tasks
     }
 
     /// The log of a task's newest attempt from its last lines on; none where it has not run.

@@ -29,6 +29,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/internals.md",
         "docs/plans.md",
         "docs/mcp.md",
+        "docs/monitor.md",
         "hooks/README.md",
         "CONTRIBUTING.md",
     ] {
@@ -95,7 +96,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox } =
+    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, notify } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
@@ -111,6 +112,11 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let file::Sandbox { tier, require, network, write, hide, memory, processes, home, read: shown, exec } = sandbox;
     assert!(write.is_some() && hide.is_some());
     assert!(memory.is_some() && processes.is_some() && shown.is_some() && exec.is_some());
+    let file::Notify { bell, osc, after, desktop, webhook, command, events } = notify;
+    assert!(webhook.is_some() && command.is_some() && events.is_some());
+    let by_default = config::Notify::default();
+    assert_eq!((bell, osc, desktop), (Some(by_default.bell), Some(by_default.osc), Some(by_default.desktop)));
+    assert_eq!(after, Some(file::Duration(config::DEFAULT_AFTER)));
     // Of these the page says that they are the defaults.
     let default = Check::default();
     assert_eq!(deterministic, Some(default.deterministic));
@@ -248,7 +254,8 @@ fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 #[test]
 fn links_lead_somewhere() {
     let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
-    let docs = ["docs/configuration.md", "docs/internals.md", "docs/json.md", "docs/mcp.md", "docs/plans.md"];
+    let docs = ["docs/configuration.md", "docs/internals.md", "docs/json.md", "docs/mcp.md", "docs/monitor.md"];
+    let docs = docs.into_iter().chain(["docs/plans.md"]);
     for page in pages.into_iter().chain(docs) {
         let text = read(page);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

@@ -7,13 +7,15 @@ use serde::Serialize;
 use super::plan::{self, meant};
 use super::{Context, answer, parts, print_json};
 use crate::cli::args::{DiscardArgs, MergeArgs, RestoreArgs, UndoArgs};
+use crate::cli::bell::Bell;
 use crate::cli::exit;
-use crate::cli::style::{Paint, Style};
+use crate::cli::progress::Ticking;
+use crate::cli::style::{Paint, Style, count};
 use crate::core::change::{Conflict, Hold, Refusal};
 use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::word::shown;
 use crate::ops::fold::{self, Fate, How, Told};
-use crate::ops::{Error, ErrorKind};
+use crate::ops::{Error, ErrorKind, find};
 
 /// What became of one task, as JSON.
 #[derive(Serialize)]
@@ -41,7 +43,15 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
     let told = match args.dry_run {
         true => fold::try_merge(&session, &tasks, &how)?,
-        false => fold::merge(&mut session, &tasks, &how)?,
+        false => {
+            let ids: Vec<TaskId> = find(&session.state()?, &tasks)?.iter().map(|task| task.id).collect();
+            let bell = Bell::new(&session);
+            let ticking = Ticking::start(context, &ids, args.json);
+            let told = fold::merge(&mut session, &tasks, &how);
+            drop(ticking);
+            bell.ring(&format!("the merge of {} is through", count(ids.len() as u64, "task")));
+            told?
+        }
     };
     tell_all(context, &told, "merge", args.json)
 }

@@ -79,6 +79,8 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Mcp(args) => mcp::mcp(context, args),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
+        Verb::ShellInit(args) => look::shell_init(&args),
+        Verb::Prompt(args) => look::prompt(context, &args),
         Verb::Man(args) => house::man(args.dir.as_deref()),
     }
 }
@@ -108,7 +110,14 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Pick(args) => args.json,
         Verb::Logs(args) => args.json,
         Verb::Progress(_) | Verb::Summary(_) => false,
-        Verb::Monitor | Verb::Demo(_) | Verb::Sandbox(_) | Verb::Mcp(_) | Verb::Completions(_) | Verb::Man(_) => false,
+        Verb::Monitor
+        | Verb::ShellInit(_)
+        | Verb::Prompt(_)
+        | Verb::Demo(_)
+        | Verb::Sandbox(_)
+        | Verb::Mcp(_)
+        | Verb::Completions(_)
+        | Verb::Man(_) => false,
     }
 }
 

@@ -27,6 +27,7 @@ use crossterm::event::{self, Event, KeyEventKind};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use super::args::{DiffArgs, Verb, Which};
+use super::bell::Bell;
 use super::commands::{Context, act};
 use super::style::Style;
 use crate::config::env;
@@ -58,6 +59,7 @@ pub(super) fn monitor(context: &Context) -> Result<u8, Error> {
         return Err(Error::new(ErrorKind::Usage, message, hint));
     }
     let monitor = Monitor::open(&context.directory)?;
+    let bell = Bell::new(&context.session()?);
     let signal = Arc::new(AtomicUsize::new(0));
     for number in [SIGTERM, SIGHUP, SIGINT] {
         let heard = signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize);
@@ -73,7 +75,7 @@ pub(super) fn monitor(context: &Context) -> Result<u8, Error> {
     let look = Look { color: Style::of_stdout(context.color).color };
     let wanted = Wish { is_all: false, log: None };
     let model = Model::new(place, size);
-    let mut show = Show { context, model, screen, look, wish, wanted, tell, underway: 0 };
+    let mut show = Show { context, model, screen, look, wish, wanted, tell, underway: 0, bell, is_busy: false };
     let left = show.run(&news, &signal);
     show.wait_for_deeds(&news);
     drop(show);
@@ -101,6 +103,9 @@ struct Show<'a> {
     tell: SyncSender<News>,
     /// What was asked for and has not come out yet.
     underway: usize,
+    bell: Bell,
+    /// Something ran or waited when it was last looked at.
+    is_busy: bool,
 }
 
 impl Show<'_> {
@@ -156,7 +161,13 @@ impl Show<'_> {
 
     fn take(&mut self, news: News) {
         match news {
-            News::Picture(picture) => self.model.see(*picture),
+            News::Picture(picture) => {
+                let is_busy = picture.board.running + picture.board.waiting > 0;
+                self.model.see(*picture);
+                if std::mem::replace(&mut self.is_busy, is_busy) && !is_busy {
+                    self.bell.ring_at_once("all tasks are through");
+                }
+            }
             News::Log(of, pieces) if self.model.log.of == Some(of) => {
                 for piece in pieces {
                     match piece {
