@@ -167,7 +167,7 @@ pub enum Verb {
     #[command(after_help = example!("eval \"$(pleach shell-init bash)\"      # in ~/.bashrc; for zsh likewise", "pleach shell-init fish | source         # in ~/.config/fish/config.fish"))]
     ShellInit(ShellInitArgs),
     /// What a shell asks before its prompt: say which tasks have ended since, and answer up to where
-    #[command(hide = true)]
+    #[command(hide = true, after_help = example!("pleach prompt \"$since\""))]
     Prompt(PromptArgs),
     /// Write the man pages into a directory, or one to standard output
     #[command(after_help = example!("pleach man ~/.local/share/man/man1", "pleach man | man -l -"))]

@@ -45,14 +45,18 @@ pub(super) fn look_on(mut monitor: Monitor, wishes: &Receiver<Wish>, news: &Sync
     let mut wish = Wish { is_all: false, log: None };
     let mut trouble = None;
     loop {
+        let mut is_new = true;
         match wishes.recv_timeout(LOOK) {
             Ok(next) => wish = wishes.try_iter().last().unwrap_or(next),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => is_new = false,
             Err(RecvTimeoutError::Disconnected) => return,
         }
         monitor.show = if wish.is_all { Show::All } else { Show::Open };
         let told = match monitor.look() {
-            Ok(Some(picture)) => news.send(News::Picture(Box::new(picture))),
+            Ok(Some(picture)) => {
+                is_new = true;
+                news.send(News::Picture(Box::new(picture)))
+            }
             Ok(None) => Ok(()),
             // The same trouble is told once.
             Err(error) if trouble.as_ref() == Some(&error.message) => Ok(()),
@@ -61,7 +65,8 @@ pub(super) fn look_on(mut monitor: Monitor, wishes: &Receiver<Wish>, news: &Sync
                 news.send(News::Blind(words(&error)))
             }
         };
-        if wish.log != log.as_ref().map(|(_, of)| *of) {
+        // One that cannot be opened is tried again when something has happened.
+        if is_new && wish.log != log.as_ref().map(|(_, of)| *of) {
             let open = |of: (TaskId, u32)| Some((monitor.log(of.0, super::text::MOST)?, of));
             log = wish.log.and_then(open);
         }
