@@ -205,5 +205,5 @@ fn what_a_prompt_says() {
     assert_eq!(ran.err.lines().count(), 6, "{}", ran.err);
     assert!(ran.err.ends_with("pleach: and 3 more: `pleach ls`\n"), "{}", ran.err);
     let again = scene.pleach(&["prompt", ran.out.trim_end()]);
-    assert_eq!((again.out, again.err.as_str()), (ran.out, ""));
+    assert_eq!(again.err, "");
 }
