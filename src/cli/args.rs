@@ -138,6 +138,9 @@ pub enum Verb {
     /// Take back the last fold, or the fold of one task
     #[command(after_help = example!("pleach undo", "pleach undo 7", "pleach undo --into release"))]
     Undo(UndoArgs),
+    /// Show all tasks live, with their logs and the merge queue, and keys for what one does with them
+    #[command(after_help = example!("pleach monitor                     # ? shows its keys, q leaves"))]
+    Monitor,
     /// Free worktrees, kept results and logs of old tasks
     #[command(after_help = example!("pleach gc                          # say what could be freed", "pleach gc --older-than 14d --yes", "pleach gc --keep-bytes '5 GiB' --yes"))]
     Gc(GcArgs),
@@ -177,6 +180,12 @@ pub enum Verb {
     /// Print the completions of a shell
     #[command(after_help = example!("pleach completions zsh > ~/.zfunc/_pleach", "source <(pleach completions bash)"))]
     Completions(CompletionsArgs),
+    /// Print what makes a shell say, before its next prompt, which tasks have ended
+    #[command(after_help = example!("eval \"$(pleach shell-init bash)\"      # in ~/.bashrc; for zsh likewise", "pleach shell-init fish | source         # in ~/.config/fish/config.fish"))]
+    ShellInit(ShellInitArgs),
+    /// What a shell asks before its prompt: say which tasks have ended since, and answer up to where
+    #[command(hide = true, after_help = example!("pleach prompt \"$since\""))]
+    Prompt(PromptArgs),
     /// Write the man pages into a directory, or one to standard output
     #[command(after_help = example!("pleach man ~/.local/share/man/man1", "pleach man | man -l -"))]
     Man(ManArgs),
@@ -896,6 +905,38 @@ pub struct CompletionsArgs {
     /// Of which shell
     #[arg(value_name = "SHELL")]
     pub shell: Shell,
+}
+
+/// `shell-init`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct ShellInitArgs {
+    /// Of which shell
+    #[arg(value_name = "SHELL", value_parser = words(Prompting::ALL))]
+    pub shell: Prompting,
+}
+
+/// A shell that can be told before its prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prompting {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
+impl Prompting {
+    /// Every spelling.
+    pub const ALL: &'static [(&'static str, Self)] = &[("bash", Self::Bash), ("zsh", Self::Zsh), ("fish", Self::Fish)];
+}
+
+/// `prompt`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct PromptArgs {
+    /// What was answered last
+    #[arg(value_name = "SINCE", default_value = "")]
+    pub since: String,
 }
 
 /// `man`

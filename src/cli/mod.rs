@@ -2,21 +2,25 @@
 //!
 //! - [`args`]: everything that can be typed. [`generate`]: completions and man pages of it. [`exit`]: exit codes.
 //! - [`board`], [`status`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
-//! - [`pager`]: long output on a terminal.
+//! - [`pager`]: long output on a terminal. `monitor`: all tasks on the whole of it, with keys.
+//! - `progress`: how far one is who waits.
 //! - [`plan_view`]: a plan, before it runs and after. [`roles_view`]: roles, and what somebody is shown who is asked.
 //!
 //! Drawing knows nothing but what it is given, and draws to any writer.
 
 pub mod args;
 mod ask;
+mod bell;
 pub mod board;
 mod commands;
 mod demo;
 pub mod diff_view;
 pub mod exit;
 pub mod generate;
+mod monitor;
 pub mod pager;
 pub mod plan_view;
+mod progress;
 pub mod roles_view;
 pub mod status;
 pub mod style;

@@ -54,6 +54,7 @@ pub const ITEM: &str = "PLEACH_ITEM";
 
 /// Every variable that we read or set, and what it means.
 pub const NAMES: &[(&str, &str)] = &[
+    ("PLEACH_EVENT", "set for what `[notify]` starts: the kind of event"),
     (STATE_DIR, "where worktrees and logs are kept (default: $XDG_STATE_HOME/pleach)"),
     (CONCURRENCY, "how many tasks run at once (default: the number of cores)"),
     (SANDBOX, "the tier of the sandbox: best, full, reduced or none (default: best, or what the configuration says)"),
@@ -82,6 +83,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("CLICOLOR_FORCE", "colour also in a pipe, where it is neither empty nor 0"),
     ("COLUMNS", "the width of the output, where there is no terminal to ask"),
     ("TERM", "`dumb` means no colour and no pager"),
+    ("TMUX", "inside tmux, a notification is passed on to the terminal around it"),
     ("GIT_PAGER", "what pages long output; before git's core.pager"),
     ("PAGER", "what pages long output; after git's core.pager"),
     ("LESS", "options of less (default: FRX)"),
@@ -223,6 +225,11 @@ pub fn look() -> Look {
         dumb: text("TERM").as_deref() == Some("dumb"),
         columns: text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0),
     }
+}
+
+/// Is this inside tmux?
+pub fn in_tmux() -> bool {
+    path("TMUX").is_some()
 }
 
 /// Variables that choose a pager. Empty is not the same as absent: it means none.

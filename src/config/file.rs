@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error as _, Visitor};
 pub use super::place::Positions;
 use super::{place, units};
 use crate::core::id::ParseId;
+use crate::core::notice::Kind;
 use crate::core::plan::Glob;
 use crate::core::sandbox::network::Rule;
 use crate::core::sandbox::{Home, Network, Tier};
@@ -37,6 +38,8 @@ pub struct File {
     pub limits: Limits,
     /// `[sandbox]`
     pub sandbox: Sandbox,
+    /// `[notify]`
+    pub notify: Notify,
     /// `[roles]`
     pub roles: Roles,
     /// `[agents.NAME]`
@@ -44,6 +47,26 @@ pub struct File {
     /// Where each key is.
     #[serde(skip)]
     pub at: Positions,
+}
+
+/// `[notify]`: who is told when something happens.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Notify {
+    /// Does the terminal of who waits ring?
+    pub bell: Option<bool>,
+    /// Does it show a notification?
+    pub osc: Option<bool>,
+    /// After how long.
+    pub after: Option<Duration>,
+    /// Does the desktop show one?
+    pub desktop: Option<bool>,
+    /// Where it is posted to.
+    pub webhook: Option<String>,
+    /// What is started with it.
+    pub command: Option<Vec<String>>,
+    /// Of what these hear.
+    pub events: Option<Vec<Spelled<Kind>>>,
 }
 
 /// `[run]`: how tasks run.

@@ -10,9 +10,11 @@ pub mod env;
 mod exec;
 pub mod file;
 mod lay;
+mod notify;
 mod place;
 mod roles;
 pub use crate::core::units;
+pub use notify::{DEFAULT_AFTER, Notify};
 pub use roles::Roles;
 
 use std::collections::BTreeMap;
@@ -86,6 +88,8 @@ pub struct Config {
     pub roles: Roles,
     /// Agents that files speak of, beside those that are known beforehand.
     pub agents: agents::Agents,
+    /// Who is told when something happens.
+    pub notify: Notify,
 }
 
 /// A value and who said it.
@@ -180,6 +184,7 @@ impl Default for Config {
             sandbox: Policy::default(),
             roles: Roles::default(),
             agents: agents::Agents::new(),
+            notify: Notify::default(),
         }
     }
 }
@@ -251,7 +256,8 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, roles, agents, at } = file;
+        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, roles, agents, notify, at } =
+            file;
         let told = &mut Told::new(from, at);
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
@@ -293,6 +299,7 @@ impl Config {
         lay::sandbox(&mut self.sandbox, sandbox, told);
         roles::lay(&mut self.roles, roles, told);
         agents::lay(&mut self.agents, agents, told);
+        notify::lay(&mut self.notify, notify, told);
         told.end()
     }
 }

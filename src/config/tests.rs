@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::core::notice::Kind;
 use crate::core::sandbox::{Home, Network, Tier};
 
 fn check_refused(text: &str, expected: Expect) {
@@ -65,6 +66,14 @@ processes = 512
 home = "ro"
 read = ["~/.npmrc"]
 exec = ["/usr/bin", "."]
+[notify]
+bell = false
+osc = true
+after = "1m"
+desktop = true
+webhook = "https://example.org/x"
+command = ["tell", "me"]
+events = ["done", "review"]
 "#;
 
 #[test]
@@ -107,6 +116,15 @@ fn everything_can_be_set() {
             exec: Some(vec!["/usr/bin".into(), ".".into()]),
             found: None,
             unconfined: false,
+        },
+        notify: Notify {
+            bell: false,
+            osc: true,
+            after: 60,
+            desktop: true,
+            webhook: Some("https://example.org/x".into()),
+            command: vec!["tell".into(), "me".into()],
+            events: vec![Kind::Done, Kind::Review],
         },
     };
     assert_eq!(config, expected);
@@ -287,4 +305,20 @@ fn a_repository_can_only_make_the_sandbox_closer() {
     assert!(bad.contains("best, full, reduced or none"), "{bad}");
     let relative = laid(&[("[sandbox]\nwrite = [\"cache\"]", user())]).unwrap_err().to_string();
     assert!(relative.contains("absolute"), "{relative}");
+}
+
+#[test]
+fn who_is_told_is_for_the_user_to_say() {
+    let refused = |text: &str, from| laid(&[(text, from)]).unwrap_err().to_string();
+    let repository = || Origin::Repository("/r/.pleach.toml".into());
+    for text in ["[notify]\ncommand = [\"x\"]", "[notify]\nbell = false", "[notify]\nwebhook = \"\""] {
+        assert_eq!(
+            refused(text, repository()),
+            "/r/.pleach.toml: [notify] can only be set in your own file (pleach/config.toml), not by a repository"
+        );
+    }
+    for url in ["-o/etc/x", "file:///etc/passwd", "https://", "http://a b"] {
+        assert!(refused(&format!("[notify]\nwebhook = {url:?}"), user()).contains("is no address"), "{url}");
+    }
+    assert!(!Notify::default().is_heard() && Notify::default().bell);
 }

@@ -4,7 +4,7 @@
 //! action: [`start`], [`launch`], [`collect`], [`remove`], [`verify`], [`landing`]), **record** what happened. Starting, resuming after
 //! a `kill -9` and ordinary running are this same loop; there is no recovery path to forget.
 //!
-//! Beside the loop it looks ahead, at conflicts to come ([`foresee`]).
+//! Beside the loop it looks ahead, at conflicts to come ([`foresee`]), and tells who does not look ([`notify`]).
 //!
 //! It alone appends to the journal. Actions run on threads of their own and come back with events; no two of them work
 //! on one subject. Whatever it forgets by dying is either in the journal, or can be seen in the world.
@@ -18,6 +18,7 @@ mod launch;
 mod line;
 mod listen;
 mod needs;
+mod notify;
 mod observe;
 mod plans;
 pub mod protocol;

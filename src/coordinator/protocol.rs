@@ -9,7 +9,7 @@ use crate::core::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
 use crate::core::review::Remarks;
-use crate::core::task::TaskSpec;
+use crate::core::task::{Priority, TaskSpec};
 use crate::store::environment::Environment;
 
 /// The longest request that is read, in bytes.
@@ -101,6 +101,13 @@ pub enum Request {
     Leave {
         /// Which.
         tasks: Vec<TaskId>,
+    },
+    /// Let these have another turn among those that wait.
+    Prioritize {
+        /// Which.
+        tasks: Vec<TaskId>,
+        /// Which turn.
+        priority: Priority,
     },
     /// Drop these results.
     Discard {

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::collect::{self, words};
 use super::protocol::{NewPlan, Refused, RefusedKind, Request, Response, Until};
-use super::{World, foresee, listen, log, observe, plans, recover, remove, requests, sweep};
+use super::{World, foresee, listen, log, notify, observe, plans, recover, remove, requests, sweep};
 use crate::core::action::{Action, Subject};
 use crate::core::decide::decide;
 use crate::core::event::Event;
@@ -100,6 +100,7 @@ struct Coordinator {
     foreseer: foresee::Foreseer,
     /// Up to which event the secrets were let go of that nobody needs any more.
     swept: u64,
+    notifier: notify::Notifier,
 }
 
 struct Waiter {
@@ -128,6 +129,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
     sweep::sweep(&world, &state);
     let mut this = Coordinator {
         foreseer: foresee::Foreseer::new(&world),
+        notifier: notify::Notifier::new(&world.repository),
         world,
         journal,
         state,
@@ -224,6 +226,7 @@ impl Coordinator {
             && self.waiters.is_empty()
             && self.watchers.is_empty()
             && self.foreseer.is_idle()
+            && self.notifier.is_idle()
             && !self.state.has_work()
     }
 

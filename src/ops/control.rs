@@ -6,6 +6,7 @@ use crate::coordinator::protocol::{Place, Request};
 use crate::core::id::{BranchName, TaskHandle, TaskId};
 use crate::core::review::Remarks;
 use crate::core::state::{Limited, State, Task, TaskState};
+use crate::core::task::Priority;
 use crate::process::clock;
 use crate::store::environment::Environment;
 
@@ -96,6 +97,14 @@ fn target(session: &Session, task: &Task) -> Result<BranchName, Error> {
         return Err(Error::new(ErrorKind::Usage, message, format!("make it first: git branch {target}")));
     }
     Ok(target.clone())
+}
+
+/// Let these have another turn among those that wait.
+///
+/// # Errors
+/// Where a task is unknown, or does not wait.
+pub fn prioritize(session: &mut Session, tasks: &[TaskHandle], priority: Priority) -> Result<Vec<TaskId>, Error> {
+    send(session, tasks, |tasks| Request::Prioritize { tasks, priority })
 }
 
 /// Start nothing more.

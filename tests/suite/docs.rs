@@ -31,6 +31,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/mcp.md",
         "docs/roles.md",
         "docs/agents.md",
+        "docs/monitor.md",
         "hooks/README.md",
         "CONTRIBUTING.md",
     ] {
@@ -97,7 +98,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents, roles, at: _ } =
+    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents, roles, notify, at: _ } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
@@ -115,6 +116,11 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     assert!(memory.is_some() && processes.is_some() && shown.is_some() && exec.is_some());
     let file::Roles { available, trusted } = roles;
     assert!(available.is_some() && trusted.is_some());
+    let file::Notify { bell, osc, after, desktop, webhook, command, events } = notify;
+    assert!(webhook.is_some() && command.is_some() && events.is_some());
+    let by_default = config::Notify::default();
+    assert_eq!((bell, osc, desktop), (Some(by_default.bell), Some(by_default.osc), Some(by_default.desktop)));
+    assert_eq!(after, Some(file::Duration(config::DEFAULT_AFTER)));
     // Of these the page says that they are the defaults.
     let default = Check::default();
     assert_eq!(deterministic, Some(default.deterministic));
@@ -256,6 +262,7 @@ fn links_lead_somewhere() {
         "docs/configuration.md",
         "docs/internals.md",
         "docs/json.md",
+        "docs/monitor.md",
         "docs/mcp.md",
         "docs/plans.md",
         "docs/agents.md",

@@ -216,6 +216,8 @@ fn the_first_page() {
           discard      Throw results away; they are kept until `gc` frees them
           restore      Put a discarded, failed or cancelled result up for review
           undo         Take back the last fold, or the fold of one task
+          monitor      Show all tasks live, with their logs and the merge queue, and keys for what one does
+                       with them
           gc           Free worktrees, kept results and logs of old tasks
           doctor       Look for what is broken or left over, and mend it
           demo         Show all of it in a small repository made for that
@@ -228,6 +230,7 @@ fn the_first_page() {
           approve      Allow what this repository's own file would run
           mcp          Let agents of other programs hand over tasks, by the Model Context Protocol
           completions  Print the completions of a shell
+          shell-init   Print what makes a shell say, before its next prompt, which tasks have ended
           man          Write the man pages into a directory, or one to standard output
           help         Print this message or the help of the given subcommand(s)
 

@@ -7,13 +7,15 @@ use serde::Serialize;
 use super::plan::{self, meant};
 use super::{Context, answer, parts, print_json};
 use crate::cli::args::{DiscardArgs, MergeArgs, RestoreArgs, UndoArgs};
+use crate::cli::bell::Bell;
 use crate::cli::exit;
-use crate::cli::style::{Paint, Style};
+use crate::cli::progress::Ticking;
+use crate::cli::style::{Paint, Style, count};
 use crate::core::change::{Conflict, Hold, Refusal};
 use crate::core::id::{BranchName, CommitId, TaskId};
 use crate::core::word::shown;
 use crate::ops::fold::{self, Fate, How, Told};
-use crate::ops::{Error, ErrorKind};
+use crate::ops::{Error, ErrorKind, find};
 
 /// What became of one task, as JSON.
 #[derive(Serialize)]
@@ -48,7 +50,15 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
     let told = match args.dry_run {
         true => fold::try_merge(&session, &tasks, &how)?,
-        false => fold::merge(&mut session, &tasks, &how)?,
+        false => {
+            let ids: Vec<TaskId> = find(&session.state()?, &tasks)?.iter().map(|task| task.id).collect();
+            let bell = Bell::new(&session);
+            let ticking = Ticking::start(context, &ids, args.json);
+            let told = fold::merge(&mut session, &tasks, &how);
+            drop(ticking);
+            bell.ring(&format!("the merge of {} is through", count(ids.len() as u64, "task")));
+            told?
+        }
     };
     tell_all(context, &told, "merge", args.json)
 }
@@ -103,6 +113,15 @@ pub(super) fn as_json(told: &Told) -> Answer<'_> {
             Answer { result, target: Some(target), refusal: Some(refusal), ..plain }
         }
     }
+}
+
+/// The same in one line, and whether it is in.
+pub(in crate::cli) fn in_a_line(told: &Told) -> (bool, String) {
+    let mut text = Vec::new();
+    // Nothing can go wrong with writing to memory.
+    let _ = say(&mut text, told, "merge", &Style::plain());
+    let text = String::from_utf8_lossy(&text);
+    (code(&told.fate) == 0, text.lines().next().unwrap_or_default().to_owned())
 }
 
 pub(super) fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Result<()> {

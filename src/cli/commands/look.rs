@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::plan::every;
 use super::{Context, answer, parts, print_json, run, tell};
-use crate::cli::args::{DiffArgs, EventsArgs, LogsArgs, LsArgs, StatusArgs, Which};
+use crate::cli::args::{
+    DiffArgs, EventsArgs, LogsArgs, LsArgs, PromptArgs, Prompting, ShellInitArgs, StatusArgs, Which,
+};
 use crate::cli::diff_view::{self, FileDiff, Options, Side};
 use crate::cli::style::Style;
 use crate::cli::{board, pager, status as status_view, time};
@@ -18,7 +20,9 @@ use crate::core::report::{AttemptReport, Readable, Show};
 use crate::core::sandbox::Tier;
 use crate::core::word::{Word, shown};
 use crate::ops::events::{Events, Line};
-use crate::ops::{Error, ErrorKind, Session, diff as diff_op, logs as log_op, look, plan as plan_op};
+use crate::ops::{
+    Error, ErrorKind, Session, diff as diff_op, logs as log_op, look, plan as plan_op, prompt as prompt_op,
+};
 
 /// How often a growing log is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -177,6 +181,37 @@ fn show_event(out: &mut dyn Write, line: &Line, json: bool, style: &Style) -> st
     };
     let at = time::clock(line.record.at, &style.zone);
     writeln!(out, "{}", format!("{at}  {task:<9} {name:<16} {detail}").trim_end())
+}
+
+/// The script of a shell, which is part of this program.
+pub(super) fn shell_init(args: &ShellInitArgs) -> Result<u8, Error> {
+    let script = match args.shell {
+        Prompting::Bash => include_str!("../../../hooks/shell/pleach.bash"),
+        Prompting::Zsh => include_str!("../../../hooks/shell/pleach.zsh"),
+        Prompting::Fish => include_str!("../../../hooks/shell/pleach.fish"),
+    };
+    answer(|out| out.write_all(script.as_bytes()))
+}
+
+/// Say what has ended, beside the answer: that is for the shell, which gives it back the next time.
+pub(super) fn prompt(context: &Context, args: &PromptArgs) -> Result<u8, Error> {
+    // A prompt must come whatever is wrong here; every other command says it.
+    let Ok(session) = Session::open(&context.directory) else { return Ok(0) };
+    let Ok(news) = prompt_op::since(&session, &args.since) else { return Ok(0) };
+    let style = Style::of_stderr(context.color);
+    for row in &news.rows {
+        let name = row.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let state = style.paint(board::paint_of(row.state), row.state.as_str());
+        let note = board::note(row);
+        let change = board::change(row.files, row.insertions, row.deletions);
+        let words = [change, note].into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join("; ");
+        let words = if words.is_empty() { words } else { format!(" ({words})") };
+        tell(&format!("pleach: task {}{name}: {state}{words}", row.id));
+    }
+    if news.more > 0 {
+        tell(&format!("pleach: and {} more: `pleach ls`", news.more));
+    }
+    answer(|out| writeln!(out, "{}", news.until))
 }
 
 pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<u8, Error> {

@@ -1,7 +1,7 @@
 //! One function for each verb: arguments become a call of one op, and its answer becomes words or JSON.
 
 mod agents;
-mod fold;
+pub(in crate::cli) mod fold;
 mod house;
 mod look;
 mod mcp;
@@ -75,6 +75,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Gc(args) => house::gc(context, &args),
         Verb::Doctor(args) => house::doctor(context, &args),
         Verb::Demo(args) => super::demo::demo(context, args.dir),
+        Verb::Monitor => super::monitor::monitor(context),
         Verb::Sandbox(args) => sandbox::sandbox(context, args),
         Verb::Plan(args) => plan::plan(context, &args),
         Verb::Report(args) => plan::report(context, &args),
@@ -85,6 +86,8 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Mcp(args) => mcp::mcp(context, args),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
+        Verb::ShellInit(args) => look::shell_init(&args),
+        Verb::Prompt(args) => look::prompt(context, &args),
         Verb::Man(args) => house::man(args.dir.as_deref()),
     }
 }
@@ -121,7 +124,14 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Pick(args) => args.json,
         Verb::Logs(args) => args.json,
         Verb::Progress(_) | Verb::Summary(_) => false,
-        Verb::Demo(_) | Verb::Sandbox(_) | Verb::Mcp(_) | Verb::Completions(_) | Verb::Man(_) => false,
+        Verb::Monitor
+        | Verb::ShellInit(_)
+        | Verb::Prompt(_)
+        | Verb::Demo(_)
+        | Verb::Sandbox(_)
+        | Verb::Mcp(_)
+        | Verb::Completions(_)
+        | Verb::Man(_) => false,
     }
 }
 

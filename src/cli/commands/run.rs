@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use super::{Context, agents, answer, plan, print_json, roles, tell};
 use crate::cli::args::{ProgressArgs, RunArgs, SummaryArgs, TaskArgs, Variable};
+use crate::cli::bell::Bell;
+use crate::cli::progress::Progress;
 use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
 use crate::config;
@@ -126,6 +128,7 @@ pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
     }
     let json = args.task.json;
     let mut session = context.strict_session()?;
+    let bell = Bell::new(&session);
     let pressed = Arc::new(AtomicUsize::new(0));
     listen_for_interrupts(&pressed)?;
     let id = submit(context, &mut session, args.task)?;
@@ -145,6 +148,7 @@ pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
         End::Ended { .. } => {}
     }
     let report = look::task(&mut session, &TaskHandle::Id(id))?;
+    bell.ring(&format!("task {id}: {}", report.row.state));
     if json {
         answer(|out| print_json(out, &report))?;
     } else {
@@ -247,15 +251,26 @@ fn follow(
         let _ = told.send(wait::until(&mut waiting, &[id], wait::Until::Landed, patience));
     });
     let mut output = Output::default();
+    // In a pipe the output itself is what there is to see.
+    let mut progress = Progress::new(context, &[id]).filter(|_| show.output && io::stderr().is_terminal());
+    let clear = |progress: &mut Option<Progress>| progress.iter_mut().for_each(Progress::clear);
     let mut first_press: Option<Instant> = None;
     let mut cancelled = false;
     loop {
         let ended = heard.recv_timeout(LOOK);
         if show.began.is_some() && session.state()?.task(id).is_some_and(|task| !task.attempts.is_empty()) {
+            clear(&mut progress);
             show.began.take().iter().for_each(|words| tell(words));
         }
         if show.output {
-            output.copy(session, id)?;
+            output.copy(session, id, &mut || clear(&mut progress))?;
+        }
+        match ended {
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) if first_press.is_none() => {
+                let may_draw = !(output.mid_line && is_same_place());
+                progress.iter_mut().for_each(|progress| progress.look(may_draw));
+            }
+            _ => clear(&mut progress),
         }
         match ended {
             Ok(result) => return result.map(|()| output.end()),
@@ -265,6 +280,7 @@ fn follow(
         match pressed.load(Ordering::Relaxed) {
             0 => {}
             1 if first_press.is_none() => {
+                clear(&mut progress);
                 first_press = Some(Instant::now());
                 tell(&format!(
                     "\ntask {id} goes on in the background: `pleach logs -f {id}` comes back to it; \
@@ -293,18 +309,18 @@ struct Output {
 
 impl Output {
     /// Copy what is new in the log of the newest attempt to standard output.
-    fn copy(&mut self, session: &Session, id: TaskId) -> Result<(), Error> {
+    fn copy(&mut self, session: &Session, id: TaskId, before: &mut dyn FnMut()) -> Result<(), Error> {
         let newest = session.state()?.task(id).and_then(|task| task.last_attempt());
         if self.log.as_ref().map(|log| log.attempt) != newest {
-            self.copy_log()?;
+            self.copy_log(before)?;
             let open = |number| logs::open(session, &TaskHandle::Id(id), Some(number), None).ok();
             self.log = newest.and_then(|attempt| open(attempt.number));
         }
-        self.copy_log()
+        self.copy_log(before)
     }
 
-    fn copy_log(&mut self) -> Result<(), Error> {
-        if let Some(last) = self.log.as_mut().map(copy).transpose()?.flatten() {
+    fn copy_log(&mut self, before: &mut dyn FnMut()) -> Result<(), Error> {
+        if let Some(last) = self.log.as_mut().map(|log| copy_after(log, before)).transpose()?.flatten() {
             self.mid_line = last != b'\n';
         }
         Ok(())
@@ -317,6 +333,11 @@ impl Output {
 
 /// Copy all that is there now; its last byte. Exact in a pipe; on a terminal it may be coloured and act in no other way.
 pub(super) fn copy(log: &mut Log) -> Result<Option<u8>, Error> {
+    copy_after(log, &mut || {})
+}
+
+/// The same; before anything is written, `before` is called.
+fn copy_after(log: &mut Log, before: &mut dyn FnMut()) -> Result<Option<u8>, Error> {
     let mut out = io::stdout().lock();
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Error::plain(ErrorKind::Interrupted, "nobody reads any more"),
@@ -325,6 +346,7 @@ pub(super) fn copy(log: &mut Log) -> Result<Option<u8>, Error> {
     let is_terminal = io::stdout().is_terminal();
     let mut last = None;
     while let Some(piece) = log.piece()? {
+        before();
         match piece {
             Piece::Bytes(bytes) => {
                 let shown = is_terminal.then(|| log.terminal.pass(&bytes));

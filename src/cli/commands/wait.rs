@@ -7,6 +7,8 @@ use serde_json::json;
 use super::plan::{self, meant};
 use super::{Context, answer, print_json, run};
 use crate::cli::args::{Answer, CancelArgs, ResumeArgs, RetryArgs, WaitArgs};
+use crate::cli::bell::Bell;
+use crate::cli::progress::Ticking;
 use crate::cli::style::{self, Style};
 use crate::cli::{board, exit};
 use crate::core::id::{TaskHandle, TaskId};
@@ -20,7 +22,13 @@ pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
     let patience = wait_op::Patience { any: args.any, timeout: args.timeout.map(Duration::from_secs) };
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::every)?;
-    let ids = wait_op::wait(&mut session, &tasks, patience)?;
+    let meant = wait_op::meant(&session, &tasks)?;
+    let bell = Bell::new(&session);
+    let ticking = Ticking::start(context, &meant, args.json);
+    let waited = wait_op::wait(&mut session, &tasks, patience);
+    drop(ticking);
+    let ids = waited?;
+    bell.ring(&format!("{} ended", style::count(ids.len() as u64, "task")));
     if let Some(plan) = args.plan.as_deref().filter(|_| !args.any) {
         // Of a plan it is known what counts as good, such as one of several tries.
         let report = plan_op::report(&mut session, Some(plan))?;

@@ -25,6 +25,7 @@ impl Coordinator {
                 break;
             }
         }
+        self.notifier.rests(&self.state);
         self.watchers.retain(|tick| !matches!(tick.try_send(()), Err(mpsc::error::TrySendError::Closed(()))));
         let state = &self.state;
         let there = |waiter: &mut Waiter| requests::has_reached(state, &waiter.tasks, waiter.until, waiter.any);
@@ -56,7 +57,11 @@ impl Coordinator {
             {
                 log(&format!("cannot happen: {error}"));
             }
+            let is_written = written.is_ok();
             self.state = next;
+            if is_written {
+                self.notifier.happened(&record.event, &self.state);
+            }
             written?;
         }
         Ok(())

@@ -184,7 +184,7 @@ impl<'a> Queue<'a> {
             commits: size.commits,
             branch: change.and_then(|change| change.branch.clone()).filter(|_| task.shows_branch()),
             target: target(task).cloned(),
-            priority: task.spec.priority,
+            priority: task.priority(),
             group: task.spec.group.clone(),
             agent: task.spec.agent.as_ref().map(|assigned| assigned.agent.name.clone()),
             needs: task.spec.needs.clone(),
