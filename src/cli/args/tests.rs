@@ -226,6 +226,8 @@ fn the_first_page() {
           report       Show what came of a plan: each task with its outcome, summary, commits and files
           pick         Of several tries at the same task of a plan, take this one; the others are discarded
           agents       Show the agents that can do a task, and which of them can be run here
+          roles        Show the roles that a task can have: where each comes from, who allowed it, what it
+                       may do
           send         Say something to the agent of a running task, where that can be spoken with
           approve      Allow what this repository's own file would run
           mcp          Let agents of other programs hand over tasks, by the Model Context Protocol
@@ -307,13 +309,14 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
           -h, --help                    Print help (see more with '--help')
 
         Agents:
+              --role <ROLE>         Give it this role: see `pleach roles`
               --agent <AGENT>       Have an agent do it, which is told what by --prompt: see `pleach agents`
               --model <MODEL>       Say which model it uses
               --max-turns <N>       Let it take so many turns
               --budget <DOLLARS>    Let it cost so many dollars
               --changes <NEED>      Say whether it must change something, or words are enough [possible
                                     values: required, optional]
-              --prompt <TEXT>       Tell it to do this
+              --prompt <TEXT>       Tell its agent, or that of its role, to do this
               --prompt-file <FILE>  Tell it what is in this file (- for standard input)
 
         Everywhere:
