@@ -179,7 +179,7 @@ fn errors_name_the_place_and_what_is_allowed() {
     check_refused(
         "[ruin]\n",
         expect![
-            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`"
+            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`, `roles`, `agents`"
         ],
     );
     check_refused(

@@ -222,6 +222,9 @@ fn the_first_page() {
           plan         Look at a plan: its tasks by level, what may overlap, what would run; nothing runs
           report       Show what came of a plan: each task with its outcome, summary, commits and files
           pick         Of several tries at the same task of a plan, take this one; the others are discarded
+          agents       Show the agents that can do a task, and which of them can be run here
+          roles        Show the roles that a task can have: where each comes from, who allowed it, what it
+                       may do
           approve      Allow what this repository's own file would run
           mcp          Let agents of other programs hand over tasks, by the Model Context Protocol
           completions  Print the completions of a shell
@@ -254,10 +257,10 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
     expect![[r#"
         Run a task in the background; print its id at once
 
-        Usage: pleach add [OPTIONS] <COMMAND>...
+        Usage: pleach add [OPTIONS] [COMMAND]...
 
         Arguments:
-          <COMMAND>...  What to run: one word is a line for `sh -c`, several are a program and its
+          [COMMAND]...  What to run: one word is a line for `sh -c`, several are a program and its
                         arguments; its standard input is empty
 
         Options:
@@ -299,6 +302,17 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --no-cache                Run the check anew, whatever is known
               --json                    Answer in JSON
           -h, --help                    Print help (see more with '--help')
+
+        Agents:
+              --role <ROLE>         Give it this role: see `pleach roles`
+              --agent <AGENT>       Have an agent do it, which is told what by --prompt: see `pleach agents`
+              --model <MODEL>       Say which model it uses
+              --max-turns <N>       Let it take so many turns
+              --budget <DOLLARS>    Let it cost so many dollars
+              --changes <NEED>      Say whether it must change something, or words are enough [possible
+                                    values: required, optional]
+              --prompt <TEXT>       Tell its agent, or that of its role, to do this
+              --prompt-file <FILE>  Tell it what is in this file (- for standard input)
 
         Everywhere:
           -C <DIR>            Work as if started in this directory
