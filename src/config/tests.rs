@@ -200,7 +200,7 @@ fn errors_name_the_place_and_what_is_allowed() {
     check_refused(
         "[ruin]\n",
         expect![
-            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`, `agents`"
+            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`, `notify`, `roles`, `agents`"
         ],
     );
     check_refused(
@@ -314,7 +314,7 @@ fn who_is_told_is_for_the_user_to_say() {
     for text in ["[notify]\ncommand = [\"x\"]", "[notify]\nbell = false", "[notify]\nwebhook = \"\""] {
         assert_eq!(
             refused(text, repository()),
-            "/r/.pleach.toml: [notify] can only be set in your own file (pleach/config.toml), not by a repository"
+            "/r/.pleach.toml:1:1: [notify] can only be set in your own file (pleach/config.toml), not by a repository"
         );
     }
     for url in ["-o/etc/x", "file:///etc/passwd", "https://", "http://a b"] {

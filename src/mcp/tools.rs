@@ -53,7 +53,7 @@ pub(super) const ALL: &[Tool] = &[
     },
     Tool {
         name: "delegate_roles",
-        about: "The roles that tasks can have here. One that is not trusted needs a person's approval first.",
+        about: "The roles that tasks can have; one that is not trusted needs a person's approval",
         kind: Kind::Reads,
         schema: || (json!({}), &[]),
         run: roles::list,
@@ -188,20 +188,19 @@ fn task(in_batch: bool) -> Value {
         false => "Ids of tasks whose results this one builds on",
     };
     let mut properties = json!({
-        "command": string("A shell line to run at the place of this repository where the server stands"),
+        "command": string("A shell line to run where the server stands in this repository"),
         "prompt": string("What an agent shall do, instead of command"),
-        "role": string("The role that it has: what it is told first and what it may do (delegate_roles)"),
-        "agent": string("Which agent: claude, codex, gemini, ... (`pleach agents`); default: that of the server, where it has one"),
+        "role": string("Its role: see delegate_roles"),
+        "agent": string("Which agent (claude, codex, gemini, ...); default: that of its role, or of the server"),
         "model": string("The model that it uses; default: its own"),
-        "max_turns": integer("Turns that it may take, where it has such a limit"),
-        "title": string("A short name for people; also the message of its commit"),
+        "max_turns": integer("Turns that it may take"),
+        "title": string("A short name; also the message of its commit"),
         "depends_on": { "type": "array", "items": { "type": "string" }, "description": depends },
         "priority": choice(&["low", "normal", "high", "critical"], "Who goes first; default: normal"),
         "timeout_s": integer("Seconds after which it is ended; default: as the repository says"),
-        "verify": string("A shell line that has to succeed on the branch with the result in it before that lands; default: as the repository says"),
+        "verify": string("A shell line that must succeed on the branch with the result before it lands; default: the repository's"),
         "base": string("The revision that it starts from; default: HEAD"),
-        "merge": choice(&["auto", "review", "never"], "What becomes of a good result: folded by itself, kept for delegate_merge, or only kept; \
-            default: as the repository says, mostly review"),
+        "merge": choice(&["auto", "review", "never"], "What becomes of a good result; default: as the repository says, mostly review"),
     });
     if let Some(map) = properties.as_object_mut() {
         match in_batch {
