@@ -137,6 +137,9 @@ pub enum Verb {
     /// Take back the last fold, or the fold of one task
     #[command(after_help = example!("pleach undo", "pleach undo 7", "pleach undo --into release"))]
     Undo(UndoArgs),
+    /// Show all tasks live, with their logs and the merge queue, and keys for what one does with them
+    #[command(after_help = example!("pleach monitor                     # ? shows its keys, q leaves"))]
+    Monitor,
     /// Free worktrees, kept results and logs of old tasks
     #[command(after_help = example!("pleach gc                          # say what could be freed", "pleach gc --older-than 14d --yes", "pleach gc --keep-bytes '5 GiB' --yes"))]
     Gc(GcArgs),

@@ -66,6 +66,11 @@ pub fn change(files: u32, insertions: u64, deletions: u64) -> String {
 pub fn note(row: &Row) -> String {
     let doing = row.progress.as_ref().map(progress).unwrap_or_default();
     let rest = if doing.is_empty() { row.line.as_str() } else { &doing };
+    note_with(row, rest)
+}
+
+/// The same, ending in these words.
+pub fn note_with(row: &Row, rest: &str) -> String {
     shown(&join(&join(&row.why, "; ", &foreseen(row)), ": ", rest))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! - [`args`]: everything that can be typed. [`generate`]: completions and man pages of it. [`exit`]: exit codes.
 //! - [`board`], [`status`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
-//! - [`pager`]: long output on a terminal.
+//! - [`pager`]: long output on a terminal. `monitor`: all tasks on the whole of it, with keys.
 //! - [`plan_view`]: a plan, before it runs and after.
 //!
 //! Drawing knows nothing but what it is given, and draws to any writer.
@@ -15,6 +15,7 @@ mod demo;
 pub mod diff_view;
 pub mod exit;
 pub mod generate;
+mod monitor;
 pub mod pager;
 pub mod plan_view;
 pub mod status;

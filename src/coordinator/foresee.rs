@@ -71,6 +71,7 @@ impl Foreseer {
             E::Submitted { .. }
                 | E::Withdrawn { .. }
                 | E::CancelRequested { .. }
+                | E::Prioritized { .. }
                 | E::Paused
                 | E::Resumed
                 | E::VerifyStarted { .. }

@@ -7,6 +7,7 @@ use crate::core::event::Event;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
 use crate::core::review::Remarks;
 use crate::core::state::{Attempt, State, Task, TaskState};
+use crate::core::task::Priority;
 
 /// The events that a request makes, all or none.
 ///
@@ -28,6 +29,7 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
         Request::Move { tasks, to } => line::reorder(state, tasks, *to).map(|event| event.into_iter().collect()),
         Request::Hold { tasks, on_hold } => each(tasks, &|task| line::hold(task, *on_hold)),
         Request::Leave { tasks } => each(tasks, &line::leave),
+        Request::Prioritize { tasks, priority } => each(tasks, &|task| prioritize(task, *priority)),
         Request::Discard { tasks } => each(tasks, &discard),
         Request::Pick { task } => super::plans::pick(state, find(state, *task)?),
         Request::Fold { folds } => {
@@ -154,6 +156,18 @@ fn retry(
             let remarks = remarks.cloned().map(Box::new);
             Ok(Some(Event::Retried { task: id, onto: onto.cloned(), remarks }))
         }
+    }
+}
+
+fn prioritize(task: &Task, priority: Priority) -> Result<Option<Event>, Refused> {
+    let id = task.id;
+    match task.state {
+        TaskState::Pending if task.priority() == priority => Ok(None),
+        TaskState::Pending => Ok(Some(Event::Prioritized { task: id, priority })),
+        _ => Err(wrong(
+            format!("task {id} is {}, and only who waits has a turn", stands(task)),
+            "see what waits with `pleach ls`",
+        )),
     }
 }
 

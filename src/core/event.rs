@@ -12,7 +12,7 @@ use super::plan::{Plan, PlanId};
 use super::review::Remarks;
 use super::sandbox::Tier;
 use super::sandbox::traffic::Traffic;
-use super::task::TaskSpec;
+use super::task::{Priority, TaskSpec};
 use super::verify::{Early, Run, Verdict};
 
 /// An event and when it was written down.
@@ -219,6 +219,13 @@ pub enum Event {
         /// Of which task.
         task: TaskId,
     },
+    /// Somebody gave a waiting task another priority.
+    Prioritized {
+        /// Which task.
+        task: TaskId,
+        /// Which.
+        priority: Priority,
+    },
     /// Nobody wants the result; it stays under its kept ref.
     Discarded {
         /// Of which task.
@@ -329,6 +336,7 @@ impl Event {
             | Self::QueueHeld { task }
             | Self::QueueReleased { task }
             | Self::QueueLeft { task }
+            | Self::Prioritized { task, .. }
             | Self::Picked { task }
             | Self::Discarded { task } => Some(*task),
             Self::Started { attempt, .. }

@@ -100,7 +100,7 @@ pub fn is_disk_short(seen: &Inventory, limits: &Limits) -> bool {
 fn urgency(task: &Task, chains: &Chains, now: Timestamp) -> (i64, usize, Reverse<TaskId>) {
     let waited = now.as_second().saturating_sub(task.submitted.as_second()).max(0);
     // Whole minutes, so that the chain of dependents decides among what was asked for together.
-    let rank = (task.spec.priority as i64 * RAISE + waited) / 60;
+    let rank = (task.priority() as i64 * RAISE + waited) / 60;
     (rank, chains.length(task.id), Reverse(task.id))
 }
 

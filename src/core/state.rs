@@ -21,7 +21,7 @@ use super::outcome::Outcome;
 use super::plan::{self, OnFailure, Plan, PlanId};
 use super::slots::Slots;
 use super::speculation;
-use super::task::{FoldPolicy, TaskSpec};
+use super::task::{FoldPolicy, Priority, TaskSpec};
 use super::verify::Early;
 
 /// Everything that is known about a repository's tasks.
@@ -70,6 +70,9 @@ pub struct Task {
     /// Was a fold of it taken back? Its commits may then be in the target's history already.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
+    /// The priority that somebody gave it since it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
     /// What is known of a result of it by itself, where that was looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early: Option<Early>,
@@ -545,6 +548,7 @@ impl Task {
             updated: at,
             attempts: Vec::new(),
             undone: false,
+            priority: None,
             early: None,
             typed_check: None,
             on_hold: false,
@@ -568,6 +572,10 @@ impl Task {
             }
             (S::Pending, Event::Withdrawn { .. }) if self.attempts.is_empty() => S::Withdrawn,
             (S::Pending, Event::Withdrawn { .. }) => self.as_the_last_left_it(),
+            (S::Pending, Event::Prioritized { priority, .. }) => {
+                next.priority = Some(*priority);
+                S::Pending
+            }
             (S::Running { cancel }, Event::CancelRequested { now, .. }) => {
                 S::Running { cancel: Some(*now || *cancel == Some(true)) }
             }
@@ -749,6 +757,11 @@ impl Task {
             }
             _ => TaskState::Failed,
         }
+    }
+
+    /// Who goes first: as it was asked, or as somebody said since.
+    pub fn priority(&self) -> Priority {
+        self.priority.unwrap_or(self.spec.priority)
     }
 
     /// The request that its own fold policy makes as soon as a good result is there.
@@ -1001,6 +1014,7 @@ mod tests {
             ("start", E::Started { attempt: first, base: sketch::commit(1) }),
             ("no start", E::NotStarted { attempt: first, reason: String::new() }),
             ("cancel", E::CancelRequested { task, now: true }),
+            ("prioritize", E::Prioritized { task, priority: Priority::High }),
             ("withdraw", E::Withdrawn { task }),
             ("end", E::Ended { attempt: first, outcome, result, facts }),
             ("remove", E::Removed { attempt: first }),
@@ -1032,7 +1046,7 @@ mod tests {
             picture.push_str(&format!("{fate}: {}\n", steps.collect::<Vec<_>>().join(", ")));
         }
         expect![[r#"
-            pending: start > running, no start > failed, withdraw > withdrawn
+            pending: start > running, no start > failed, prioritize > pending, withdraw > withdrawn
             withdrawn: retry > pending, discard > discarded
             running: cancel > running, end > failed
             cancelled: cancel > running, end > failed

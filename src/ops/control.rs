@@ -5,6 +5,7 @@ use crate::coordinator::protocol::{Place, Request};
 use crate::core::id::{BranchName, TaskHandle, TaskId};
 use crate::core::review::Remarks;
 use crate::core::state::{State, Task, TaskState};
+use crate::core::task::Priority;
 
 /// End these tasks; those that wait are withdrawn. It is asked when this returns, and true when they have ended
 /// ([`wait`](super::wait)).
@@ -74,6 +75,14 @@ fn target(session: &Session, task: &Task) -> Result<BranchName, Error> {
         return Err(Error::new(ErrorKind::Usage, message, format!("make it first: git branch {target}")));
     }
     Ok(target.clone())
+}
+
+/// Let these have another turn among those that wait.
+///
+/// # Errors
+/// Where a task is unknown, or does not wait.
+pub fn prioritize(session: &mut Session, tasks: &[TaskHandle], priority: Priority) -> Result<Vec<TaskId>, Error> {
+    send(session, tasks, |tasks| Request::Prioritize { tasks, priority })
 }
 
 /// Start nothing more.

@@ -16,6 +16,7 @@ pub mod gc;
 pub mod inside;
 pub mod logs;
 pub mod look;
+pub mod monitor;
 pub mod plan;
 pub mod queue;
 pub mod register;

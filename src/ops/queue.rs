@@ -21,7 +21,7 @@ pub struct Queue {
 }
 
 /// The line of one target.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LineReport {
     /// Which.
     pub target: BranchName,
@@ -41,7 +41,7 @@ pub struct LineReport {
 }
 
 /// A run of a check.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunReport {
     /// Its number.
     pub run: u32,
@@ -69,6 +69,11 @@ pub fn unconfined(session: &Session) -> Result<usize, Error> {
 pub fn queue(session: &mut Session) -> Result<Queue, Error> {
     let board = super::look::board(session, Show::Open)?;
     let state = session.state()?;
+    Ok(of(&state, &board.tasks))
+}
+
+/// The lines of a state. `rows` are those of its open tasks, at least.
+pub(super) fn of(state: &State, rows: &[Row]) -> Queue {
     let mut targets: Vec<BranchName> = state.lines().runs().map(|run| run.target.clone()).collect();
     let mut places: Vec<(u64, BranchName, TaskId)> = Vec::new();
     for task in state.open() {
@@ -81,11 +86,11 @@ pub fn queue(session: &mut Session) -> Result<Queue, Error> {
     targets.sort();
     targets.dedup();
     let lines = targets.into_iter().map(|target| {
-        let row = |id: &TaskId| board.tasks.iter().find(|row| row.id == *id).cloned();
+        let row = |id: &TaskId| rows.binary_search_by_key(id, |row| row.id).ok().map(|at| rows[at].clone());
         let of_it = places.iter().filter(|(_, of, _)| *of == target);
-        line(&state, &target, of_it.filter_map(|(.., id)| row(id)).collect())
+        line(state, &target, of_it.filter_map(|(.., id)| row(id)).collect())
     });
-    Ok(Queue { schema: SCHEMA, lines: lines.collect() })
+    Queue { schema: SCHEMA, lines: lines.collect() }
 }
 
 fn line(state: &State, target: &BranchName, entries: Vec<Row>) -> LineReport {

@@ -51,6 +51,13 @@ pub fn armed() -> Option<&'static Path> {
     ARMED.get().map(PathBuf::as_path)
 }
 
+/// Panic here, where a file `panic.NAME` lies among the armed points: to see what a panic leaves behind.
+pub fn panics(name: &str) {
+    if ARMED.get().is_some_and(|dir| fs::remove_file(dir.join(format!("panic.{name}"))).is_ok()) {
+        panic!("a test asked for it");
+    }
+}
+
 /// Die here, if this point is armed.
 pub fn point(name: &'static str) {
     debug_assert!(POINTS.contains(&name), "{name} is not in the list of crash points");

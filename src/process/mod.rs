@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod crash;
 pub mod daemon;
+pub mod load;
 pub mod pidfd;
 pub mod socket;
 pub mod supervise;

@@ -148,6 +148,11 @@ impl Journal {
     }
 }
 
+/// The state as it is written down now, and how many bytes of the journal are in it.
+pub(super) fn replay_to(layout: &Layout) -> Result<(State, u64), StoreError> {
+    replay(layout).map(|replayed| (replayed.state, replayed.sound))
+}
+
 struct Replayed {
     state: State,
     /// Bytes of the journal that are whole lines.

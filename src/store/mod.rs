@@ -1,11 +1,12 @@
-//! What is on disk: where it is ([`layout`]), the journal and its snapshot ([`journal`]), who leads
-//! ([`election`]), logs ([`log`]), the records of shims ([`record`]), and conflicts to come ([`foreseen`]).
+//! What is on disk: where it is ([`layout`]), the journal and its snapshot ([`journal`], and [`follow`] as it grows), who
+//! leads ([`election`]), logs ([`log`]), the records of shims ([`record`]), and conflicts to come ([`foreseen`]).
 //!
 //! Whole files are written by [`replace`]: a crash leaves the old one or the new one. Directories are removed by a
 //! rename into the trash (`git::worktree`), never in place.
 
 pub mod election;
 pub mod environment;
+pub mod follow;
 pub mod foreseen;
 pub mod journal;
 pub mod layout;

@@ -13,6 +13,7 @@ mod journals;
 mod lost_work;
 mod many;
 mod mcp;
+mod monitor;
 mod odd;
 mod plans;
 mod queue;

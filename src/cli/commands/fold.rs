@@ -105,6 +105,15 @@ pub(super) fn as_json(told: &Told) -> Answer<'_> {
     }
 }
 
+/// The same in one line, and whether it is in.
+pub(in crate::cli) fn in_a_line(told: &Told) -> (bool, String) {
+    let mut text = Vec::new();
+    // Nothing can go wrong with writing to memory.
+    let _ = say(&mut text, told, "merge", &Style::plain());
+    let text = String::from_utf8_lossy(&text);
+    (code(&told.fate) == 0, text.lines().next().unwrap_or_default().to_owned())
+}
+
 pub(super) fn say(out: &mut dyn Write, told: &Told, verb: &str, style: &Style) -> io::Result<()> {
     let task = told.task;
     match &told.fate {

@@ -1,6 +1,6 @@
 //! One function for each verb: arguments become a call of one op, and its answer becomes words or JSON.
 
-mod fold;
+pub(in crate::cli) mod fold;
 mod house;
 mod look;
 mod mcp;
@@ -73,6 +73,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Gc(args) => house::gc(context, &args),
         Verb::Doctor(args) => house::doctor(context, &args),
         Verb::Demo(args) => super::demo::demo(context, args.dir),
+        Verb::Monitor => super::monitor::monitor(context),
         Verb::Sandbox(args) => sandbox::sandbox(context, args),
         Verb::Plan(args) => plan::plan(context, &args),
         Verb::Report(args) => plan::report(context, &args),
@@ -110,7 +111,7 @@ fn wants_json(verb: &Verb) -> bool {
         Verb::Pick(args) => args.json,
         Verb::Logs(args) => args.json,
         Verb::Progress(_) | Verb::Summary(_) => false,
-        Verb::Demo(_) | Verb::Sandbox(_) | Verb::Mcp(_) | Verb::Completions(_) | Verb::Man(_) => false,
+        Verb::Monitor | Verb::Demo(_) | Verb::Sandbox(_) | Verb::Mcp(_) | Verb::Completions(_) | Verb::Man(_) => false,
     }
 }
 

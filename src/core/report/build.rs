@@ -183,7 +183,7 @@ impl<'a> Queue<'a> {
             commits: size.commits,
             branch: change.and_then(|change| change.branch.clone()).filter(|_| task.shows_branch()),
             target: target(task).cloned(),
-            priority: task.spec.priority,
+            priority: task.priority(),
             group: task.spec.group.clone(),
             needs: task.spec.needs.clone(),
             plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),

@@ -1,0 +1,101 @@
+//! A terminal of tmux with a shell in it, in a scene: keys go in, what is seen comes out.
+#![allow(clippy::disallowed_methods, reason = "tests start programs as a user would")]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use crate::support::scene::Scene;
+
+/// The terminal. It goes with its server.
+pub(super) struct Tmux<'a> {
+    pub(super) scene: &'a Scene,
+    socket: PathBuf,
+}
+
+/// Is there a tmux at all?
+pub(super) fn is_there() -> bool {
+    let is_there = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
+    if !is_there {
+        println!("there is no tmux here");
+    }
+    is_there
+}
+
+impl<'a> Tmux<'a> {
+    /// A shell that knows `pleach`, in the repository of the scene.
+    pub(super) fn new(scene: &'a Scene, width: u16, height: u16) -> Self {
+        let this = Self { scene, socket: scene.path("tmux") };
+        let inner = scene.command(&[]);
+        let mut shell = vec!["env".to_owned(), "-i".to_owned()];
+        for (name, value) in inner.get_envs() {
+            shell.extend(value.map(|value| format!("{}={}", name.to_str().unwrap(), value.to_str().unwrap())));
+        }
+        let said = [format!("PLEACH={}", inner.get_program().to_str().unwrap()), "PS1=ready> ".to_owned()];
+        let kind = ["TERM=screen-256color".to_owned(), "LC_ALL=C.UTF-8".to_owned(), "sh".to_owned(), "-i".to_owned()];
+        shell.extend(said.into_iter().chain(kind));
+        let size = [width.to_string(), height.to_string()];
+        let mut start = vec!["-f", "/dev/null", "new-session", "-d", "-x", &size[0], "-y", &size[1], "-c"];
+        start.push(scene.top.to_str().unwrap());
+        start.extend(shell.iter().map(String::as_str));
+        this.tmux(&start);
+        this.tmux(&["set-option", "-g", "escape-time", "0"]);
+        this.until_seen("ready>");
+        this
+    }
+
+    fn output(&self, args: &[&str]) -> Output {
+        let mut command = Command::new("tmux");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("LC_ALL", "C.UTF-8");
+        command.arg("-u").arg("-S").arg(&self.socket).args(args).output().unwrap()
+    }
+
+    pub(super) fn tmux(&self, args: &[&str]) -> String {
+        let output = self.output(args);
+        assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Press keys, by their names in tmux.
+    pub(super) fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+    }
+
+    /// Type a line into the shell.
+    pub(super) fn line(&self, line: &str) {
+        self.tmux(&["send-keys", "-l", line]);
+        self.keys(&["Enter"]);
+    }
+
+    /// What is on the screen now.
+    pub(super) fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    pub(super) fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let begun = std::time::Instant::now();
+        loop {
+            let screen = self.screen();
+            if is_so(&screen) {
+                return;
+            }
+            let patience = crate::support::scene::PATIENCE;
+            assert!(begun.elapsed() < patience, "not seen: {what}\n{screen}\n{}", self.scene.story());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
+    pub(super) fn until_seen(&self, words: &str) {
+        self.until(words, |screen| screen.contains(words));
+    }
+
+    /// What tmux knows of its terminal: `#{alternate_on}`.
+    pub(super) fn tells(&self, format: &str) -> String {
+        self.tmux(&["display-message", "-p", format]).trim().to_owned()
+    }
+}
+
+impl Drop for Tmux<'_> {
+    fn drop(&mut self) {
+        self.output(&["kill-server"]);
+    }
+}
