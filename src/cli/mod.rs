@@ -2,7 +2,7 @@
 //!
 //! - [`args`]: everything that can be typed. [`generate`]: completions and man pages of it. [`exit`]: exit codes.
 //! - [`board`], [`status`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
-//! - [`pager`]: long output on a terminal. `monitor`: all tasks on the whole of it, with keys.
+//! - [`pager`]: long output on a terminal. `monitor`: all tasks on the whole of it, with keys; `review`: results.
 //! - [`plan_view`]: a plan, before it runs and after.
 //!
 //! Drawing knows nothing but what it is given, and draws to any writer.
@@ -18,6 +18,7 @@ pub mod generate;
 mod monitor;
 pub mod pager;
 pub mod plan_view;
+mod review;
 pub mod status;
 pub mod style;
 pub mod time;

@@ -8,12 +8,8 @@ use crate::core::change::FoldRequest;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
-<<<<<<< HEAD
 use crate::core::review::Remarks;
-use crate::core::task::TaskSpec;
-=======
 use crate::core::task::{Priority, TaskSpec};
->>>>>>> h-monitor
 
 /// The longest request that is read, in bytes.
 pub const LONGEST: u64 = 16 << 20;

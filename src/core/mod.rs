@@ -7,7 +7,7 @@
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
-//! - [`review`]: what somebody says of a result, piece by piece. [`hunk`]: the pieces. [`wary`]: what to look at first.
+//! - [`review`]: what somebody says of a result, piece by piece. [`draft`]: as far as it is said. [`hunk`]: the pieces. [`wary`]: what to look at first.
 //! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
 //! - [`report`]: what front ends show, as text or JSON.
@@ -19,6 +19,7 @@ pub mod action;
 pub mod bytes;
 pub mod change;
 pub mod decide;
+pub mod draft;
 pub mod driver;
 pub mod error_kind;
 pub mod event;

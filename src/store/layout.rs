@@ -14,6 +14,7 @@
 //!                                  handback/ (what it is told: of an earlier result, of its needs, its prompt)
 //!     attempts/0.3/                the same of run 3 of a check
 //!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
+//!     reviews/7.1.json             what was said of a result and is not carried out yet
 //!     environments/<hash>.json     trash/     coordinator.log     foreseen.json (conflicts to come)
 //! ```
 
@@ -106,7 +107,7 @@ impl Layout {
     }
 
     fn make_dirs(&self) -> Result<(), StoreError> {
-        for dir in ["worktrees", "attempts", "environments", "trash"] {
+        for dir in ["worktrees", "attempts", "environments", "reviews", "trash"] {
             make_dir(&self.state.join(dir))?;
         }
         Ok(())
@@ -140,6 +141,11 @@ impl Layout {
     /// The conflicts that were foreseen last.
     pub fn foreseen(&self) -> PathBuf {
         self.state.join("foreseen.json")
+    }
+
+    /// What somebody said of the result of an attempt and has not carried out yet.
+    pub fn draft(&self, attempt: AttemptId) -> PathBuf {
+        self.state.join("reviews").join(format!("{attempt}.json"))
     }
 
     /// Where removed directories wait for their end.

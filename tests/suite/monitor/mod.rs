@@ -1,7 +1,7 @@
 //! `pleach monitor` in a real terminal, by real keys.
 #![allow(clippy::disallowed_methods, reason = "tests write files as a user would")]
 
-mod tmux;
+pub(crate) mod tmux;
 
 use std::fs;
 

@@ -131,7 +131,7 @@ fn refused_and_sent_back() {
     let file = scene.path("again.json");
     let review = json!([{"task": id, "says": "no"}, {"task": other, "comments": [{"path": "told", "text": "better"}]}]);
     std::fs::write(&file, review.to_string()).unwrap();
-    scene.ok(&["retry", "--with-review", file.to_str().unwrap(), &other.to_string()]);
+    scene.ok(&["retry", &format!("--with-review={}", file.display()), &other.to_string()]);
     scene.ok(&["wait", &other.to_string()]);
     assert!(scene.ok(&["diff", &other.to_string()]).contains("better"));
     scene.assert_tidy();
