@@ -29,6 +29,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/internals.md",
         "docs/plans.md",
         "docs/mcp.md",
+        "docs/review.md",
         "hooks/README.md",
         "CONTRIBUTING.md",
     ] {
@@ -249,7 +250,7 @@ fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 fn links_lead_somewhere() {
     let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
     let docs = ["docs/configuration.md", "docs/internals.md", "docs/json.md", "docs/mcp.md", "docs/plans.md"];
-    for page in pages.into_iter().chain(docs) {
+    for page in pages.into_iter().chain(docs).chain(["docs/review.md"]) {
         let text = read(page);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {

@@ -23,4 +23,4 @@ pub(super) const KEYS: &[(&str, &str)] = &[
 
 /// The keys that one needs most.
 pub(super) const FOOT: &str =
-    "a accept  x refuse  n p hunk  ] file  > result  t whole  c comment  s split  w carry out  ? keys  q leave";
+    "q leave  ? keys  a accept  x refuse  n p hunk  ] file  > result  t whole  c comment  s split  w carry out";

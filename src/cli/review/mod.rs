@@ -79,11 +79,11 @@ pub(super) fn show(context: &Context, session: &mut Session, tasks: &[TaskHandle
     let size = screen.size().unwrap_or((80, 24));
     let attempts = vec![None; results.len()];
     let model = Model::new(results, size);
-    let mut show = Show { session, model, screen, look, dresser, attempts, refused: None };
-    let left = show.run(&signal);
-    let sheets = show.decided();
+    let mut show = Show { session, model, screen, look, dresser, attempts, refused: None, signal };
+    let left = show.run();
+    let (sheets, signal) = (show.decided(), show.signal.load(Ordering::SeqCst));
     drop(show);
-    Ok(match (signal.load(Ordering::SeqCst), left?) {
+    Ok(match (signal, left?) {
         (0, true) => Left::CarryOut(sheets),
         (0, false) => Left::Kept,
         (number, _) => Left::Signal(number as i32),
@@ -104,14 +104,16 @@ struct Show<'a> {
     attempts: Vec<Option<AttemptId>>,
     /// A draft that was edited and could not be taken: it is opened again.
     refused: Option<(usize, String)>,
+    /// The signal that ends us.
+    signal: Arc<AtomicUsize>,
 }
 
 impl Show<'_> {
     /// Is it to be carried out?
-    fn run(&mut self, signal: &AtomicUsize) -> Result<bool, Error> {
+    fn run(&mut self) -> Result<bool, Error> {
         let cannot = |error: io::Error| terminal("use the terminal", &error);
         let mut is_stale = true;
-        while signal.load(Ordering::SeqCst) == 0 {
+        while self.signal.load(Ordering::SeqCst) == 0 {
             is_stale |= self.dresser.is_fresh();
             if std::mem::take(&mut is_stale) {
                 self.draw().map_err(cannot)?;
@@ -202,6 +204,8 @@ impl Show<'_> {
             }
             Effect::EditDraft => self.edit_draft()?,
         }
+        // Ctrl-C was meant for the editor.
+        let _ = self.signal.compare_exchange(SIGINT as usize, 0, Ordering::SeqCst, Ordering::SeqCst);
         Ok(())
     }
 
