@@ -1,13 +1,14 @@
 //! What somebody said of a result and has not carried out yet: one file for each attempt, written whole each time.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind as Io;
 
 use super::review::{self, Reviewed};
 use super::{Error, ErrorKind, Session, find};
-use crate::core::id::{AttemptId, TaskHandle};
+use crate::core::id::{AttemptId, TaskHandle, TaskId};
 use crate::core::review::Sheet;
-use crate::store::{self, StoreError};
+use crate::store::{self, Layout, StoreError};
 
 /// Put what was said of this result before onto its sheet. What was said of another result, or cannot be read, is not.
 ///
@@ -27,13 +28,25 @@ pub fn take_up(session: &Session, reviewed: &mut Reviewed) -> Result<(), Error> 
 ///
 /// # Errors
 /// Where it cannot be written.
-pub fn keep(session: &mut Session, attempt: AttemptId, sheet: &Sheet) -> Result<(), Error> {
+pub fn keep(session: &Session, attempt: AttemptId, sheet: &Sheet) -> Result<(), Error> {
     if sheet.is_mute() {
         return drop_of(session, attempt);
     }
-    let path = session.make_layout()?.draft(attempt);
+    let Some(layout) = session.layout() else { return Ok(()) };
+    let path = layout.draft(attempt);
+    if let Some(dir) = path.parent() {
+        store::make_dir(dir)?;
+    }
     let bytes = serde_json::to_vec_pretty(&sheet.said()).expect("structs of strings and numbers are JSON");
     Ok(store::replace(&path, &bytes)?)
+}
+
+/// The tasks of whose results something is kept.
+pub fn tasks(session: &Session) -> BTreeSet<TaskId> {
+    let dir = session.layout().map(Layout::drafts);
+    let entries = dir.and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names.filter_map(|name| Some(name.strip_suffix(".json")?.parse::<AttemptId>().ok()?.task)).collect()
 }
 
 /// It was carried out, or the result is gone.

@@ -107,7 +107,7 @@ impl Layout {
     }
 
     fn make_dirs(&self) -> Result<(), StoreError> {
-        for dir in ["worktrees", "attempts", "environments", "reviews", "trash"] {
+        for dir in ["worktrees", "attempts", "environments", "trash"] {
             make_dir(&self.state.join(dir))?;
         }
         Ok(())
@@ -143,9 +143,14 @@ impl Layout {
         self.state.join("foreseen.json")
     }
 
+    /// What somebody said of results and has not carried out yet.
+    pub fn drafts(&self) -> PathBuf {
+        self.state.join("reviews")
+    }
+
     /// What somebody said of the result of an attempt and has not carried out yet.
     pub fn draft(&self, attempt: AttemptId) -> PathBuf {
-        self.state.join("reviews").join(format!("{attempt}.json"))
+        self.drafts().join(format!("{attempt}.json"))
     }
 
     /// Where removed directories wait for their end.

@@ -25,11 +25,11 @@ pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> 
     if let Some(file) = &args.apply {
         return apply(context, args, file);
     }
-    let mut session = context.session()?;
+    let session = context.session()?;
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
     let is_nothing = args.plan.is_some() && tasks.is_empty();
     if !args.json && !is_nothing && view::is_possible() && !review::list(&session, &tasks)?.is_empty() {
-        return look(context, args, &mut session, &tasks);
+        return look(context, args, &session, &tasks);
     }
     let mut all = if is_nothing { Vec::new() } else { review::of(&session, &tasks)? };
     all.iter_mut().try_for_each(|reviewed| draft::take_up(&session, reviewed))?;
@@ -41,7 +41,7 @@ pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> 
 }
 
 /// On the whole of the terminal.
-fn look(context: &Context, args: &ReviewArgs, session: &mut Session, tasks: &[TaskHandle]) -> Result<u8, Error> {
+fn look(context: &Context, args: &ReviewArgs, session: &Session, tasks: &[TaskHandle]) -> Result<u8, Error> {
     match view::show(context, session, tasks)? {
         view::Left::Kept => Ok(0),
         view::Left::CarryOut(sheets) => carry_out(context, args, &sheets),

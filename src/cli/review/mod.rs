@@ -60,7 +60,7 @@ pub(super) fn is_possible() -> bool {
 ///
 /// # Errors
 /// Where a task is unknown or has no result, or the terminal cannot be used.
-pub(super) fn show(context: &Context, session: &mut Session, tasks: &[TaskHandle]) -> Result<Left, Error> {
+pub(super) fn show(context: &Context, session: &Session, tasks: &[TaskHandle]) -> Result<Left, Error> {
     let results = review::list(session, tasks)?;
     if let [(task, _), rest @ ..] = &results[..] {
         // A result that cannot be looked at is told before the terminal is taken.
@@ -95,7 +95,7 @@ fn terminal(what: &str, error: &io::Error) -> Error {
 }
 
 struct Show<'a> {
-    session: &'a mut Session,
+    session: &'a Session,
     model: Model,
     screen: Screen,
     look: Look,
@@ -112,6 +112,13 @@ impl Show<'_> {
     /// Is it to be carried out?
     fn run(&mut self) -> Result<bool, Error> {
         let cannot = |error: io::Error| terminal("use the terminal", &error);
+        // What was said before is carried out with the rest, so it is read even where nobody turns to it.
+        let said = draft::tasks(self.session);
+        for at in 0..self.model.slots.len() {
+            if said.contains(&self.model.slots[at].task) {
+                self.read(at);
+            }
+        }
         let mut is_stale = true;
         while self.signal.load(Ordering::SeqCst) == 0 {
             is_stale |= self.dresser.is_fresh();

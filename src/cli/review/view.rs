@@ -147,8 +147,14 @@ fn tail(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
-    let fits = |at: &usize| width(&text[*at..]) < columns;
-    let start = text.char_indices().map(|(at, _)| at).find(fits).unwrap_or(text.len());
+    let (mut used, mut start) = (1, text.len());
+    for (at, c) in text.char_indices().rev() {
+        used += width(c.encode_utf8(&mut [0; 4]));
+        if used > columns {
+            break;
+        }
+        start = at;
+    }
     format!("…{}", &text[start..])
 }
 
