@@ -109,22 +109,160 @@ fn check(model: &Model, expected: Expect) {
 #[test]
 fn a_result_with_what_is_said_of_it() {
     let mut model = model(100, 20);
-    check(&model, expect![[""]]);
+    check(
+        &model,
+        expect![[r#"
+         review   7 lint  9 codemod \u{202e}x                                                        1 of 2
+         task 7 · 4 files +5 -4 · for main
+         flagged: it holds a secret
+         it says: all of it
+        ─   M .github/workflows/ci.yml ─────────────────────────────────────────────── file 1 of 4 · +1 -0 ─
+        look at these first      │ look at it first: a CI service runs it
+          M …hub/workflows/ci.yml│  @@ -1,1 +1,2 @@ hunk 1 of 1
+            a CI service runs it │    1  x
+        src/                     │    2+ y
+          M lib.rs               │
+          R new.rs               │
+        ./                       │
+          M logo.png             │
+                                 │
+                                 │
+                                 │
+                                 │
+                                 │
+                                 │
+        q leave  ? keys  a accept  x refuse  n p hunk  ] file  > result  t whole  c comment  s split  w car…
+    "#]],
+    );
     keys(&mut model, "]xjjjcwhy two?\n");
-    check(&model, expect![[""]]);
+    check(
+        &model,
+        expect![[r#"
+         review  ✓7 lint  9 codemod \u{202e}x                                                        1 of 2
+         task 7 · 4 files +5 -4 · for main · accepted in part
+         flagged: it holds a secret
+         it says: all of it
+        ─ ~ M src/lib.rs ───────────────────────────────────────────────────────────── file 2 of 4 · +2 -2 ─
+        look at these first      │    1  let line_1 = 1;
+          M …hub/workflows/ci.yml│    2- let line_2 = 2;
+            a CI service runs it │    2+ let line_2 = two;
+        src/                     │    3  let line_3 = 3;
+        ~ M lib.rs *             │    4  let line_4 = 4;
+          R new.rs               │    5  let line_5 = 5;
+        ./                       │  @@ -25,6 +25,6 @@ hunk 2 of 2
+          M logo.png             │   25  let line_25 = 25;
+                                 │   26  let line_26 = 26;
+                                 │   27  let line_27 = 27;
+                                 │  ▌line 27: why two?
+                                 │   28- let line_28 = 28;
+                                 │   28+ let line_28 = "28";
+                                 │   29  let line_29 = 29;
+        q leave  ? keys  a accept  x refuse  n p hunk  ] file  > result  t whole  c comment  s split  w car…
+    "#]],
+    );
     keys(&mut model, "s");
-    check(&model, expect![[""]]);
+    check(
+        &model,
+        expect![[r#"
+         review  ✓7 lint  9 codemod \u{202e}x                                                        1 of 2
+         task 7 · 4 files +5 -4 · for main · accepted in part
+         flagged: it holds a secret
+         it says: all of it
+        ─ ~ M src/lib.rs ───────────────────────────────────────────────────────────── file 2 of 4 · +2 -2 ─
+        look at these first      │✗ @@ -1,5 +1,5 @@ hunk 1 of 2  refused
+          M …hub/workflows/ci.yml│    1  let line_1 = 1;                   1  let line_1 = 1;
+            a CI service runs it │    2- let line_2 = 2;                   2+ let line_2 = two;
+        src/                     │    3  let line_3 = 3;                   3  let line_3 = 3;
+        ~ M lib.rs *             │    4  let line_4 = 4;                   4  let line_4 = 4;
+          R new.rs               │    5  let line_5 = 5;                   5  let line_5 = 5;
+        ./                       │  @@ -25,6 +25,6 @@ hunk 2 of 2
+          M logo.png             │   25  let line_25 = 25;                25  let line_25 = 25;
+                                 │   26  let line_26 = 26;                26  let line_26 = 26;
+                                 │   27  let line_27 = 27;                27  let line_27 = 27;
+                                 │  ▌line 27: why two?
+                                 │   28- let line_28 = 28;                28+ let line_28 = "28";
+                                 │   29  let line_29 = 29;                29  let line_29 = 29;
+                                 │   30  let line_30 = 30;                30  let line_30 = 30;
+        q leave  ? keys  a accept  x refuse  n p hunk  ] file  > result  t whole  c comment  s split  w car…
+    "#]],
+    );
 }
 
 #[test]
 fn names_modes_and_what_nobody_can_read() {
     let mut model = model(90, 18);
     keys(&mut model, "]]");
-    check(&model, expect![[""]]);
+    check(
+        &model,
+        expect![[r#"
+         review   7 lint  9 codemod \u{202e}x                                              1 of 2
+         task 7 · 4 files +5 -4 · for main
+         flagged: it holds a secret
+         it says: all of it
+        ─   R src/old.rs -> src/new.rs ───────────────────────────────────── file 3 of 4 · +2 -2 ─
+        look at these first   │ renamed from src/old.rs
+          M …/workflows/ci.yml│  @@ mode @@ hunk 1 of 3
+            a CI service runs…│ mode 100644 -> 100755
+        src/                  │  @@ -1,5 +1,5 @@ hunk 2 of 3
+          M lib.rs            │    1  let line_1 = 1;
+          R new.rs            │    2- let line_2 = 2;
+        ./                    │    2+ let line_2 = two;
+          M logo.png          │    3  let line_3 = 3;
+                              │    4  let line_4 = 4;
+                              │    5  let line_5 = 5;
+                              │  @@ -25,6 +25,6 @@ hunk 3 of 3
+                              │   25  let line_25 = 25;
+        q leave  ? keys  a accept  x refuse  n p hunk  ] file  > result  t whole  c comment  s sp…
+    "#]],
+    );
     keys(&mut model, "]");
-    check(&model, expect![[""]]);
+    check(
+        &model,
+        expect![[r#"
+         review   7 lint  9 codemod \u{202e}x                                              1 of 2
+         task 7 · 4 files +5 -4 · for main
+         flagged: it holds a secret
+         it says: all of it
+        ─   M logo.png ───────────────────────────────────────────────────── file 4 of 4 · +0 -0 ─
+        look at these first   │ it is no text: 2 bytes before, 3 after
+          M …/workflows/ci.yml│
+            a CI service runs…│
+        src/                  │
+          M lib.rs            │
+          R new.rs            │
+        ./                    │
+          M logo.png          │
+                              │
+                              │
+                              │
+                              │
+        q leave  ? keys  a accept  x refuse  n p hunk  ] file  > result  t whole  c comment  s sp…
+    "#]],
+    );
     keys(&mut model, "?");
-    check(&model, expect![[""]]);
+    check(
+        &model,
+        expect![[r#"
+        ┌─ keys ─────────────────────────────────────────────────────────────────────────────────┐
+        │ j k ↓ ↑    move; Ctrl-D and Ctrl-U half a page, PgDn and PgUp a page, g and G to the en│
+        │ h l ← →    move sideways                                                               │
+        │ n p        the next hunk, the one before                                               │
+        │ Tab ] [    the next file, the one before                                               │
+        │ > < 1..9   the next result, the one before, that one                                   │
+        │ a x        accept or refuse the hunk, and go to the next                               │
+        │ Space      accept or refuse the hunk, in turn                                          │
+        │ A X        accept or refuse the file, and go to the next                               │
+        │ u U        take back what was said of the hunk, of the file                            │
+        │ t          the whole result: accept, refuse or send it back                            │
+        │ c d        comment on the line, or change the comment; delete it                       │
+        │ C          comment on the whole result                                                 │
+        │ e          what was said of the result, as JSON in $EDITOR                             │
+        │ s f        side by side or not; the list of files or not                               │
+        │ / . ,      search; the next match, the one before                                      │
+        │ w Enter    carry out what was said, after a summary                                    │
+        └────────────────────────────────────────────────────────────────────────────────────────┘
+    "#]],
+    );
 }
 
 #[test]
