@@ -280,6 +280,5 @@ fn edit(text: &str, suffix: &str) -> Result<String, String> {
     if !status.success() {
         return Err(format!("the editor ended with {status}; nothing was taken over"));
     }
-    let bytes = crate::store::read(file.path()).map_err(|error| error.to_string())?.unwrap_or_default();
-    String::from_utf8(bytes).map_err(|_| "what was written is not UTF-8".to_owned())
+    std::fs::read_to_string(file.path()).map_err(|error| format!("cannot read what was written: {error}"))
 }

@@ -58,7 +58,7 @@ fn refuse_a_hunk_comment_and_carry_out() {
     let tmux = Tmux::new(&scene, 110, 30);
     open(&tmux, "");
     // The file that is to be looked at first is the first.
-    for words in ["look at these first", "a CI service runs it", "it says: all of it", "+y"] {
+    for words in ["look at these first", "a CI service runs it", "it says: all of it", "2+ y"] {
         tmux.until_seen(words);
     }
     tmux.keys(&["]"]);
