@@ -463,6 +463,10 @@ fn rejected_hints(task: &Task) -> Vec<Hint> {
 fn held_hints(task: &Task) -> Vec<Hint> {
     let id = task.id;
     let again = |to: &str| vec![Hint { to: to.to_owned(), command: format!("pleach merge {id}") }];
+    let by = |to: &str, how: &str| {
+        let command = format!("pleach merge {how} {id}");
+        vec![Hint { to: to.to_owned(), command }]
+    };
     match refusal(task) {
         Some(Refusal::Held(Hold::Overlap { .. })) => again("fold it, once those edits are committed or moved away"),
         Some(Refusal::Held(Hold::Unfinished { operation, .. })) => {
@@ -472,10 +476,7 @@ fn held_hints(task: &Task) -> Vec<Hint> {
             let log = Hint { to: "see why".to_owned(), command: format!("pleach queue --log {run}") };
             std::iter::once(log).chain(again("fold it, once that is mended")).collect()
         }
-        Some(Refusal::Held(Hold::Flagged { .. })) => vec![Hint {
-            to: "fold it all the same, after a look at it".to_owned(),
-            command: format!("pleach merge --accept-flags {id}"),
-        }],
+        Some(Refusal::Held(Hold::Flagged { .. })) => by("fold it all the same, after a look at it", "--accept-flags"),
         Some(Refusal::Held(Hold::Needs { needs })) => {
             let needs: Vec<_> = needs.iter().map(TaskId::to_string).collect();
             let command = format!("pleach merge {} {id}", needs.join(" "));
@@ -485,14 +486,8 @@ fn held_hints(task: &Task) -> Vec<Hint> {
             to: format!("fold it, once {stand_in} is merged into {branch}"),
             command: format!("pleach merge --publish ref {id}"),
         }],
-        Some(Refusal::Held(Hold::NotFastForward)) => vec![Hint {
-            to: "fold it with a merge commit".to_owned(),
-            command: format!("pleach merge --strategy merge {id}"),
-        }],
-        Some(Refusal::Held(Hold::NoTarget { .. })) => vec![Hint {
-            to: "fold it into another branch".to_owned(),
-            command: format!("pleach merge --into BRANCH {id}"),
-        }],
+        Some(Refusal::Held(Hold::NotFastForward)) => by("fold it with a merge commit", "--strategy merge"),
+        Some(Refusal::Held(Hold::NoTarget { .. })) => by("fold it into another branch", "--into BRANCH"),
         _ => again("try again"),
     }
 }
