@@ -84,14 +84,14 @@ impl Model {
             KeyCode::Char('l') | KeyCode::Right => self.sideways(SIDEWAYS),
             KeyCode::Char('n') if !self.next_hunk() => self.say("that is the last hunk; w carries out what was said"),
             KeyCode::Char('p') if !self.hunk_before() => self.say("that is the first hunk"),
-            KeyCode::Tab | KeyCode::Char(']') if !self.to_file(file + 1) => self.say("that is the last file"),
+            KeyCode::Tab | KeyCode::Char(']') if !self.go_to_file(file + 1) => self.say("that is the last file"),
             KeyCode::BackTab | KeyCode::Char('[') => match file.checked_sub(1) {
-                Some(before) => drop(self.to_file(before)),
+                Some(before) => drop(self.go_to_file(before)),
                 None => self.say("that is the first file"),
             },
-            KeyCode::Char('>') => self.to_result((self.at + 1) % self.slots.len()),
-            KeyCode::Char('<') => self.to_result((self.at + self.slots.len() - 1) % self.slots.len()),
-            KeyCode::Char(digit @ '1'..='9') => self.to_result(digit as usize - '1' as usize),
+            KeyCode::Char('>') => self.go_to_result((self.at + 1) % self.slots.len()),
+            KeyCode::Char('<') => self.go_to_result((self.at + self.slots.len() - 1) % self.slots.len()),
+            KeyCode::Char(digit @ '1'..='9') => self.go_to_result(digit as usize - '1' as usize),
             KeyCode::Char('s') => {
                 self.is_split = !self.is_split;
                 let hunk = self.hunk();
@@ -150,7 +150,7 @@ impl Model {
 
     fn judge_and_go_on(&mut self, is_file: bool, choice: Choice) {
         self.judge(is_file, Some(choice));
-        let went = if is_file { self.to_file(self.place() + 1) } else { self.next_hunk() };
+        let went = if is_file { self.go_to_file(self.place() + 1) } else { self.next_hunk() };
         if !went {
             self.say("that was the last one; w carries out what was said");
         }
@@ -176,7 +176,7 @@ impl Model {
                 && self.slots[*at].sheet.as_ref().is_none_or(|sheet| sheet.verdict.is_none())
         });
         match (verdict, next) {
-            (Some(_), Some(next)) => self.to_result(next),
+            (Some(_), Some(next)) => self.go_to_result(next),
             (Some(_), None) => self.say("w carries out what was said"),
             (None, _) => {}
         }

@@ -135,6 +135,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it measures how long it takes")]
     fn only_what_is_seen_is_looked_at() {
         assert_eq!(text("日本語".as_bytes(), 1, 3), " 本");
         assert_eq!(text("日本語".as_bytes(), 0, 3), "日 ");

@@ -145,7 +145,7 @@ impl Model {
         }
         if at == self.at {
             self.show(Spot::default());
-            self.to_first_hunk();
+            self.go_to_first_hunk();
         }
     }
 
@@ -232,7 +232,7 @@ impl Model {
     }
 
     /// See the whole hunk, as far as it fits: its heading goes near the top.
-    fn to_hunk(&mut self, hunk: usize) {
+    fn go_to_hunk(&mut self, hunk: usize) {
         let Some(head) = self.rows.heads.get(hunk).copied() else { return self.to(0) };
         let end = self.rows.heads.get(hunk + 1).copied().unwrap_or(self.rows.all.len());
         let (room, most) = (self.room(), self.rows.all.len());
@@ -243,11 +243,11 @@ impl Model {
         self.to(head);
     }
 
-    fn to_first_hunk(&mut self) {
-        self.to_hunk(0);
+    fn go_to_first_hunk(&mut self) {
+        self.go_to_hunk(0);
     }
 
-    pub(super) fn to_result(&mut self, at: usize) {
+    pub(super) fn go_to_result(&mut self, at: usize) {
         if at < self.slots.len() && at != self.at {
             self.at = at;
             self.left = 0;
@@ -255,12 +255,12 @@ impl Model {
         }
     }
 
-    pub(super) fn to_file(&mut self, file: usize) -> bool {
+    pub(super) fn go_to_file(&mut self, file: usize) -> bool {
         let is_there = self.sheet().is_some_and(|sheet| file < sheet.files.len());
         if is_there && file != self.place() {
             self.left = 0;
             self.show(Spot { file, ..Spot::default() });
-            self.to_first_hunk();
+            self.go_to_first_hunk();
         }
         is_there
     }
@@ -269,20 +269,20 @@ impl Model {
     pub(super) fn next_hunk(&mut self) -> bool {
         let next = self.rows.heads.iter().position(|head| *head > self.cursor());
         match next {
-            Some(hunk) => self.to_hunk(hunk),
-            None => return self.to_file(self.place() + 1),
+            Some(hunk) => self.go_to_hunk(hunk),
+            None => return self.go_to_file(self.place() + 1),
         }
         true
     }
 
     pub(super) fn hunk_before(&mut self) -> bool {
         if let Some(hunk) = self.rows.heads.iter().rposition(|head| *head < self.cursor()) {
-            self.to_hunk(hunk);
+            self.go_to_hunk(hunk);
             return true;
         }
-        let is_there = self.place() > 0 && self.to_file(self.place() - 1);
+        let is_there = self.place() > 0 && self.go_to_file(self.place() - 1);
         if is_there && let Some(last) = self.rows.heads.len().checked_sub(1) {
-            self.to_hunk(last);
+            self.go_to_hunk(last);
         }
         is_there
     }
@@ -385,7 +385,7 @@ impl Model {
             true => (0..file).rev().chain((file + 1..count).rev()).find(holds_any),
         };
         let Some(next) = next else { return self.complain(format!("not found: {}", shown(&self.words))) };
-        self.to_file(next);
+        self.go_to_file(next);
         let file = self.file().expect("it was found there");
         let mut rows = self.rows.all.iter().enumerate().filter(|(_, row)| self::holds(file, row, &self.words));
         let row = if is_back { rows.next_back() } else { rows.next() };
