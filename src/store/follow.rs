@@ -13,9 +13,12 @@ use crate::core::state::State;
 pub struct Follower {
     layout: Layout,
     state: State,
-    /// Which file it is, and how many bytes of it are in the state.
-    at: Option<((u64, u64), u64)>,
+    /// What of the file is in the state.
+    at: Option<Extent>,
 }
+
+/// A file, by its device and number, and how many bytes of it.
+type Extent = ((u64, u64), u64);
 
 impl Follower {
     /// From the beginning; nothing is read yet.
@@ -47,7 +50,7 @@ impl Follower {
     }
 
     /// Which file the journal is, and how long; none where there is none.
-    fn seen(&self) -> Result<Option<((u64, u64), u64)>, StoreError> {
+    fn seen(&self) -> Result<Option<Extent>, StoreError> {
         let path = self.layout.journal();
         match fs::metadata(&path) {
             Ok(data) => Ok(Some(((data.dev(), data.ino()), data.len()))),
