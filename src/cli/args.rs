@@ -435,9 +435,10 @@ pub struct RetryArgs {
     /// Start on the head of the target, with the earlier result and what stood in its way handed back in $PLEACH_HANDBACK
     #[arg(long)]
     pub onto_target: bool,
-    /// The same, and tell it what a review says: a file as `review --json` prints it, with comments; `-` reads it
-    #[arg(long, value_name = "FILE")]
-    pub with_review: Option<std::path::PathBuf>,
+    /// The same, and tell it what was said of its result in `review`; or what a file says that is as `review --json`
+    /// prints it, with comments; `-` reads it
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub with_review: Option<Option<std::path::PathBuf>>,
     /// Which, and how to answer.
     #[command(flatten)]
     pub tasks: TasksArgs,

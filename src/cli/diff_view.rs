@@ -5,7 +5,7 @@
 
 mod stat;
 mod unified;
-mod words;
+pub(in crate::cli) mod words;
 
 use crate::core::report::{FileChange, FileLine, Readable};
 use crate::core::word::{Word, is_hostile};

@@ -2,7 +2,7 @@
 //!
 //! - [`args`]: everything that can be typed. [`generate`]: completions and man pages of it. [`exit`]: exit codes.
 //! - [`board`], [`status`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
-//! - [`pager`]: long output on a terminal. `monitor`: all tasks on the whole of it, with keys.
+//! - [`pager`]: long output on a terminal. `monitor`: all tasks on the whole of it, with keys; `review`: results.
 //! - `progress`: how far one is who waits.
 //! - [`plan_view`]: a plan, before it runs and after. [`roles_view`]: roles, and what somebody is shown who is asked.
 //!
@@ -21,6 +21,7 @@ mod monitor;
 pub mod pager;
 pub mod plan_view;
 mod progress;
+mod review;
 pub mod roles_view;
 pub mod status;
 pub mod style;

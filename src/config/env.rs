@@ -255,6 +255,11 @@ pub fn paging() -> Paging {
     }
 }
 
+/// The editor of the user, as a line for `sh -c`: `VISUAL`, else `EDITOR`.
+pub fn editor() -> Option<OsString> {
+    ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var_os(name).filter(|said| !said.is_empty()))
+}
+
 /// The caller's environment, reduced to what a task may inherit. `pass` are names that were allowed on purpose.
 pub fn inherited(pass: &[String]) -> BTreeMap<String, Word> {
     reduce(std::env::vars_os(), pass)

@@ -255,7 +255,7 @@ impl FileSheet {
     }
 
     /// Does it go or come as a whole?
-    fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         matches!(self.change, Some(FileChange::Added | FileChange::Deleted)) || self.hunks.is_empty()
     }
 
@@ -293,8 +293,9 @@ impl Sheet {
         let mut problems = self.strangers(whole);
         let others = self.others.unwrap_or(Choice::Accept);
         let mut part = BTreeMap::new();
+        let named: BTreeMap<&Word, &FileSheet> = self.files.iter().rev().map(|said| (&said.path, said)).collect();
         for (place, file) in whole.files.iter().enumerate() {
-            let said = self.files.iter().find(|said| said.path == file.path);
+            let said = named.get(&file.path).copied();
             match pieces(file, said, others) {
                 Ok(Some(pieces)) => drop(part.insert(place, pieces)),
                 Ok(None) => {}
@@ -317,7 +318,8 @@ impl Sheet {
     fn strangers(&self, whole: &Sheet) -> Vec<String> {
         let mut problems = Vec::new();
         let mut met = BTreeSet::new();
-        let of = |path: &Word| whole.files.iter().find(|file| file.path == *path);
+        let known: BTreeMap<&Word, &FileSheet> = whole.files.iter().map(|file| (&file.path, file)).collect();
+        let of = |path: &Word| known.get(path).copied();
         for said in &self.files {
             let shown = said.path.shown();
             if !met.insert(&said.path) {

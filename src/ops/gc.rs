@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use walkdir::WalkDir;
 
-use super::{Error, Session};
+use super::{Error, Session, draft};
 use crate::coordinator::protocol::Request;
 use crate::core::change::{Collected, Flag, list};
 use crate::core::id::AttemptId;
@@ -72,7 +72,8 @@ pub fn free(session: &mut Session, items: &[Item]) -> Result<(), Error> {
         return Ok(());
     }
     let attempts = items.iter().map(|item| item.attempt).collect();
-    session.coordinator()?.ask(&Request::Free { attempts }).map(drop)
+    session.coordinator()?.ask(&Request::Free { attempts })?;
+    items.iter().try_for_each(|item| draft::drop_of(session, item.attempt))
 }
 
 fn candidates<'a>(layout: &'a Layout, state: &'a State) -> impl Iterator<Item = Item> + 'a {

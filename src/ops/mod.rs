@@ -11,6 +11,7 @@ pub mod control;
 pub mod demo;
 pub mod diff;
 pub mod doctor;
+pub mod draft;
 pub mod events;
 pub mod fold;
 pub mod gc;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::{self, From};
 use super::fold::{self, How, Told};
-use super::{Error, ErrorKind, Session, find};
+use super::{Error, ErrorKind, Session, draft, find};
 use crate::coordinator::protocol::Request;
 use crate::core::hunk::{self, Hunk};
 use crate::core::id::{AttemptId, CommitId, TaskHandle, TaskId};
@@ -83,9 +83,22 @@ pub enum Done {
 /// Where a task is unknown or has no result to look at.
 pub fn of(session: &Session, handles: &[TaskHandle]) -> Result<Vec<Reviewed>, Error> {
     let state = session.state()?;
+    meant(&state, handles)?.into_iter().map(|task| reviewed(session.repository(), task)).collect()
+}
+
+/// Whose results those are, without looking into them.
+///
+/// # Errors
+/// Where a task is unknown.
+pub fn list(session: &Session, handles: &[TaskHandle]) -> Result<Vec<(TaskId, String)>, Error> {
+    let state = session.state()?;
+    let title = |task: &Task| task.spec.name.as_ref().map_or_else(|| task.spec.command.shown(), ToString::to_string);
+    Ok(meant(&state, handles)?.into_iter().map(|task| (task.id, title(task))).collect())
+}
+
+fn meant<'a>(state: &'a State, handles: &[TaskHandle]) -> Result<Vec<&'a Task>, Error> {
     let waits = |task: &&Task| matches!(task.state, TaskState::Ready { .. } | TaskState::Refused { .. });
-    let tasks = if handles.is_empty() { state.open().filter(waits).collect() } else { find(&state, handles)? };
-    tasks.into_iter().map(|task| reviewed(session.repository(), task)).collect()
+    if handles.is_empty() { Ok(state.open().filter(waits).collect()) } else { find(state, handles) }
 }
 
 fn reviewed(repository: &Repository, task: &Task) -> Result<Reviewed, Error> {
@@ -161,7 +174,8 @@ fn cut(diff: FileDiff) -> (FileSheet, File) {
     let octal = |mode: Option<u32>| mode.map(|mode| format!("{mode:06o}"));
     let [old_size, new_size] = diff.sizes;
     let unread = match diff.readable {
-        Readable::Text => None,
+        Readable::Text if is_text => None,
+        Readable::Text => Some(odd(&diff)),
         Readable::Binary => Some(format!("it is no text: {old_size} bytes before, {new_size} after")),
         Readable::Large => Some(format!("it is too large to be shown: {old_size} bytes before, {new_size} after")),
     };
@@ -177,6 +191,21 @@ fn cut(diff: FileDiff) -> (FileSheet, File) {
         ..FileSheet::new(path, change)
     };
     (sheet, File { diff, hunks, has_mode })
+}
+
+/// What a link or a commit of another repository leads to: it is no file, and goes or comes as a whole.
+fn odd(diff: &FileDiff) -> String {
+    const LINK: u32 = 0o120_000;
+    let side = |mode: Option<u32>, bytes: &Option<Vec<u8>>| {
+        let words = Word::from(bytes.clone().unwrap_or_default()).shown();
+        match mode.map(|mode| mode & KIND) {
+            None => "nothing".to_owned(),
+            Some(FILE) => "a file".to_owned(),
+            Some(LINK) => format!("a symbolic link to {words}"),
+            Some(_) => words.trim_end_matches("\\n").to_owned(),
+        }
+    };
+    format!("it was {} and is {}", side(diff.old_mode, &diff.old), side(diff.new_mode, &diff.new))
 }
 
 /// What is to be done of what somebody says.
@@ -217,6 +246,9 @@ pub fn apply(session: &mut Session, sheets: &[Sheet], how: Option<&How>) -> Resu
                 Done::Accepted { part }
             }
         };
+        if done != Done::Left {
+            draft::drop_of(session, plan.reviewed.attempt)?;
+        }
         all.push(Applied { task, done });
     }
     if let Some(how) = how
@@ -243,15 +275,17 @@ pub fn send_back(session: &mut Session, handles: &[TaskHandle], sheets: &[Sheet]
     let is_meant =
         |said: &Sheet| find(&state, std::slice::from_ref(&said.task)).is_ok_and(|found| ids.contains(&found[0].id));
     let sent: Vec<Sheet> = sent.into_iter().filter(is_meant).collect();
-    let remarks: Vec<(TaskId, Remarks)> = plans(session, &state, &sent)?
-        .into_iter()
-        .map(|plan| (plan.reviewed.attempt.task, plan.said.remarks()))
-        .collect();
+    let plans = plans(session, &state, &sent)?;
+    let attempts: Vec<AttemptId> = plans.iter().map(|plan| plan.reviewed.attempt).collect();
+    let remarks: Vec<(TaskId, Remarks)> =
+        plans.into_iter().map(|plan| (plan.reviewed.attempt.task, plan.said.remarks())).collect();
     if let Some(mute) = ids.iter().find(|id| !remarks.iter().any(|(task, _)| task == *id)) {
         let message = format!("the review says nothing of task {mute}");
         return Err(Error::new(ErrorKind::Usage, message, format!("see how with `pleach review --json {mute}`")));
     }
-    control::retry_told(session, handles, From::Target, remarks)
+    let sent_back = control::retry_told(session, handles, From::Target, remarks)?;
+    attempts.into_iter().try_for_each(|attempt| draft::drop_of(session, attempt))?;
+    Ok(sent_back)
 }
 
 /// Read what somebody says of results: one sheet, a list of them, or what `review --json` prints.

@@ -15,6 +15,7 @@
 //!     attempts/0.3/                the same of run 3 of a check
 //!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
 //!     secrets/<task>.json (until they are not needed any more)
+//!     reviews/7.1.json             what was said of a result and is not carried out yet
 //!     environments/<hash>.json     trash/     coordinator.log     foreseen.json (conflicts to come)
 //! ```
 
@@ -144,6 +145,16 @@ impl Layout {
     /// The conflicts that were foreseen last.
     pub fn foreseen(&self) -> PathBuf {
         self.state.join("foreseen.json")
+    }
+
+    /// What somebody said of results and has not carried out yet.
+    pub fn drafts(&self) -> PathBuf {
+        self.state.join("reviews")
+    }
+
+    /// What somebody said of the result of an attempt and has not carried out yet.
+    pub fn draft(&self, attempt: AttemptId) -> PathBuf {
+        self.drafts().join(format!("{attempt}.json"))
     }
 
     /// Where removed directories wait for their end.

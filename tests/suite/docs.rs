@@ -32,6 +32,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/roles.md",
         "docs/agents.md",
         "docs/monitor.md",
+        "docs/review.md",
         "hooks/README.md",
         "CONTRIBUTING.md",
     ] {
@@ -267,6 +268,7 @@ fn links_lead_somewhere() {
         "docs/plans.md",
         "docs/agents.md",
         "docs/roles.md",
+        "docs/review.md",
     ];
     for page in pages.into_iter().chain(docs) {
         let text = read(page);

@@ -41,6 +41,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("src/cli/demo.rs", "process", "it measures how long the tasks take"),
     ("src/cli/commands/mcp.rs", "mcp", "the verb starts the server"),
     ("src/cli/monitor/mod.rs", "process", "a test can ask it to panic"),
+    ("src/cli/review/mod.rs", "process", "it starts the user's editor, and a test can ask it to panic"),
     ("src/cli/commands/wait.rs", "process", "durations are told as of now"),
     ("src/cli/commands/house.rs", "process", "ages are told as of now"),
 ];

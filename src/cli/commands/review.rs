@@ -10,6 +10,8 @@ use super::fold::{as_json, code, say};
 use super::plan::{self, meant};
 use super::{Context, answer, print_json};
 use crate::cli::args::ReviewArgs;
+use crate::cli::exit;
+use crate::cli::review as view;
 use crate::cli::style::{Paint, Style, count};
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::report::{FileChange, SCHEMA};
@@ -17,7 +19,7 @@ use crate::core::review::{FileSheet, Sheet};
 use crate::core::word::shown;
 use crate::ops::fold::How;
 use crate::ops::review::{self, Applied, Done, Reviews};
-use crate::ops::{Error, ErrorKind};
+use crate::ops::{Error, ErrorKind, Session, draft};
 
 pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> {
     if let Some(file) = &args.apply {
@@ -25,15 +27,30 @@ pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> 
     }
     let session = context.session()?;
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
-    let all = match args.plan.is_some() && tasks.is_empty() {
-        true => Vec::new(),
-        false => review::of(&session, &tasks)?,
-    };
+    let is_nothing = args.plan.is_some() && tasks.is_empty();
+    if !args.json && !is_nothing && view::is_possible() && !review::list(&session, &tasks)?.is_empty() {
+        return look(context, args, &session, &tasks);
+    }
+    let mut all = if is_nothing { Vec::new() } else { review::of(&session, &tasks)? };
+    all.iter_mut().try_for_each(|reviewed| draft::take_up(&session, reviewed))?;
     let reviews: Vec<Sheet> = all.into_iter().map(|reviewed| reviewed.sheet).collect();
     if args.json {
         return answer(|out| print_json(out, &Reviews { schema: SCHEMA, reviews }));
     }
     answer(|out| overview(out, &reviews, &context.style()))
+}
+
+/// On the whole of the terminal.
+fn look(context: &Context, args: &ReviewArgs, session: &Session, tasks: &[TaskHandle]) -> Result<u8, Error> {
+    match view::show(context, session, tasks)? {
+        view::Left::Kept => Ok(0),
+        view::Left::CarryOut(sheets) => carry_out(context, args, &sheets),
+        view::Left::Signal(number) => {
+            // Whoever waits for us is to see that it was the signal.
+            let _ = signal_hook::low_level::emulate_default_handler(number);
+            Ok(exit::of(ErrorKind::Interrupted))
+        }
+    }
 }
 
 /// Read a review from a file, or from standard input.
@@ -57,10 +74,13 @@ pub(super) fn read(file: &Path) -> Result<Vec<Sheet>, Error> {
 }
 
 fn apply(context: &Context, args: &ReviewArgs, file: &Path) -> Result<u8, Error> {
-    let sheets = read(file)?;
+    carry_out(context, args, &read(file)?)
+}
+
+fn carry_out(context: &Context, args: &ReviewArgs, sheets: &[Sheet]) -> Result<u8, Error> {
     let mut session = context.strict_session()?;
     let how = How { into: args.into.clone(), accept_flags: args.accept_flags, ..How::default() };
-    let applied = review::apply(&mut session, &sheets, (!args.no_merge).then_some(&how))?;
+    let applied = review::apply(&mut session, sheets, (!args.no_merge).then_some(&how))?;
     if args.json {
         let answers: Vec<Answer<'_>> = applied.iter().map(Answer::of).collect();
         answer(|out| print_json(out, &answers))?;

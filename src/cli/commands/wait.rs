@@ -15,7 +15,7 @@ use crate::core::id::{TaskHandle, TaskId};
 use crate::core::outcome::Outcome;
 use crate::core::report::{self, Board, Row, Show};
 use crate::core::state::{State, Task};
-use crate::ops::{Error, Session, control, plan as plan_op, review, wait as wait_op};
+use crate::ops::{Error, Session, control, draft, plan as plan_op, review, wait as wait_op};
 use crate::process::clock;
 
 pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
@@ -93,7 +93,10 @@ pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Error> 
 pub(super) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
     if let Some(file) = &args.with_review {
-        let sheets = super::review::read(file)?;
+        let sheets = match file {
+            Some(file) => super::review::read(file)?,
+            None => draft::of(&session, &args.tasks.tasks)?,
+        };
         let ids = review::send_back(&mut session, &args.tasks.tasks, &sheets)?;
         return said(&mut session, &ids, args.tasks.json, "runs again, and is told what the review says");
     }

@@ -9,13 +9,13 @@ mod help;
 mod log;
 mod model;
 mod queue;
-mod screen;
+pub(super) mod screen;
 mod table;
 #[cfg(test)]
 mod tests;
 mod text;
 mod tree;
-mod view;
+pub(super) mod view;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;

@@ -15,13 +15,13 @@ use ratatui::backend::CrosstermBackend;
 static OURS: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while it is ours.
-pub(super) struct Screen {
+pub(in crate::cli) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
 
 impl Screen {
     /// Take it.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(in crate::cli) fn take() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let before = std::panic::take_hook();
@@ -39,17 +39,17 @@ impl Screen {
     }
 
     /// Draw what has changed.
-    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut ratatui::buffer::Buffer)) -> io::Result<()> {
+    pub(in crate::cli) fn draw(&mut self, draw: impl FnOnce(&mut ratatui::buffer::Buffer)) -> io::Result<()> {
         self.terminal.draw(|frame| draw(frame.buffer_mut())).map(drop)
     }
 
     /// Columns and lines.
-    pub(super) fn size(&self) -> io::Result<(u16, u16)> {
+    pub(in crate::cli) fn size(&self) -> io::Result<(u16, u16)> {
         self.terminal.size().map(|size| (size.width, size.height))
     }
 
     /// Give it to somebody else for a while.
-    pub(super) fn lend<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
+    pub(in crate::cli) fn lend<T>(&mut self, to: impl FnOnce() -> T) -> io::Result<T> {
         give_back();
         let answer = to();
         take_over()?;

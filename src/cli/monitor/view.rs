@@ -14,13 +14,13 @@ use crate::core::word::shown;
 
 /// With colour?
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Look {
-    pub(super) color: bool,
+pub(in crate::cli) struct Look {
+    pub(in crate::cli) color: bool,
 }
 
 impl Look {
     /// What a piece of text looks like.
-    pub(super) fn style(self, paint: Paint) -> Style {
+    pub(in crate::cli) fn style(self, paint: Paint) -> Style {
         let plain = Style::new();
         let color = |color| if self.color { plain.fg(color) } else { plain };
         match paint {
@@ -36,7 +36,7 @@ impl Look {
 }
 
 /// Text from a column on, in at most so many; the column behind it.
-pub(super) fn put(cells: &mut Buffer, x: u16, y: u16, text: &str, most: u16, style: Style) -> u16 {
+pub(in crate::cli) fn put(cells: &mut Buffer, x: u16, y: u16, text: &str, most: u16, style: Style) -> u16 {
     let room = cells.area.right().saturating_sub(x).min(most);
     if room == 0 || y >= cells.area.bottom() {
         return x;

@@ -2,7 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests write files as a user would")]
 
 mod telling;
-mod tmux;
+pub(crate) mod tmux;
 
 use std::fs;
 

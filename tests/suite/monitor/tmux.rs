@@ -7,13 +7,13 @@ use std::process::{Command, Output};
 use crate::support::scene::Scene;
 
 /// The terminal. It goes with its server.
-pub(super) struct Tmux<'a> {
-    pub(super) scene: &'a Scene,
+pub(crate) struct Tmux<'a> {
+    pub(crate) scene: &'a Scene,
     socket: PathBuf,
 }
 
 /// Is there a tmux at all?
-pub(super) fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     let is_there = Command::new("tmux").arg("-V").output().is_ok_and(|output| output.status.success());
     if !is_there {
         println!("there is no tmux here");
@@ -23,7 +23,7 @@ pub(super) fn is_there() -> bool {
 
 impl<'a> Tmux<'a> {
     /// A shell that knows `pleach`, in the repository of the scene.
-    pub(super) fn new(scene: &'a Scene, width: u16, height: u16) -> Self {
+    pub(crate) fn new(scene: &'a Scene, width: u16, height: u16) -> Self {
         let this = Self { scene, socket: scene.path("tmux") };
         let inner = scene.command(&[]);
         let mut shell = vec!["env".to_owned(), "-i".to_owned()];
@@ -49,29 +49,29 @@ impl<'a> Tmux<'a> {
         command.arg("-u").arg("-S").arg(&self.socket).args(args).output().unwrap()
     }
 
-    pub(super) fn tmux(&self, args: &[&str]) -> String {
+    pub(crate) fn tmux(&self, args: &[&str]) -> String {
         let output = self.output(args);
         assert!(output.status.success(), "tmux {args:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Press keys, by their names in tmux.
-    pub(super) fn keys(&self, keys: &[&str]) {
+    pub(crate) fn keys(&self, keys: &[&str]) {
         self.tmux(&[&["send-keys"], keys].concat());
     }
 
     /// Type a line into the shell.
-    pub(super) fn line(&self, line: &str) {
+    pub(crate) fn line(&self, line: &str) {
         self.tmux(&["send-keys", "-l", line]);
         self.keys(&["Enter"]);
     }
 
     /// What is on the screen now.
-    pub(super) fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    pub(super) fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+    pub(crate) fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
         let begun = std::time::Instant::now();
         loop {
             let screen = self.screen();
@@ -84,12 +84,12 @@ impl<'a> Tmux<'a> {
         }
     }
 
-    pub(super) fn until_seen(&self, words: &str) {
+    pub(crate) fn until_seen(&self, words: &str) {
         self.until(words, |screen| screen.contains(words));
     }
 
     /// What tmux knows of its terminal: `#{alternate_on}`.
-    pub(super) fn tells(&self, format: &str) -> String {
+    pub(crate) fn tells(&self, format: &str) -> String {
         self.tmux(&["display-message", "-p", format]).trim().to_owned()
     }
 }

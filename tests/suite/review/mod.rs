@@ -1,6 +1,7 @@
 //! What somebody says of a result, hunk by hunk, is what comes of it.
 
 mod parts;
+mod terminal;
 
 use serde_json::{Value, json};
 
@@ -131,7 +132,7 @@ fn refused_and_sent_back() {
     let file = scene.path("again.json");
     let review = json!([{"task": id, "says": "no"}, {"task": other, "comments": [{"path": "told", "text": "better"}]}]);
     std::fs::write(&file, review.to_string()).unwrap();
-    scene.ok(&["retry", "--with-review", file.to_str().unwrap(), &other.to_string()]);
+    scene.ok(&["retry", &format!("--with-review={}", file.display()), &other.to_string()]);
     scene.ok(&["wait", &other.to_string()]);
     assert!(scene.ok(&["diff", &other.to_string()]).contains("better"));
     scene.assert_tidy();
