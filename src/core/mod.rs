@@ -7,7 +7,7 @@
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
-//! - [`review`]: what somebody says of a result, piece by piece. [`hunk`]: the pieces. [`wary`]: what to look at first.
+//! - [`review`]: what somebody says of a result, piece by piece. [`hunk`]: the pieces. [`wary`]: what to look at first. [`marks`]: the words that changed.
 //! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
 //! - [`report`]: what front ends show, as text or JSON.
@@ -29,6 +29,7 @@ pub mod hunk;
 pub mod id;
 pub mod inventory;
 pub mod lines;
+pub mod marks;
 pub mod merge_queue;
 pub mod outcome;
 pub mod plan;

@@ -22,6 +22,7 @@ pub mod register;
 pub mod review;
 pub mod sandbox;
 pub mod submit;
+pub mod token;
 pub mod verify;
 pub mod wait;
 

@@ -158,10 +158,13 @@ fn cut(diff: FileDiff) -> (FileSheet, File) {
     let mode = has_mode.then(|| HunkSheet { id: MODE.to_owned(), verdict: None, lines: Vec::new() });
     let counts = hunks.iter().map(Hunk::counts);
     let (insertions, deletions) = counts.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let (old_mode, new_mode) = (diff.old_mode, diff.new_mode);
     let octal = |mode: Option<u32>| mode.map(|mode| format!("{mode:06o}"));
     let [old_size, new_size] = diff.sizes;
     let unread = match diff.readable {
-        Readable::Text => None,
+        Readable::Text => {
+            (!is_text).then(|| format!("{} before, {} after", what(old_mode, &diff.old), what(new_mode, &diff.new)))
+        }
         Readable::Binary => Some(format!("it is no text: {old_size} bytes before, {new_size} after")),
         Readable::Large => Some(format!("it is too large to be shown: {old_size} bytes before, {new_size} after")),
     };
@@ -177,6 +180,19 @@ fn cut(diff: FileDiff) -> (FileSheet, File) {
         ..FileSheet::new(path, change)
     };
     (sheet, File { diff, hunks, has_mode })
+}
+
+/// One side of what is no file, in words.
+fn what(mode: Option<u32>, bytes: &Option<Vec<u8>>) -> String {
+    const LINK: u32 = 0o120_000;
+    const GITLINK: u32 = 0o160_000;
+    let shown = || Word::from(bytes.clone().unwrap_or_default()).shown();
+    match mode.map(|mode| mode & KIND) {
+        None => "nothing".to_owned(),
+        Some(LINK) => format!("a link to {}", shown()),
+        Some(GITLINK) => shown().trim_end_matches("\\n").to_owned(),
+        Some(_) => "a file".to_owned(),
+    }
 }
 
 /// What is to be done of what somebody says.

@@ -1,6 +1,7 @@
 //! What somebody says of a result, hunk by hunk, is what comes of it.
 
 mod parts;
+mod web;
 
 use serde_json::{Value, json};
 
