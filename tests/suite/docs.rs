@@ -248,7 +248,14 @@ fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 #[test]
 fn links_lead_somewhere() {
     let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
-    let docs = ["docs/configuration.md", "docs/internals.md", "docs/json.md", "docs/mcp.md", "docs/plans.md"];
+    let docs = [
+        "docs/configuration.md",
+        "docs/internals.md",
+        "docs/json.md",
+        "docs/mcp.md",
+        "docs/plans.md",
+        "docs/review-web.md",
+    ];
     for page in pages.into_iter().chain(docs) {
         let text = read(page);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

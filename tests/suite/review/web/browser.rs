@@ -48,7 +48,6 @@ fn a_hunk_is_accepted_another_is_refused_and_a_line_gets_a_comment() {
     browser.click(".editing button");
     browser.write("#message", "only thirty");
     // By keys: the next file is refused, and looked at side by side.
-    browser.keys("");
     browser.eval("document.activeElement.blur()");
     browser.keys("jXs");
     browser.until("document.querySelector('#diff').dataset.place === '2' && document.querySelector('table.split')");

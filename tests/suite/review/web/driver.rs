@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ pub(super) struct Browser {
     driver: Child,
     port: u16,
     session: String,
+    /// What it says goes nowhere; it would end if nobody could hear it.
+    _told: BufReader<ChildStdout>,
     _profile: tempfile::TempDir,
 }
 
@@ -33,10 +35,14 @@ impl Browser {
         let mut driver = Command::new("chromedriver");
         driver.arg("--port=0").env("HOME", profile.path()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = driver.spawn().unwrap();
-        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let told =
-            lines.map_while(Result::ok).find_map(|line| line.rsplit_once("on port ").map(|(_, port)| port.to_owned()));
-        let port = told.unwrap().trim_end_matches('.').parse().unwrap();
+        let mut told = BufReader::new(driver.stdout.take().unwrap());
+        let port = loop {
+            let mut line = String::new();
+            assert!(told.read_line(&mut line).unwrap() > 0, "chromedriver says no port");
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end().trim_end_matches('.').parse().unwrap();
+            }
+        };
         let data = format!("--user-data-dir={}", profile.path().join("profile").display());
         let arguments = [
             "--headless",
@@ -52,7 +58,7 @@ impl Browser {
             &data,
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } } });
-        let mut browser = Self { driver, port, session: String::new(), _profile: profile };
+        let mut browser = Self { driver, port, session: String::new(), _told: told, _profile: profile };
         let made = browser.post("session", &wanted);
         browser.session = made["sessionId"].as_str().unwrap().to_owned();
         Some(browser)
@@ -67,10 +73,24 @@ impl Browser {
             body.len()
         );
         stream.write_all(format!("{head}{body}").as_bytes()).map_err(|error| error.to_string())?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).map_err(|error| error.to_string())?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or("no answer")?;
-        let mut value: Value = serde_json::from_str(body).map_err(|error| format!("{error}: {answer}"))?;
+        // It keeps the connection, whatever it is asked.
+        let mut answer = BufReader::new(stream);
+        let (mut head, mut length) = (String::new(), 0);
+        while !head.ends_with("\r\n\r\n") {
+            let mut line = String::new();
+            if answer.read_line(&mut line).map_err(|error| error.to_string())? == 0 {
+                return Err(format!("it broke off: {head}"));
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("content-length")
+            {
+                length = value.trim().parse().map_err(|error| format!("{error}: {line}"))?;
+            }
+            head += &line;
+        }
+        let mut body = vec![0; length];
+        answer.read_exact(&mut body).map_err(|error| error.to_string())?;
+        let mut value: Value = serde_json::from_slice(&body).map_err(|error| format!("{error}: {head}"))?;
         if !head.starts_with("HTTP/1.1 200") {
             return Err(value["value"]["message"].to_string());
         }
