@@ -55,7 +55,10 @@ pub(super) fn review(served: &Served, task: &str) -> Result<Value, Error> {
     let safe = |text: &Option<String>| text.as_deref().map(lines_shown);
     let files: Vec<Value> = sheet.files.iter().map(file_line).collect();
     Ok(json!({
-        "task": sheet.task,
+        "task": match &sheet.task {
+            TaskHandle::Id(id) => json!(id),
+            TaskHandle::Name(name) => json!(name.to_string()),
+        },
         "name": sheet.name,
         "attempt": sheet.attempt,
         "base": sheet.base,

@@ -80,25 +80,43 @@ function take(board) {
 
 const label = (task) => task.name || task.command;
 
-function drawTasks() {
-  const kept = document.activeElement && document.activeElement.dataset && document.activeElement.dataset.task;
-  const row = (task) => {
-    const state = [task.state.replace("_", " "), task.why].filter(Boolean).join(": ");
-    const numbers = task.files ? `${task.files} file${task.files === 1 ? "" : "s"} +${task.insertions} −${task.deletions}` : "";
-    const button = element("button", { type: "button" },
-      element("span", { className: "name", textContent: `${task.id} ${label(task)}` }),
-      element("span", { className: `state ${task.state}`, textContent: [state, numbers].filter(Boolean).join(" · ") }));
+// Rows stay the same elements while the board changes: a click or the focus must not be lost to news.
+const rows = new Map();
+
+function taskRow(task) {
+  let row = rows.get(task.id);
+  if (!row) {
+    const [name, state] = [element("span", { className: "name" }), element("span")];
+    const button = element("button", { type: "button" }, name, state);
     button.dataset.task = task.id;
-    button.title = task.line || task.command;
-    button.setAttribute("aria-current", String(!!app.review && app.review.task === task.id));
     button.addEventListener("click", () => openTask(task.id));
-    return element("li", {}, button);
-  };
-  const open = app.board.tasks.filter((task) => task.is_open);
-  const others = app.board.tasks.filter((task) => !task.is_open).reverse().slice(0, 200);
-  $("open").replaceChildren(...open.map(row), ...(open.length ? [] : [element("li", { textContent: "nothing waits", className: "note" })]));
-  $("others").replaceChildren(...others.map(row));
-  if (kept) document.querySelector(`[data-task="${CSS.escape(kept)}"]`)?.focus();
+    row = { item: element("li", {}, button), button, name, state };
+    rows.set(task.id, row);
+  }
+  const state = [task.state.replace("_", " "), task.why].filter(Boolean).join(": ");
+  const numbers = task.files ? `${task.files} file${task.files === 1 ? "" : "s"} +${task.insertions} −${task.deletions}` : "";
+  row.name.textContent = `${task.id} ${label(task)}`;
+  row.state.textContent = [state, numbers].filter(Boolean).join(" · ");
+  row.state.className = `state ${task.state}`;
+  row.button.title = task.line || task.command;
+  row.button.setAttribute("aria-current", String(!!app.review && app.review.task === task.id));
+  return row.item;
+}
+
+function fill(list, items) {
+  const is = [...list.children];
+  if (is.length !== items.length || items.some((item, at) => item !== is[at])) list.replaceChildren(...items);
+}
+
+const nothing = element("li", { textContent: "nothing waits", className: "note" });
+
+function drawTasks() {
+  const focused = document.activeElement;
+  const open = app.board.tasks.filter((task) => task.is_open).map(taskRow);
+  const others = app.board.tasks.filter((task) => !task.is_open).reverse().slice(0, 200).map(taskRow);
+  fill($("open"), open.length ? open : [nothing]);
+  fill($("others"), others);
+  if (document.activeElement !== focused && focused.dataset && focused.dataset.task) focused.focus();
 }
 
 // ---- What is said, kept in this browser until it is carried out.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
@@ -167,6 +168,30 @@ fn nobody_but_loopback_is_listened_to() {
     }
     let port: u16 = served.host.rsplit(':').next().unwrap().parse().unwrap();
     assert_eq!(listening, [format!("0100007F:{port:04X}")]);
+}
+
+/// The address is not among the words of a process, which every user sees; and what held it is gone in the end.
+#[test]
+fn a_browser_is_opened_by_a_file_that_nobody_else_can_read() {
+    let scene = Scene::new();
+    let (bin, told) = (scene.path("bin"), scene.path("told"));
+    fs::create_dir(&bin).unwrap();
+    let script =
+        format!("#!/bin/sh\n(stat -c %a \"$1\"; cat \"$1\") > '{0}.part'; mv '{0}.part' '{0}'\n", told.display());
+    fs::write(bin.join("xdg-open"), script).unwrap();
+    fs::set_permissions(bin.join("xdg-open"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut server = scene.command(&["review", "--web", "--open"]).env("PATH", path).spawn().unwrap();
+    let mut address = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    scene.until_there(&told);
+    let seen = fs::read_to_string(&told).unwrap();
+    assert!(seen.starts_with("600\n") && seen.contains(&format!("url={}\"", address.trim_end())), "{seen}");
+    let pid = rustix::process::Pid::from_child(&server);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    let left: Vec<_> = fs::read_dir(scene.path("tmp")).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert!(!left.iter().any(|path| path.to_string_lossy().contains("pleach-review-")), "{left:?}");
 }
 
 #[test]
