@@ -15,7 +15,7 @@ function takeToken() {
 }
 
 const token = takeToken();
-const app = { board: { tasks: [] }, review: null, file: 0, room: SHOWN, busy: new Set(), outcomes: new Map(), asked: 0 };
+const app = { board: { tasks: [] }, review: null, file: 0, room: SHOWN, busy: new Set(), settled: null, opened: 0, outcomes: new Map(), asked: 0 };
 let view = localStorage.getItem("pleach.view") === "split" ? "split" : "unified";
 
 async function call(path, options = {}) {
@@ -76,6 +76,8 @@ function take(board) {
   $("repository").textContent = board.repository || "";
   document.title = `pleach review: ${board.repository || ""}`;
   drawTasks();
+  const own = app.review && board.tasks.find((task) => task.id === app.review.task);
+  if (own && own.is_open && own.attempt !== app.opened) notice(`Task ${own.id} has another result now, of attempt ${own.attempt}: open it anew.`);
 }
 
 const label = (task) => task.name || task.command;
@@ -191,6 +193,8 @@ async function openTask(id) {
     if (asked !== app.asked) return;
     app.review = review;
     app.draft = loadDraft(review);
+    app.settled = null;
+    app.opened = app.board.tasks.find((task) => task.id === id)?.attempt;
     app.room = SHOWN;
     app.file = 0;
     drawReview();
@@ -237,15 +241,16 @@ function drawVerdict() {
 function drawCount() {
   const { draft } = app;
   const busy = app.busy.has(app.review.task);
-  $("carry").disabled = busy || !draft.verdict;
+  $("carry").disabled = busy || !draft.verdict || app.settled === app.review.task;
   const count = counted();
+  $("message").hidden = draft.verdict !== "accept" || count.taken === count.hunks;
   const comments = draft.comments.length ? `; ${draft.comments.length} comment${draft.comments.length === 1 ? "" : "s"}` : "";
   const words = {
     accept: `accepts ${count.taken} of ${count.hunks} pieces in ${count.files} of ${count.of} files` + (app.board.folds ? ", and folds them" : ""),
     refuse: "the result is thrown away, and kept until it is freed",
     send_back: "the task runs again, and is told what you say",
   };
-  $("count").textContent = busy ? "carrying out…" : (words[draft.verdict] || "nothing is said yet") + comments;
+  $("count").textContent = busy ? "carrying out…" : app.settled === app.review.task ? "carried out" : (words[draft.verdict] || "nothing is said yet") + comments;
 }
 
 function drawOutcome() {
@@ -269,7 +274,10 @@ async function carryOut() {
     const { done } = await answer.json();
     const kind = done.every((one) => good.includes(one.result)) ? "good" : "bad";
     outcome = { kind, text: done.map((one) => one.words.trim()).join("\n") };
-    localStorage.removeItem(key);
+    if (kind === "good") {
+      localStorage.removeItem(key);
+      if (app.review === review) app.settled = review.task;
+    }
   } catch (error) {
     outcome = { kind: "bad", text: error.message };
   }
@@ -313,7 +321,7 @@ function drawList() {
     const button = element("button", { type: "button", title: file.old ? `${file.old} → ${file.shown}` : file.shown },
       element("span", { className: "said", textContent: sign ? `${sign} ` : "" }),
       `${file.mark} ${file.look_first ? file.shown : file.shown.slice(cut + 1)} `,
-      element("span", { className: "numbers", textContent: `+${file.insertions} −${file.deletions}${notes ? ` 💬${notes}` : ""}` }),
+      element("span", { className: "numbers", textContent: `+${file.insertions} −${file.deletions}${notes ? ` ✎${notes}` : ""}` }),
       file.look_first ? element("span", { className: "why", textContent: file.look_first }) : null);
     button.dataset.place = place;
     button.setAttribute("aria-current", String(place === app.file));
