@@ -211,6 +211,7 @@ fn the_first_page() {
           summary      Inside a task: say what came of it
           diff         Show what a task changed; of a running task, what it changed so far
           merge        Fold results into their branch
+          review       Look at results hunk by hunk; accept, refuse, or send them back with comments
           queue        Show the line of each branch: what is verified together, what waits and why
           discard      Throw results away; they are kept until `gc` frees them
           restore      Put a discarded, failed or cancelled result up for review
