@@ -90,7 +90,7 @@ pub fn why(path: &Word, old_mode: Option<u32>, new_mode: Option<u32>) -> Option<
     const LINK: u32 = 0o120_000;
     const GITLINK: u32 = 0o160_000;
     let is_one = |pattern: &&str| fits(pattern.as_bytes(), path.as_bytes());
-    if let Some((why, _)) = KNOWN.iter().find(|(_, patterns)| patterns.iter().any(|pattern| is_one(&pattern))) {
+    if let Some((why, _)) = KNOWN.iter().find(|(_, patterns)| patterns.iter().any(is_one)) {
         return Some(why);
     }
     let became = |mode| new_mode == Some(mode) && old_mode != Some(mode);
