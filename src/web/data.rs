@@ -16,6 +16,8 @@ use crate::ops::{Error, ErrorKind};
 
 /// How many results are kept cut: the files of one are asked for one by one.
 const KEPT: usize = 3;
+/// Lines beyond which only the newest of them is.
+const MOST_LINES: usize = 500_000;
 
 /// The results that were looked at last.
 #[derive(Default)]
@@ -37,8 +39,13 @@ impl Shelf {
         let sheet = reviewed.into_iter().next().map(|reviewed| Arc::new(reviewed.sheet));
         let sheet = sheet.ok_or_else(|| Error::plain(ErrorKind::UnknownTask, format!("there is no task {handle}")))?;
         kept.retain(|known| known.task != sheet.task);
-        kept.truncate(KEPT - 1);
         kept.insert(0, sheet.clone());
+        let (mut place, mut lines) = (0, 0);
+        kept.retain(|known| {
+            place += 1;
+            lines += known.files.iter().flat_map(|file| &file.hunks).map(|hunk| hunk.lines.len()).sum::<usize>();
+            place == 1 || (place <= KEPT && lines <= MOST_LINES)
+        });
         match tip {
             Some(tip) if !is_meant(&&sheet) => {
                 let message = format!("the result of task {handle} is another one than {tip:.8} now");
