@@ -3,7 +3,7 @@
 //!
 //! # The pieces
 //!
-//! A front end ([`cli`], [`mcp`]) calls one of [`ops`], a file for each thing that can be asked for. What changes something goes
+//! A front end ([`cli`], [`mcp`], [`web`]) calls one of [`ops`], a file for each thing that can be asked for. What changes something goes
 //! over a socket to the [`coordinator`]: one process for each repository, started on demand. It observes the world,
 //! decides (pure: [`core::decide`]), acts, and records what happened in the journal ([`store::journal`]). For each
 //! running attempt there is a [`shim`], which outlives everything else: it owns the task's process, its log and its exit
@@ -19,7 +19,7 @@
 //! Imports point up this list only, and `tests/suite/tidy.rs` holds them to it:
 //! [`core`] (nouns and decisions, no I/O), [`process`] (the only door to programs and the clock), [`sandbox`] (what a
 //! process may touch), [`config`], [`git`],
-//! [`store`], [`shim`], [`coordinator`], [`ops`], [`mcp`], [`cli`].
+//! [`store`], [`shim`], [`coordinator`], [`ops`], [`mcp`], [`web`], [`cli`].
 //!
 //! # Where to look
 //!
@@ -48,3 +48,4 @@ pub mod process;
 pub mod sandbox;
 pub mod shim;
 pub mod store;
+pub mod web;

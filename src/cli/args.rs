@@ -124,7 +124,7 @@ pub enum Verb {
     #[command(after_help = example!("pleach merge 7 8", "pleach merge --squash -m \"fix lints\" 7", "pleach merge --dry-run 7", "pleach merge --into release 7"))]
     Merge(MergeArgs),
     /// Look at results hunk by hunk; accept, refuse, or send them back with comments
-    #[command(after_help = example!("pleach review                      # all that wait for somebody", "pleach review --json 7 > review.json   # as data: fill in \"verdict\", then", "pleach review --apply review.json"))]
+    #[command(after_help = example!("pleach review                      # all that wait for somebody", "pleach review --json 7 > review.json   # as data: fill in \"verdict\", then", "pleach review --apply review.json", "pleach review --web --open          # in a browser"))]
     Review(ReviewArgs),
     /// Show the line of each branch: what is verified together, what waits and why
     #[command(after_help = example!("pleach queue", "pleach queue --verdicts", "pleach queue --log 12        # what run 12 of the check wrote"))]

@@ -5,7 +5,6 @@
 
 mod stat;
 mod unified;
-pub(in crate::cli) mod words;
 
 use crate::core::report::{FileChange, FileLine, Readable};
 use crate::core::word::{Word, is_hostile};

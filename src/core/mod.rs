@@ -9,7 +9,7 @@
 //! - [`lines_of`](mod@lines_of): bytes become lines.
 //! - [`foresight`]: which results are compared before they meet, and what of that still holds.
 //! - [`handback`]: what a new attempt is told of a result that did not go in.
-//! - [`review`]: what somebody says of a result, piece by piece. [`draft`]: as far as it is said. [`hunk`]: the pieces. [`wary`]: what to look at first.
+//! - [`review`]: what somebody says of a result, piece by piece. [`draft`]: as far as it is said. [`hunk`]: the pieces. [`wary`]: what to look at first. [`marks`]: the words that changed.
 //! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
 //! - [`role`]: who does a task, and what that may do; how the files of other programs become one.
@@ -36,6 +36,7 @@ pub mod id;
 pub mod inventory;
 pub mod lines;
 pub mod lines_of;
+pub mod marks;
 pub mod merge_queue;
 pub mod notice;
 pub mod outcome;

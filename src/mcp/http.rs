@@ -4,8 +4,6 @@
 //! loopback as its host, and have no origin.
 
 use std::convert::Infallible;
-use std::fs::File;
-use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -22,7 +20,7 @@ use tokio::net::TcpListener;
 
 use super::{Server, Settings};
 use crate::config::env;
-use crate::ops::{Error, ErrorKind};
+use crate::ops::{Error, ErrorKind, token};
 
 /// Where it is served.
 const PATH: &str = "/mcp";
@@ -36,7 +34,7 @@ type Answer = Response<BoxBody<Bytes, Infallible>>;
 /// # Errors
 /// Where the port cannot be had, or no token can be made.
 pub fn serve(settings: Settings, port: u16, up: impl FnOnce(&str, &str) -> Result<(), Error>) -> Result<(), Error> {
-    let token = token()?;
+    let token = wanted()?;
     let cannot = |error: std::io::Error| {
         let message = format!("cannot listen on port {port} of loopback: {error}");
         Error::new(ErrorKind::Error, message, "take another port; 0 takes any that is free")
@@ -52,7 +50,7 @@ pub fn serve(settings: Settings, port: u16, up: impl FnOnce(&str, &str) -> Resul
 }
 
 /// One that was chosen, else one that nobody can guess.
-fn token() -> Result<String, Error> {
+fn wanted() -> Result<String, Error> {
     if let Some(chosen) = env::mcp_token() {
         if chosen.len() < SHORTEST {
             let message = format!("{} is shorter than {SHORTEST} characters", env::MCP_TOKEN);
@@ -60,10 +58,7 @@ fn token() -> Result<String, Error> {
         }
         return Ok(chosen);
     }
-    let mut random = [0; 32];
-    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut random));
-    read.map_err(|error| Error::plain(ErrorKind::Error, format!("cannot make a token: {error}")))?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    token::random()
 }
 
 async fn answer_all(listener: TcpListener, settings: Settings, token: String) -> Result<(), Error> {
@@ -95,15 +90,10 @@ async fn answer_all(listener: TcpListener, settings: Settings, token: String) ->
 /// Why a request is not even looked at.
 fn refused(request: &Request<Incoming>, wanted: &str) -> Option<StatusCode> {
     let said = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
-    if !is_same(said, wanted.as_bytes()) {
+    if !token::is_same(said, wanted.as_bytes()) {
         return Some(StatusCode::UNAUTHORIZED);
     }
     (request.uri().path() != PATH).then_some(StatusCode::NOT_FOUND)
-}
-
-/// In a time that does not tell how much of it is right.
-fn is_same(said: &[u8], wanted: &[u8]) -> bool {
-    said.len() == wanted.len() && said.iter().zip(wanted).fold(0, |seen, (one, other)| seen | (one ^ other)) == 0
 }
 
 fn empty(status: StatusCode) -> Answer {

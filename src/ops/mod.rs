@@ -28,6 +28,7 @@ pub mod roles;
 pub mod sandbox;
 pub mod send;
 pub mod submit;
+pub mod token;
 pub mod verify;
 pub mod wait;
 

@@ -269,6 +269,7 @@ fn links_lead_somewhere() {
         "docs/agents.md",
         "docs/roles.md",
         "docs/review.md",
+        "docs/review-web.md",
     ];
     for page in pages.into_iter().chain(docs) {
         let text = read(page);

@@ -28,6 +28,7 @@ const LAYERS: &[(&str, &[&str], &str)] = &[
         "one file for each thing to ask for",
     ),
     ("mcp", &["core", "config", "ops"], "calls in, JSON out"),
+    ("web", &["core", "ops"], "requests in, a page out"),
     ("cli", &["core", "config", "ops"], "words in, words out"),
 ];
 
@@ -42,6 +43,8 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("src/cli/commands/mcp.rs", "mcp", "the verb starts the server"),
     ("src/cli/monitor/mod.rs", "process", "a test can ask it to panic"),
     ("src/cli/review/mod.rs", "process", "it starts the user's editor, and a test can ask it to panic"),
+    ("src/cli/commands/review.rs", "web", "the verb starts the server"),
+    ("src/cli/commands/review.rs", "process", "it opens the user's browser"),
     ("src/cli/commands/wait.rs", "process", "durations are told as of now"),
     ("src/cli/commands/house.rs", "process", "ages are told as of now"),
 ];

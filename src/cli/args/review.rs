@@ -25,6 +25,12 @@ pub struct ReviewArgs {
     /// Print the results as data, cut into hunks; with `--apply`, answer in JSON
     #[arg(long)]
     pub json: bool,
+    /// Review in a browser: serve a page on loopback, and print its address; Ctrl-C ends it
+    #[arg(long, conflicts_with_all = ["apply", "json", "plan"])]
+    pub web: bool,
+    /// Open that page, with what opens addresses here (`xdg-open`)
+    #[arg(long, requires = "web")]
+    pub open: bool,
     /// Review every result of this plan that is ready
     #[arg(long, value_name = "PLAN", conflicts_with = "tasks")]
     pub plan: Option<String>,

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::fold::{as_json, code, say};
 use super::plan::{self, meant};
@@ -20,10 +21,15 @@ use crate::core::word::shown;
 use crate::ops::fold::How;
 use crate::ops::review::{self, Applied, Done, Reviews};
 use crate::ops::{Error, ErrorKind, Session, draft};
+use crate::process::Tool;
+use crate::web;
 
 pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> {
     if let Some(file) = &args.apply {
         return apply(context, args, file);
+    }
+    if args.web {
+        return web(context, args);
     }
     let session = context.session()?;
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
@@ -79,8 +85,7 @@ fn apply(context: &Context, args: &ReviewArgs, file: &Path) -> Result<u8, Error>
 
 fn carry_out(context: &Context, args: &ReviewArgs, sheets: &[Sheet]) -> Result<u8, Error> {
     let mut session = context.strict_session()?;
-    let how = How { into: args.into.clone(), accept_flags: args.accept_flags, ..How::default() };
-    let applied = review::apply(&mut session, sheets, (!args.no_merge).then_some(&how))?;
+    let applied = review::apply(&mut session, sheets, how(args).as_ref())?;
     if args.json {
         let answers: Vec<Answer<'_>> = applied.iter().map(Answer::of).collect();
         answer(|out| print_json(out, &answers))?;
@@ -92,6 +97,60 @@ fn carry_out(context: &Context, args: &ReviewArgs, sheets: &[Sheet]) -> Result<u
         _ => 0,
     });
     Ok(codes.filter(|code| *code != 0).min().unwrap_or(0))
+}
+
+fn how(args: &ReviewArgs) -> Option<How> {
+    let how = How { into: args.into.clone(), accept_flags: args.accept_flags, ..How::default() };
+    (!args.no_merge).then_some(how)
+}
+
+/// The same in a browser, until somebody ends it.
+fn web(context: &Context, args: &ReviewArgs) -> Result<u8, Error> {
+    let settings = web::Settings {
+        directory: context.directory.clone(),
+        tasks: args.tasks.clone(),
+        how: how(args),
+        told: |applied| {
+            let mut words = Vec::new();
+            let told = tell(&mut words, applied, &Style::plain());
+            let mut value = serde_json::to_value(Answer::of(applied)).unwrap_or_default();
+            value["words"] =
+                Value::from(told.map(|()| String::from_utf8_lossy(&words).into_owned()).unwrap_or_default());
+            value
+        },
+    };
+    // Whoever opens it may read it there, and nobody else: what a program is called with is seen by every user.
+    let mut note = None;
+    let up = |address: &str| {
+        answer(|out| writeln!(out, "{address}"))?;
+        super::tell("open that address in a browser on this machine; Ctrl-C ends it");
+        if args.open {
+            note = Some(open(address)?);
+        }
+        Ok(())
+    };
+    web::serve(settings, up).map(|()| 0)
+}
+
+/// Open an address by way of a file that only its user can read.
+fn open(address: &str) -> Result<tempfile::TempPath, Error> {
+    let cannot = |why: String| {
+        let message = format!("cannot open a browser: {why}");
+        Error::new(ErrorKind::Error, message, "leave out `--open`, and open the address yourself")
+    };
+    let mut file = tempfile::Builder::new()
+        .prefix("pleach-review-")
+        .suffix(".html")
+        .tempfile()
+        .map_err(|error| cannot(error.to_string()))?;
+    writeln!(file, "<!doctype html><meta http-equiv=\"refresh\" content=\"0; url={address}\">")
+        .map_err(|error| cannot(error.to_string()))?;
+    let path = file.into_temp_path();
+    let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let null = std::process::Stdio::null;
+    let started = Tool::new(program).arg(&path).stdin(null()).stdout(null()).stderr(null()).spawn();
+    started.map(drop).map_err(|error| cannot(error.to_string()))?;
+    Ok(path)
 }
 
 /// What became of one, as JSON.

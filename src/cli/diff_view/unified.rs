@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use similar::{DiffOp, DiffTag, TextDiff};
 
-use super::words::{self, Marks};
 use super::{FileDiff, Side, quoted};
 use crate::config::units::Bytes;
+use crate::core::marks::{self, Marks};
 use crate::core::report::Readable;
 use crate::core::word::is_hostile;
 
@@ -199,7 +199,7 @@ impl<'a> View<'a> {
             return self.old[old].iter().try_for_each(|line| self.line(out, b" ", "", line, &[]));
         }
         let wants_marks = self.options.words && self.options.color && op.tag() == DiffTag::Replace;
-        let marks = if wants_marks { words::marks(&self.old[old.clone()], &self.new[new.clone()]) } else { None };
+        let marks = if wants_marks { marks::marks(&self.old[old.clone()], &self.new[new.clone()]) } else { None };
         let (removed, added): (Marks, Marks) = marks.unwrap_or_default();
         for (i, line) in self.old[old].iter().enumerate() {
             self.line(out, b"-", OLD, line, removed.get(i).map_or(&[], Vec::as_slice))?;

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 
 use syntect::parsing::{ParseState, Scope, ScopeStack, SyntaxReference, SyntaxSet};
 
-use crate::cli::diff_view::words;
 use crate::core::hunk::{Fate, Line};
+use crate::core::marks;
 use crate::core::review::{FileSheet, HunkSheet};
 
 /// Lines of a hunk that are dressed; what comes behind them is plain.
@@ -165,7 +165,7 @@ fn mark(lines: &[Line], dresses: &mut [Dress]) {
         let end = run(middle, Fate::Added);
         if at < middle && middle < end {
             let texts = |range: Range<usize>| lines[range].iter().map(|line| line.text.as_bytes()).collect::<Vec<_>>();
-            if let Some((old, new)) = words::marks(&texts(at..middle), &texts(middle..end)) {
+            if let Some((old, new)) = marks::marks(&texts(at..middle), &texts(middle..end)) {
                 for (dress, marks) in dresses[at..end].iter_mut().zip(old.into_iter().chain(new)) {
                     dress.marks = marks;
                 }

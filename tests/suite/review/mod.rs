@@ -2,6 +2,7 @@
 
 mod parts;
 mod terminal;
+mod web;
 
 use serde_json::{Value, json};
 

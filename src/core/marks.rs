@@ -6,7 +6,7 @@ use std::time::Duration;
 use similar::{DiffTag, TextDiff};
 
 /// For each line, the ranges of bytes that changed.
-pub(in crate::cli) type Marks = Vec<Vec<Range<usize>>>;
+pub type Marks = Vec<Vec<Range<usize>>>;
 
 /// More words than this are not compared: nobody reads marks in a page that is new as a whole.
 const MOST: usize = 4000;
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const LEAST_COMMON: f64 = 0.4;
 
 /// The marks of both sides; none where there is too little in common, or too much to compare.
-pub(in crate::cli) fn marks(old: &[&[u8]], new: &[&[u8]]) -> Option<(Marks, Marks)> {
+pub fn marks(old: &[&[u8]], new: &[&[u8]]) -> Option<(Marks, Marks)> {
     let bytes = |lines: &[&[u8]]| lines.iter().map(|line| line.len()).sum::<usize>();
     if bytes(old).max(bytes(new)) > 8 * MOST {
         return None;
