@@ -216,6 +216,8 @@ fn the_first_page() {
           discard      Throw results away; they are kept until `gc` frees them
           restore      Put a discarded, failed or cancelled result up for review
           undo         Take back the last fold, or the fold of one task
+          monitor      Show all tasks live, with their logs and the merge queue, and keys for what one does
+                       with them
           gc           Free worktrees, kept results and logs of old tasks
           doctor       Look for what is broken or left over, and mend it
           demo         Show all of it in a small repository made for that
