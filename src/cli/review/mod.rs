@@ -1,7 +1,7 @@
 //! `pleach review` on a terminal: results, and what somebody says of them with keys.
 //!
 //! [`model`] and [`keys`] are pure: keys come in, effects go out. [`rows`] and [`tree`] are what there is to stand on,
-//! [`view`] draws it ([`line`], [`dress`], [`help`]), [`input`] is text that is typed. Here they meet the terminal, the drafts
+//! [`view`] draws it ([`line`](mod@line), [`dress`], [`help`]), [`input`] is text that is typed. Here they meet the terminal, the drafts
 //! (written after each key that says something) and the editor.
 
 mod dress;
