@@ -218,7 +218,7 @@ impl Cage {
 }
 
 /// What a command reads, writes and says beside that; where nothing is said, what we do.
-pub use crate::process::supervise::Streams;
+pub type Streams = [Option<OwnedFd>; 3];
 
 /// A command that was started.
 #[derive(Debug)]
