@@ -28,6 +28,7 @@
 //! - What a task may touch, and how that is held: [`sandbox`].
 //! - What a task sees instead of your repository: [`git::private`]. How its result comes back: [`git::pack`].
 //! - How a branch moves without harm to what you are editing: [`git::fold`].
+//! - What somebody says of a result, piece by piece: [`core::review`]. Who does a task: [`core::agent`], [`core::role`].
 //! - Every path that we write: [`store::layout`]. Every variable that we read: [`config::env`].
 //! - Where a test can kill us: [`process::crash`].
 //!
