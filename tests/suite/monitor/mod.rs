@@ -11,33 +11,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::support::scene::{Process, Scene};
 use tmux::Tmux;
 
-/// Start the monitor in the shell; before and after it is written down what the terminal is set to.
-fn open(tmux: &Tmux<'_>) {
-    let (before, after) = (tmux.scene.path("before"), tmux.scene.path("after"));
-    let line =
-        format!("stty -a > {}; $PLEACH monitor; echo left with $?; stty -a > {}", before.display(), after.display());
-    tmux.line(&line);
-    tmux.until_seen("? keys");
-}
-
-/// The shell has its terminal back as it was.
-fn assert_left(tmux: &Tmux<'_>, code: i32) {
-    tmux.until_seen(&format!("left with {code}"));
-    let read = |name: &str| fs::read_to_string(tmux.scene.path(name)).unwrap_or_default();
-    tmux.scene.until("the terminal was asked again", || read("after").ends_with('\n'));
-    // The first line has the size, which may be another one by now.
-    let settings = |name: &str| read(name).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
-    assert!(settings("after").len() > 3, "{}", read("after"));
-    assert_eq!(settings("before"), settings("after"));
-    assert_eq!(tmux.tells("#{alternate_on} #{cursor_flag}"), "0 1", "{}", tmux.screen());
-    tmux.until("the prompt is back", |screen| screen.trim_end().ends_with("ready>"));
-}
-
-fn monitor_of(scene: &Scene) -> Process {
-    let is_monitor = |process: &Process| process.words.len() == 2 && process.words[1] == "monitor";
-    scene.processes().into_iter().find(is_monitor).unwrap()
-}
-
 #[test]
 fn keys_move_search_cancel_and_merge_while_the_coordinator_is_killed() {
     if !tmux::is_there() {
@@ -54,7 +27,7 @@ fn keys_move_search_cancel_and_merge_while_the_coordinator_is_killed() {
         .add(&["--name", "odd"], "printf 'red \\033[31mtext\\033[0m \\033]0;title\\007 \\342\\200\\256\\n'; touch odd");
     scene.ok(&["wait", "odd"]);
     let tmux = Tmux::new(&scene, 100, 30);
-    open(&tmux);
+    tmux.open("$PLEACH monitor");
     for word in ["1 counts", "2 hangs", "3 odd", "ready", "log of 1 counts", "line 200", "follows"] {
         tmux.until_seen(word);
     }
@@ -104,7 +77,7 @@ fn keys_move_search_cancel_and_merge_while_the_coordinator_is_killed() {
     tmux.until_seen("task 1: folded into main");
     assert_eq!(scene.git(&["show", "main:x"]), "x");
     tmux.keys(&["q"]);
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     assert_eq!(scene.stands(first), "folded");
     drop(tmux);
     scene.assert_tidy();
@@ -118,21 +91,21 @@ fn the_terminal_is_as_it_was_after_a_panic_and_after_signals() {
     let scene = Scene::new();
     let tmux = Tmux::new(&scene, 80, 24);
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
-        open(&tmux);
-        kill_process(Pid::from_raw(monitor_of(&scene).pid as i32).unwrap(), signal).unwrap();
-        assert_left(&tmux, code);
+        tmux.open("$PLEACH monitor");
+        kill_process(Pid::from_raw(tmux.viewer("monitor").pid as i32).unwrap(), signal).unwrap();
+        tmux.assert_left(code);
         tmux.line("clear");
         tmux.until("the screen is clear", |screen| !screen.contains("left with"));
     }
-    open(&tmux);
+    tmux.open("$PLEACH monitor");
     tmux.keys(&["C-c"]);
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     tmux.line("clear");
     tmux.until("the screen is clear", |screen| !screen.contains("left with"));
-    open(&tmux);
+    tmux.open("$PLEACH monitor");
     // It is drawn anew each second.
     scene.arm("panic.monitor");
-    assert_left(&tmux, 101);
+    tmux.assert_left(101);
     assert!(tmux.screen().contains("a test asked for it"), "{}", tmux.screen());
 }
 
@@ -148,7 +121,7 @@ fn a_thousand_tasks_and_their_turns() {
     scene.write("many.toml", plan);
     scene.ok(&["run", "--detach", "many.toml"]);
     let tmux = Tmux::new(&scene, 100, 40);
-    open(&tmux);
+    tmux.open("$PLEACH monitor");
     for word in ["PAUSED", "1000 waiting", "▾ many.1"] {
         tmux.until_seen(word);
     }
@@ -169,7 +142,7 @@ fn a_thousand_tasks_and_their_turns() {
     tmux.keys(&["p"]);
     tmux.until_seen("tasks start again");
     tmux.keys(&["q"]);
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     assert_eq!(scene.board().values().filter(|row| row["state"] == "withdrawn").count(), 1000);
 }
 

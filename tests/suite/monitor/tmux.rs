@@ -1,10 +1,11 @@
 //! A terminal of tmux with a shell in it, in a scene: keys go in, what is seen comes out.
 #![allow(clippy::disallowed_methods, reason = "tests start programs as a user would")]
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::support::scene::Scene;
+use crate::support::scene::{Process, Scene};
 
 /// The terminal. It goes with its server.
 pub(crate) struct Tmux<'a> {
@@ -64,6 +65,37 @@ impl<'a> Tmux<'a> {
     pub(crate) fn line(&self, line: &str) {
         self.tmux(&["send-keys", "-l", line]);
         self.keys(&["Enter"]);
+    }
+
+    /// Start a view in the shell, by these words; before and after it is written down what the terminal is set to.
+    pub(crate) fn open(&self, words: &str) {
+        let [before, after] = ["before", "after"].map(|name| self.scene.path(name).display().to_string());
+        self.line(&format!("clear; stty -a > {before}; {words}; echo left with $?; stty -a > {after}"));
+        self.until_seen("? keys");
+    }
+
+    /// The shell has its terminal back as it was.
+    pub(crate) fn assert_left(&self, code: i32) {
+        self.until_seen(&format!("left with {code}"));
+        let read = |name: &str| fs::read_to_string(self.scene.path(name)).unwrap_or_default();
+        self.scene.until("the terminal was asked again", || read("after").ends_with('\n'));
+        // The first line has the size, which may be another one by now.
+        let settings = |name: &str| read(name).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+        assert!(settings("after").len() > 3, "{}", read("after"));
+        assert_eq!(settings("before"), settings("after"));
+        assert_eq!(self.tells("#{alternate_on} #{cursor_flag}"), "0 1", "{}", self.screen());
+        // A key may come too late for a view that panics: then the shell has it.
+        let last = |screen: &str| screen.trim_end().lines().next_back().unwrap_or_default().to_owned();
+        self.until("the prompt is back", |screen| last(screen).starts_with("ready>"));
+        self.keys(&["C-u"]);
+        self.until("the line is empty", |screen| last(screen).trim_end() == "ready>");
+        fs::remove_file(self.scene.path("after")).unwrap();
+    }
+
+    /// The process of a view that was started with this verb alone.
+    pub(crate) fn viewer(&self, verb: &str) -> Process {
+        let is_it = |process: &Process| process.words.len() == 2 && process.words[1] == verb;
+        self.scene.processes().into_iter().find(is_it).unwrap()
     }
 
     /// What is on the screen now.

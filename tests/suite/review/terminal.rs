@@ -10,41 +10,7 @@ use serde_json::Value;
 use super::reviewed;
 use crate::monitor::tmux::{self, Tmux};
 use crate::support::cli::{at_top, task};
-use crate::support::scene::{Process, Scene};
-
-/// Start the review in the shell; before and after it is written down what the terminal is set to.
-fn open(tmux: &Tmux<'_>, words: &str) {
-    let (before, after) = (tmux.scene.path("before"), tmux.scene.path("after"));
-    let line = format!(
-        "clear; stty -a > {}; {words} $PLEACH review; echo left with $?; stty -a > {}",
-        before.display(),
-        after.display()
-    );
-    tmux.line(&line);
-    tmux.until_seen("? keys");
-}
-
-/// The shell has its terminal back as it was.
-fn assert_left(tmux: &Tmux<'_>, code: i32) {
-    tmux.until_seen(&format!("left with {code}"));
-    let read = |name: &str| fs::read_to_string(tmux.scene.path(name)).unwrap_or_default();
-    tmux.scene.until("the terminal was asked again", || read("after").ends_with('\n'));
-    let settings = |name: &str| read(name).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
-    assert!(settings("after").len() > 3, "{}", read("after"));
-    assert_eq!(settings("before"), settings("after"));
-    assert_eq!(tmux.tells("#{alternate_on} #{cursor_flag}"), "0 1", "{}", tmux.screen());
-    // A key may come too late for who panics: then the shell has it.
-    let last = |screen: &str| screen.trim_end().lines().next_back().unwrap_or_default().to_owned();
-    tmux.until("the prompt is back", |screen| last(screen).starts_with("ready>"));
-    tmux.keys(&["C-u"]);
-    tmux.until("the line is empty", |screen| last(screen).trim_end() == "ready>");
-    fs::remove_file(tmux.scene.path("after")).unwrap();
-}
-
-fn viewer_of(scene: &Scene) -> Process {
-    let is_viewer = |process: &Process| process.words.len() == 2 && process.words[1] == "review";
-    scene.processes().into_iter().find(is_viewer).unwrap()
-}
+use crate::support::scene::Scene;
 
 /// The files that keep what was said.
 fn drafts(scene: &Scene) -> Vec<PathBuf> {
@@ -60,7 +26,7 @@ fn refuse_a_hunk_comment_and_carry_out() {
     }
     let (scene, id) = reviewed();
     let tmux = Tmux::new(&scene, 110, 30);
-    open(&tmux, "");
+    tmux.open("$PLEACH review");
     // The file that is to be looked at first is the first.
     for words in ["look at these first", "a CI service runs it", "it says: all of it", "2+ y"] {
         tmux.until_seen(words);
@@ -83,19 +49,20 @@ fn refuse_a_hunk_comment_and_carry_out() {
     });
     // What was said is in a file already, and outlives the view.
     assert_eq!(drafts(&scene).len(), 1);
-    kill_process(Pid::from_raw(viewer_of(&scene).pid as i32).unwrap(), Signal::KILL).unwrap();
+    kill_process(Pid::from_raw(tmux.viewer("review").pid as i32).unwrap(), Signal::KILL).unwrap();
     scene.until("the shell goes on", || fs::read_to_string(scene.path("after")).is_ok_and(|text| text.ends_with('\n')));
     fs::remove_file(scene.path("after")).unwrap();
     // As it was left: lines end otherwise.
-    tmux.tmux(&["send-keys", "-l", "stty sane; printf '\\033[?1049l\\033[?2004l\\033[?25h'"]);
+    tmux.tmux(&["send-keys", "-l", "stty sane; printf '\\033[?1049l\\033[?2004l\\033[?25h'; echo as be''fore"]);
     tmux.keys(&["C-j"]);
+    tmux.until_seen("as before");
     let sheet = super::sheet(&scene, id);
     assert_eq!(sheet["verdict"], "accept");
     assert_eq!(sheet["comments"][0]["text"], "keep thirty, please\nsecond line");
     let hunks = sheet["files"][1]["hunks"].as_array().unwrap();
     let verdicts: Vec<_> = hunks.iter().map(|hunk| hunk["verdict"].clone()).collect();
     assert_eq!(verdicts, ["refuse".into(), "refuse".into(), Value::Null]);
-    open(&tmux, "");
+    tmux.open("$PLEACH review");
     tmux.until_seen("accepted in part");
     tmux.keys(&["w"]);
     tmux.until_seen("of 4 pieces nothing was said");
@@ -103,7 +70,7 @@ fn refuse_a_hunk_comment_and_carry_out() {
     tmux.until_seen("1 accepted (1 in part): carry out? y/n");
     tmux.keys(&["y"]);
     tmux.until_seen(&format!("the accepted part is attempt {id}.2; all of it is kept"));
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     assert_eq!(scene.stands(id), "folded");
     let a: String = (1..=40).map(|n| if n == 30 { "thirty\n".to_owned() } else { format!("{n}\n") }).collect();
     assert_eq!((scene.read("a"), scene.read("c")), (a, "new\n".to_owned()));
@@ -124,28 +91,28 @@ fn the_terminal_is_as_it_was_after_leaving_a_panic_and_signals() {
     let ran = scene.pleach(&["retry", "--with-review", &id]);
     assert!(ran.code == Some(2) && ran.err.contains("nothing was said of the result"), "{ran:?}");
     let tmux = Tmux::new(&scene, 90, 24);
-    open(&tmux, "");
+    tmux.open("$PLEACH review");
     tmux.keys(&["q"]);
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     assert!(drafts(&scene).is_empty(), "nothing was said");
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
-        open(&tmux, "");
-        kill_process(Pid::from_raw(viewer_of(&scene).pid as i32).unwrap(), signal).unwrap();
-        assert_left(&tmux, code);
+        tmux.open("$PLEACH review");
+        kill_process(Pid::from_raw(tmux.viewer("review").pid as i32).unwrap(), signal).unwrap();
+        tmux.assert_left(code);
     }
-    open(&tmux, "");
+    tmux.open("$PLEACH review");
     scene.arm("panic.review");
     tmux.keys(&["j"]);
-    assert_left(&tmux, 101);
+    tmux.assert_left(101);
     assert!(tmux.screen().contains("a test asked for it"), "{}", tmux.screen());
     // What is said and not carried out can be told to another attempt.
-    open(&tmux, "");
+    tmux.open("$PLEACH review");
     tmux.keys(&["C"]);
     tmux.keys(&["-l", "once more"]);
     tmux.keys(&["Enter"]);
     tmux.until_seen("you say: once more");
     tmux.keys(&["q"]);
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     assert_eq!(drafts(&scene).len(), 1);
     scene.ok(&["retry", "--with-review", &id]);
     scene.ok(&["wait", &id]);
@@ -164,7 +131,7 @@ fn it_follows_the_size_of_the_terminal_and_opens_an_editor() {
     let editor = scene.path("editor");
     fs::write(&editor, "#!/bin/sh\ncase $1 in *.json) sed -i 's/\"says\": null/x/; 0,/\"verdict\": null/s//\"verdict\": \"refuse\"/' \"$1\";; *) echo from the editor > \"$1\";; esac\n").unwrap();
     at_top(&scene, &format!("chmod +x {}", editor.display()));
-    open(&tmux, &format!("EDITOR={}", editor.display()));
+    tmux.open(&format!("EDITOR={} $PLEACH review", editor.display()));
     tmux.tmux(&["resize-window", "-x", "60", "-y", "14"]);
     tmux.until("it is as narrow as that", |screen| {
         screen.lines().count() == 14 && !screen.contains("look at these first") && screen.contains("file 1 of 4")
@@ -192,7 +159,7 @@ fn it_follows_the_size_of_the_terminal_and_opens_an_editor() {
     tmux.until_seen("1 sent back: carry out? y/n");
     tmux.keys(&["y"]);
     tmux.until_seen("runs again, and is told what the review says");
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     scene.ok(&["wait", &id.to_string()]);
     assert!(scene.ok(&["status", &id.to_string()]).contains("with a review: from the editor"));
 }
@@ -213,7 +180,7 @@ fn what_somebody_made_to_hurt_is_harmless_and_what_is_much_is_fast() {
     let id = task(&scene, &format!("sh {}", script_file.display()));
     let tmux = Tmux::new(&scene, 120, 30);
     let begun = std::time::Instant::now();
-    open(&tmux, "");
+    tmux.open("$PLEACH review");
     tmux.until_seen("20008 files");
     println!("20,008 files were there after {:?}", begun.elapsed());
     for words in ["04link", "07run", "it is a symbolic link now", "it can be run now"] {
@@ -236,7 +203,7 @@ fn what_somebody_made_to_hurt_is_harmless_and_what_is_much_is_fast() {
     tmux.keys(&["x"]);
     tmux.until_seen("file 9 of");
     tmux.keys(&["q"]);
-    assert_left(&tmux, 0);
+    tmux.assert_left(0);
     assert_eq!(drafts(&scene).len(), 1);
     let said = fs::read_to_string(drafts(&scene)[0].as_path()).unwrap();
     assert!(said.contains("odd") && said.len() < 1000, "{said}");
