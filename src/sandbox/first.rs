@@ -186,11 +186,16 @@ fn default_signals() {
 
 /// The processes of the namespace that still run, beside ourselves.
 fn others() -> u64 {
-    // SAFETY: numbers only. What has ended and was ours is taken leave of first.
-    unsafe {
-        while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
-        // Whatever runs in here comes of us: where we have no child, there is nothing.
-        if errno() == libc::ECHILD { 0 } else { listed() }
+    loop {
+        // SAFETY: numbers only. What has ended and was ours is taken leave of first.
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+            1.. => {}
+            // They run still. An error number would be that of an earlier call.
+            0 => return listed(),
+            // Whatever runs in here comes of us: where we have no child, there is nothing.
+            _ if errno() == libc::ECHILD => return 0,
+            _ => return listed(),
+        }
     }
 }
 

@@ -90,7 +90,12 @@ fn carry_out(context: &Context, args: &ReviewArgs, sheets: &[Sheet]) -> Result<u
         let answers: Vec<Answer<'_>> = applied.iter().map(Answer::of).collect();
         answer(|out| print_json(out, &answers))?;
     } else {
-        answer(|out| applied.iter().try_for_each(|applied| tell(out, applied, &context.style())))?;
+        answer(|out| {
+            applied.iter().zip(sheets).try_for_each(|(applied, sheet)| {
+                tell(out, applied, &context.style())?;
+                untold(out, applied, sheet)
+            })
+        })?;
     }
     let codes = applied.iter().map(|applied| match &applied.done {
         Done::Folded { told, .. } => code(&told.fate),
@@ -196,6 +201,20 @@ fn tell(out: &mut dyn Write, applied: &Applied, style: &Style) -> io::Result<()>
             say(out, told, "merge", style)
         }
     }
+}
+
+/// What was said of a result that is not sent back: nobody else is told, so it is not to vanish unseen.
+fn untold(out: &mut dyn Write, applied: &Applied, sheet: &Sheet) -> io::Result<()> {
+    if matches!(applied.done, Done::SentBack | Done::Left) {
+        return Ok(());
+    }
+    let said = sheet.says.iter().flat_map(|says| says.lines().map(shown));
+    let comments = sheet.comments.iter().map(|comment| shown(&comment.to_string()));
+    let mut said = said.chain(comments).peekable();
+    if said.peek().is_some() {
+        writeln!(out, "  what you said of it reaches no task, for it is not sent back:")?;
+    }
+    said.try_for_each(|line| writeln!(out, "    {line}"))
 }
 
 /// What there is to review, in lines.

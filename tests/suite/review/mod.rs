@@ -62,7 +62,7 @@ fn what_is_to_be_looked_at_first_comes_first() {
 fn an_accepted_part_goes_in_and_the_whole_is_kept() {
     let (scene, id) = reviewed();
     let review = json!({
-        "task": id, "verdict": "accept", "message": "only thirty",
+        "task": id, "verdict": "accept", "message": "only thirty", "comments": [{"path": "a", "line": 2, "text": "why?"}],
         "files": [
             {"path": "b", "verdict": "refuse"},
             {"path": "a", "hunks": [{"id": "-1,5 +1,5", "verdict": "refuse"}, {"id": "mode", "verdict": "refuse"}]},
@@ -71,6 +71,7 @@ fn an_accepted_part_goes_in_and_the_whole_is_kept() {
     let ran = apply(&scene, &[], &review);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains(&format!("the accepted part is attempt {id}.2; all of it is kept")), "{ran:?}");
+    assert!(ran.out.contains("reaches no task") && ran.out.contains("a:2: why?"), "{ran:?}");
     assert_eq!(scene.stands(id), "folded");
     let a: String = (1..=40).map(|n| if n == 30 { "thirty\n".to_owned() } else { format!("{n}\n") }).collect();
     assert_eq!((scene.read("a"), scene.read("b"), scene.read("c")), (a, "b\n".to_owned(), "new\n".to_owned()));
