@@ -7,6 +7,7 @@ use crate::core::change::{Direction, FoldRequest, Hold, Landing, Refusal};
 use crate::core::driver::Driven;
 use crate::core::event::Event;
 use crate::core::id::{BranchName, CommitId, TaskId};
+use crate::core::kinds::Kind;
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
 use crate::core::verify::Check;
@@ -286,7 +287,7 @@ pub(super) fn together(state: &State, task: &Task) -> Vec<Planned> {
     let alone = || entry(state, task).map(|entry| (entry, landing.clone())).into_iter().collect();
     let Some(whole) = whole else { return alone() };
     let mut all: Vec<(&Task, &Landing)> = Vec::new();
-    for other in state.open() {
+    for other in state.of_kind(&[Kind::InLine]) {
         if let TaskState::Landing { whole: Some(way), landing, request: asked, .. } = &other.state
             && way == whole
             && asked.target == request.target

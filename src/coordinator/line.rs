@@ -4,6 +4,7 @@ use super::protocol::{Place, Refused, RefusedKind};
 use super::requests::{find, stands, wrong};
 use crate::core::event::Event;
 use crate::core::id::{BranchName, TaskId};
+use crate::core::kinds::Kind;
 use crate::core::state::{State, Task, TaskState};
 
 /// The line with these in another place, in the order in which they are named.
@@ -28,7 +29,7 @@ pub(super) fn reorder(state: &State, tasks: &[TaskId], to: Place) -> Result<Opti
         return Err(wrong(format!("task {other} cannot stand beside itself"), "name another place"));
     }
     let mut line: Vec<(u64, TaskId)> = state
-        .open()
+        .of_kind(&[Kind::InLine])
         .filter(|task| matches!(task.state, TaskState::Queued { .. }))
         .filter_map(|task| task.place_in_line().filter(|(_, of)| *of == target).map(|(place, _)| (place, task.id)))
         .collect();

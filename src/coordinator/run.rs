@@ -19,6 +19,7 @@ use crate::core::event::Event;
 use crate::core::footing::Footing;
 use crate::core::id::{AttemptId, CommitId, TaskId};
 use crate::core::inventory::{Inventory, Shim};
+use crate::core::kinds::Kind;
 use crate::core::policy::Limits;
 use crate::core::state::{State, Task, TaskState};
 use crate::core::task::TaskSpec;
@@ -463,7 +464,7 @@ impl Coordinator {
     }
 
     fn observe_all(&mut self) {
-        let running = self.state.open().filter(|task| task.has_work_ahead());
+        let running = self.state.of_kind(&[Kind::Running]);
         let runs = self.state.lines().runs().map(|run| attempt_of(run.number));
         let attempts: Vec<AttemptId> = running.filter_map(|task| task.last_attempt()).chain(runs).collect();
         for attempt in attempts {

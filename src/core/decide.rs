@@ -6,6 +6,7 @@ use super::action::Action;
 use super::change::{Hold, Refusal};
 use super::id::TaskId;
 use super::inventory::{Inventory, Shim};
+use super::kinds::Kind;
 use super::merge_queue;
 use super::policy::Limits;
 use super::schedule;
@@ -29,7 +30,7 @@ pub struct Decision {
 pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) -> Decision {
     let mut actions: Vec<Action> = Vec::new();
     let mut wake_at: Option<Timestamp> = None;
-    for task in state.open() {
+    for task in state.of_kind(&[Kind::Running, Kind::HasLeftOvers, Kind::Refused]) {
         actions.extend(tend(task, seen));
         actions.extend(
             task.attempts
@@ -49,7 +50,7 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
     actions.extend(schedule::next(state, seen, limits, now).into_iter().map(Action::Start));
     actions.retain(|action| !seen.busy.contains(&action.subject()));
     let waits = |task: &Task| state.waiting(task) == Some(Waiting::Turn);
-    if schedule::is_disk_short(seen, limits) && state.open().any(waits) {
+    if schedule::is_disk_short(seen, limits) && state.turns().any(waits) {
         wake_at = earlier(wake_at, now + DISK_RETRY.seconds());
     }
     if let Some(due) = schedule::next_resume(state, now) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::{Direction, Refusal, list};
 use super::id::{AttemptId, BranchName, CommitId, TaskId};
+use super::kinds::Kind;
 use super::merge_queue;
 use super::state::{State, Task, TaskState};
 use super::word::Word;
@@ -152,7 +153,8 @@ impl WillConflict {
 /// which a conflict with the target is known already.
 pub fn open(state: &State) -> BTreeMap<BranchName, Vec<Open>> {
     let mut open: BTreeMap<BranchName, Vec<Open>> = BTreeMap::new();
-    for task in state.open().filter(|task| !task.undone) {
+    let kinds = [Kind::Ready, Kind::Running, Kind::InLine, Kind::Refused];
+    for task in state.of_kind(&kinds).filter(|task| !task.undone) {
         if let Some((target, change)) = open_of(state, task) {
             open.entry(target.clone()).or_default().push(change);
         }

@@ -10,6 +10,7 @@ use super::action::Action;
 use super::change::{Direction, Hold};
 use super::id::{BranchName, CommitId, TaskId};
 use super::inventory::Inventory;
+use super::kinds::Kind;
 use super::policy::Limits;
 use super::speculation;
 use super::state::{State, Task, TaskState};
@@ -18,7 +19,8 @@ use super::verify::Check;
 /// What to do for each target that has a line, and for the runs that verify its candidates.
 pub fn next(state: &State, seen: &Inventory, limits: &Limits) -> Vec<Action> {
     let mut lines: BTreeMap<&BranchName, Vec<Entry>> = BTreeMap::new();
-    for entry in state.open().filter(|task| !task.on_hold).filter_map(|task| Entry::of(state, task)) {
+    let waiting = state.of_kind(&[Kind::InLine]).filter(|task| !task.on_hold);
+    for entry in waiting.filter_map(|task| Entry::of(state, task)) {
         lines.entry(entry.target).or_default().push(entry);
     }
     let mut actions = Vec::new();

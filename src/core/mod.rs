@@ -4,6 +4,7 @@
 //! - [`task`]: what somebody asked for. [`change`]: what came of it. [`outcome`]: how a run ended.
 //! - [`event`]: facts, in the past tense. [`state`]: the replay of all facts.
 //! - [`inventory`]: what the coordinator sees of the world now.
+//! - [`kinds`], `turns`: what a decision has to look at, so that it need not look at all.
 //! - [`schedule`], [`merge_queue`]: who is next. [`planner`]: which trees to verify. [`decide`](mod@decide): all of it together, as [`action`]s.
 //! - [`agent`]: programs that are told what to do in words, and what becomes of what they say.
 //! - [`lines_of`](mod@lines_of): bytes become lines.
@@ -34,6 +35,7 @@ pub mod handback;
 pub mod hunk;
 pub mod id;
 pub mod inventory;
+pub mod kinds;
 pub mod lines;
 pub mod lines_of;
 pub mod marks;
@@ -56,6 +58,7 @@ pub mod speculation;
 pub mod state;
 pub mod task;
 pub mod terminal;
+mod turns;
 pub mod units;
 pub mod verify;
 pub mod wary;

@@ -1,9 +1,9 @@
 //! Who starts next.
 //!
 //! Needs first; then priority, where waiting counts ([`RAISE`] seconds of it are one level, without end, so
-//! that nothing starves); then the longer chain of dependents; then age.
+//! that nothing starves); then the longer chain of dependents; then age. That order is kept by [`State::turns`]; here it is
+//! walked as far as there is room.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -11,11 +11,11 @@ use jiff::Timestamp;
 use super::action::Subject;
 use super::id::{AttemptId, TaskId};
 use super::inventory::Inventory;
+use super::kinds::Kind;
 use super::policy::Limits;
-use super::state::{State, Task, TaskState, Waiting};
+use super::state::{State, Task, Waiting};
 
-/// Seconds of waiting that are worth one level of priority.
-pub const RAISE: i64 = 600;
+pub use super::turns::RAISE;
 
 /// The attempts to start now, in order, within the limits.
 pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) -> Vec<AttemptId> {
@@ -29,19 +29,16 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     for task in starting.iter().filter_map(|id| state.task(*id)) {
         room.take(task);
     }
-    if room.tasks == 0 {
-        return Vec::new();
+    let mut starts = Vec::new();
+    let mut turns = state.turns().filter(|task| !starting.contains(&task.id) && limit(state, task, now).is_none());
+    while room.tasks > 0
+        && let Some(task) = turns.next()
+    {
+        if room.take(task) {
+            starts.push(task.next_attempt());
+        }
     }
-    let is_ready = |task: &&Task| {
-        state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id) && limit(state, task, now).is_none()
-    };
-    let mut ready: Vec<&Task> = state.open().filter(is_ready).collect();
-    if ready.is_empty() {
-        return Vec::new();
-    }
-    let chains = Chains::of(state);
-    ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
-    ready.into_iter().filter(|task| room.take(task)).map(Task::next_attempt).collect()
+    starts
 }
 
 /// The tasks whose next attempt is being given its base.
@@ -67,10 +64,6 @@ pub struct Place {
 
 /// Those that need nothing more, and why they do not run.
 pub fn line(state: &State, free_disk: Option<u64>, limits: &Limits, now: Timestamp) -> BTreeMap<TaskId, Place> {
-    let waits = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn | Waiting::Paused | Waiting::Agent(_)));
-    let mut ready: Vec<&Task> = state.open().filter(waits).collect();
-    let chains = Chains::of(state);
-    ready.sort_by_cached_key(|task| Reverse(urgency(task, &chains, now)));
     let seen = Inventory { free_disk, ..Inventory::default() };
     let for_all = match () {
         () if state.is_paused() => Some(Waiting::Paused),
@@ -91,7 +84,7 @@ pub fn line(state: &State, free_disk: Option<u64>, limits: &Limits, now: Timesta
         turn += 1;
         Place { waiting, turn, starts: room.take(task) }
     };
-    ready.into_iter().map(|task| (task.id, place(task))).collect()
+    state.turns().map(|task| (task.id, place(task))).collect()
 }
 
 /// The agent of a task, where its provider gives it no more at this time.
@@ -101,22 +94,17 @@ fn limit<'a>(state: &'a State, task: &Task, now: Timestamp) -> Option<&'a str> {
 
 /// When the first of the limits is over for which a task waits.
 pub fn next_resume(state: &State, now: Timestamp) -> Option<Timestamp> {
+    if !state.has_limits() {
+        return None;
+    }
     let waits = |task: &&Task| state.waiting(task) == Some(Waiting::Turn);
-    let limits = state.open().filter(waits).filter_map(|task| state.limit_of(task)?.1.until);
+    let limits = state.turns().filter(waits).filter_map(|task| state.limit_of(task)?.1.until);
     limits.filter(|until| *until > now).min()
 }
 
 /// Is there too little room on the disk to start anything?
 pub fn is_disk_short(seen: &Inventory, limits: &Limits) -> bool {
     seen.free_disk.is_some_and(|free| free < limits.disk_floor)
-}
-
-/// Larger goes first.
-fn urgency(task: &Task, chains: &Chains, now: Timestamp) -> (i64, usize, Reverse<TaskId>) {
-    let waited = now.as_second().saturating_sub(task.submitted.as_second()).max(0);
-    // Whole minutes, so that the chain of dependents decides among what was asked for together.
-    let rank = (task.priority() as i64 * RAISE + waited) / 60;
-    (rank, chains.length(task.id), Reverse(task.id))
 }
 
 /// Free slots.
@@ -129,7 +117,7 @@ impl<'a> Room<'a> {
     fn new(state: &'a State, limits: &'a Limits) -> Self {
         let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
         let mut room = Self { tasks: limits.tasks, groups };
-        for task in state.open().filter(|task| matches!(task.state, TaskState::Running { .. })) {
+        for task in state.of_kind(&[Kind::Running]) {
             room.take(task);
         }
         room
@@ -151,28 +139,6 @@ impl<'a> Room<'a> {
             *slots -= 1;
         }
         true
-    }
-}
-
-/// How many tasks wait in the longest chain behind each pending task.
-struct Chains(BTreeMap<TaskId, usize>);
-
-impl Chains {
-    fn of(state: &State) -> Self {
-        let mut lengths = BTreeMap::new();
-        // A task's needs are older than itself, so one pass from the newest to the oldest sees dependents first.
-        for task in state.open().rev().filter(|task| task.state == TaskState::Pending) {
-            let behind = lengths.get(&task.id).copied().unwrap_or(0) + 1;
-            for need in &task.spec.needs {
-                let length = lengths.entry(*need).or_insert(0);
-                *length = behind.max(*length);
-            }
-        }
-        Self(lengths)
-    }
-
-    fn length(&self, task: TaskId) -> usize {
-        self.0.get(&task).copied().unwrap_or(0)
     }
 }
 

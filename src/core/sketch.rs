@@ -60,7 +60,7 @@ pub(crate) fn commit(digit: u64) -> CommitId {
     format!("{digit:040x}").parse().unwrap()
 }
 
-fn spec() -> TaskSpec {
+pub(crate) fn spec() -> TaskSpec {
     let spec = r#"{"command":{"shell":"true"},"base":"0123456789abcdef0123456789abcdef01234567","target":"main"}"#;
     TaskSpec { command: CommandLine::Shell("true".into()), ..serde_json::from_str(spec).unwrap() }
 }

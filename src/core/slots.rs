@@ -12,7 +12,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::id::{TaskId, TaskName};
+use super::kinds::{Kind, Kinds};
 use super::state::{Place, Task};
+use super::turns::{Find, Turns};
 
 /// What the line of a dormant task begins with; the milliseconds of its last change follow.
 const DORMANT: &str = "{\"dormant\":";
@@ -22,6 +24,8 @@ const DORMANT: &str = "{\"dormant\":";
 pub(super) struct Slots {
     slots: BTreeMap<TaskId, Slot>,
     open: BTreeSet<TaskId>,
+    kinds: Kinds,
+    turns: Turns,
 }
 
 #[derive(Debug, Clone)]
@@ -47,12 +51,15 @@ impl Slots {
 
     /// Put a task in the place of what was there.
     pub(super) fn insert(&mut self, task: Task) {
+        let (id, before) = (task.id, self.get(task.id).map(Turns::stands));
         if is_dormant(&task) {
-            self.open.remove(&task.id);
+            self.open.remove(&id);
         } else {
-            self.open.insert(task.id);
+            self.open.insert(id);
         }
-        self.slots.insert(task.id, Slot::Task(Box::new(task)));
+        self.kinds.changed(&task);
+        self.slots.insert(id, Slot::Task(Box::new(task)));
+        self.turns.changed(&self.slots, id, before);
     }
 
     /// All tasks, oldest first; each line is parsed.
@@ -68,6 +75,32 @@ impl Slots {
     /// The tasks among so many from this one on that are not dormant.
     pub(super) fn open_from(&self, first: TaskId, count: u64) -> impl Iterator<Item = &Task> {
         self.open.range(first..TaskId(first.0.saturating_add(count))).filter_map(|id| self.get(*id))
+    }
+
+    /// The tasks of these kinds, oldest first. None of them is dormant.
+    pub(super) fn of_kind(&self, kinds: &[Kind]) -> impl Iterator<Item = &Task> {
+        self.kinds.any(kinds).into_iter().filter_map(|id| self.get(id))
+    }
+
+    /// The tasks of a kind among so many from this one on.
+    pub(super) fn of_kind_from(&self, kind: Kind, first: TaskId, count: u64) -> impl Iterator<Item = &Task> {
+        let range = first..TaskId(first.0.saturating_add(count));
+        self.kinds.of(kind).range(range).filter_map(|id| self.get(*id))
+    }
+
+    /// Is there any task of these kinds?
+    pub(super) fn has_kind(&self, kinds: &[Kind]) -> bool {
+        kinds.iter().any(|kind| !self.kinds.of(*kind).is_empty())
+    }
+
+    /// The pending tasks whose needs are there, the most urgent first.
+    pub(super) fn turns(&self) -> impl Iterator<Item = &Task> {
+        self.turns.in_order().filter_map(|id| self.get(id))
+    }
+
+    /// How many tasks wait in the longest chain behind a pending one.
+    pub(super) fn behind(&self, id: TaskId) -> usize {
+        self.turns.behind(id)
     }
 
     /// How many tasks there are.
@@ -123,12 +156,24 @@ impl Slots {
             }
         }
         read.slots = slots.into_iter().collect();
+        for id in &read.open {
+            if let Some(task) = read.slots.get(id).and_then(Slot::task) {
+                read.kinds.changed(task);
+            }
+            read.turns.changed(&read.slots, *id, None);
+        }
         Ok(read)
     }
 
     /// The lines that do not parse, by the id that they claim.
     pub(super) fn damaged(&self) -> Vec<TaskId> {
         self.slots.iter().filter(|(_, slot)| slot.task().is_none()).map(|(id, _)| *id).collect()
+    }
+}
+
+impl Find for BTreeMap<TaskId, Slot> {
+    fn find(&self, id: TaskId) -> Option<&Task> {
+        self.get(&id).and_then(Slot::task)
     }
 }
 

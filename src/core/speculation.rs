@@ -8,6 +8,7 @@ use super::action::{Action, Subject};
 use super::change::Refusal;
 use super::id::{BranchName, TaskId};
 use super::inventory::{Inventory, Shim};
+use super::kinds::Kind;
 use super::planner::{self, Answer, Probe, Question};
 use super::policy::Limits;
 use super::state::{State, Task, TaskState};
@@ -204,7 +205,8 @@ pub fn alone(state: &State, seen: &Inventory) -> Option<Action> {
         let target = task.usual_fold().filter(|_| is_to_verify_early(task))?.target;
         Some(Action::Early { target, task: task.id })
     };
-    state.open().find_map(blame).or_else(|| state.open().find_map(early))
+    let unproven: Vec<&Task> = state.of_kind(&[Kind::Unproven]).collect();
+    unproven.iter().copied().find_map(blame).or_else(|| unproven.iter().copied().find_map(early))
 }
 
 /// Is a result that waits for somebody still to be verified by itself?

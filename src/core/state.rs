@@ -17,11 +17,11 @@ use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal,
 use super::event::{Event, Facts, Record};
 use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
+use super::kinds::Kind;
 use super::lines::Lines;
 use super::outcome::Outcome;
 use super::plan::{self, OnFailure, Plan, PlanId};
 use super::slots::Slots;
-use super::speculation;
 use super::task::{FoldPolicy, Priority, TaskSpec};
 use super::verify::Early;
 
@@ -396,6 +396,22 @@ impl State {
         self.tasks.open()
     }
 
+    /// The tasks of these kinds, oldest first, at the cost of those alone.
+    pub fn of_kind(&self, kinds: &[Kind]) -> impl Iterator<Item = &Task> {
+        self.tasks.of_kind(kinds)
+    }
+
+    /// The pending tasks whose needs are there, the most urgent first: more urgent, then with the longer chain of
+    /// dependents, then older. Whether there is room for one is not asked.
+    pub fn turns(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.turns()
+    }
+
+    /// How many tasks wait in the longest chain behind a pending one.
+    pub fn behind(&self, task: TaskId) -> usize {
+        self.tasks.behind(task)
+    }
+
     /// How many tasks there ever were.
     pub fn count(&self) -> usize {
         self.tasks.len()
@@ -475,7 +491,7 @@ impl State {
             needs.filter(|id| self.task(*id).is_none_or(wanted)).collect()
         };
         let blocked = of(Task::is_unfit_as_need);
-        let awaited = of(|need| !need.is_unfit_as_need() && need.has_work_ahead());
+        let awaited = of(|need| !need.is_unfit_as_need() && !need.serves_as_need());
         Some(match (blocked, awaited) {
             (blocked, _) if !blocked.is_empty() => Waiting::Blocked(blocked),
             (_, awaited) if !awaited.is_empty() => Waiting::Needs(awaited),
@@ -528,18 +544,13 @@ impl State {
 
     /// Is there anything that a coordinator would have to do or to watch?
     pub fn has_work(&self) -> bool {
-        let has_next_step = |task: &Task| match &task.state {
-            // One that waits for needs counts by what those needs still have to do.
-            TaskState::Pending => self.waiting(task) == Some(Waiting::Turn),
-            TaskState::Queued { .. } => !self.is_kept_waiting(task),
-            TaskState::Running { .. } | TaskState::Landing { .. } => true,
-            _ => speculation::is_to_blame(task) || speculation::is_to_verify_early(task),
-        };
         // The worktree of an earlier attempt goes whatever the task waits for by now.
-        let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
-        !plan::steer::steer(self).is_empty()
+        self.tasks.has_kind(&[Kind::Running, Kind::HasLeftOvers, Kind::Unproven])
             || self.lines.runs().next().is_some()
-            || self.open().any(|task| has_next_step(task) || has_leftovers(task))
+            // One that waits for needs counts by what those needs still have to do.
+            || self.turns().any(|task| self.waiting(task) == Some(Waiting::Turn))
+            || self.of_kind(&[Kind::InLine]).any(|task| !self.is_kept_waiting(task))
+            || !plan::steer::steer(self).is_empty()
     }
 
     /// The newest fold that still stands, of one target or of any.
@@ -914,6 +925,11 @@ impl Task {
     pub fn is_settled(&self) -> bool {
         use TaskState as S;
         matches!(self.state, S::Withdrawn | S::Empty | S::Folded(_) | S::Discarded)
+    }
+
+    /// Is there what somebody who builds on it waits for? Whoever changed nothing has nothing to wait for.
+    pub(super) fn serves_as_need(&self) -> bool {
+        !self.has_work_ahead() && !self.is_unfit_as_need()
     }
 
     fn is_unfit_as_need(&self) -> bool {

@@ -1,9 +1,12 @@
 //! What happens to the tasks of a plan because of each other: decided from the state alone, so that it is the same before
 //! and after a crash.
 
+use std::collections::BTreeSet;
+
 use crate::core::change::Refusal;
 use crate::core::event::Event;
 use crate::core::id::TaskId;
+use crate::core::kinds::Kind;
 use crate::core::state::{State, Task, TaskState};
 
 use super::{OnConflict, OnFailure, Plan};
@@ -17,10 +20,17 @@ pub fn steer(state: &State) -> Vec<Event> {
     for plan in state.plans() {
         match failure(state, plan) {
             Some(by) => events.push(Event::PlanStopped { plan: plan.id.clone(), by }),
-            None => events.extend(state.open_in(plan).filter_map(|task| next(plan, task))),
+            None => events.extend(moving(state, plan).filter_map(|task| next(plan, task))),
         }
     }
     events
+}
+
+/// The tasks of a plan to which something may happen because of others, oldest first.
+fn moving<'a>(state: &'a State, plan: &'a Plan) -> impl Iterator<Item = &'a Task> {
+    let refused = state.of_kind_in(Kind::Refused, plan).map(|task| task.id);
+    let ids: BTreeSet<TaskId> = plan.doomed.iter().copied().chain(refused).collect();
+    ids.into_iter().filter_map(|id| state.task(id))
 }
 
 /// The task whose failure stops the plan now.
@@ -35,7 +45,8 @@ fn failure(state: &State, plan: &Plan) -> Option<TaskId> {
         let mut like = plan.tasks().filter_map(|id| state.task(id)).filter(|other| is_like(task, other));
         !is_try || like.all(has_failed)
     };
-    state.open_in(plan).find(|task| has_failed(task) && has_failed_for_all(task)).map(|task| task.id)
+    let mut failed = state.of_kind_in(Kind::Failed, plan);
+    failed.find(|task| has_failed(task) && has_failed_for_all(task)).map(|task| task.id)
 }
 
 /// Are they tries at the same?

@@ -54,6 +54,11 @@ impl State {
         self.limited.get(agent)
     }
 
+    /// Is there any limit, be it over by now?
+    pub fn has_limits(&self) -> bool {
+        !self.limited.is_empty()
+    }
+
     /// The same for the agent of a task.
     pub fn limit_of(&self, task: &Task) -> Option<(&str, &Limited)> {
         let name = &task.spec.agent.as_ref()?.agent.name;

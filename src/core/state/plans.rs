@@ -3,6 +3,7 @@
 use super::{OnFailure, Plan, PlanId, State, Task};
 use crate::core::event::{Event, Record};
 use crate::core::id::{TaskId, TaskName};
+use crate::core::kinds::Kind;
 use crate::core::plan::steer::is_like;
 use crate::core::state::TaskState;
 
@@ -31,6 +32,11 @@ impl State {
     /// The tasks of a plan of which anything is still to be done or decided.
     pub fn open_in(&self, plan: &Plan) -> impl Iterator<Item = &Task> {
         self.tasks.open_from(plan.first, plan.count)
+    }
+
+    /// Those of them that are of one kind.
+    pub fn of_kind_in(&self, kind: Kind, plan: &Plan) -> impl Iterator<Item = &Task> {
+        self.tasks.of_kind_from(kind, plan.first, plan.count)
     }
 
     pub(super) fn is_legal(&self, event: &Event) -> bool {
