@@ -267,6 +267,9 @@ pub struct TaskArgs {
     /// End it where it takes more memory than this, all its processes together
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub memory: Option<u64>,
+    /// Start it only where so much memory is free, beside what others that run still need
+    #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
+    pub needs_memory: Option<u64>,
     /// Let it have so many processes at once, threads among them
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub processes: Option<u64>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::file::Spelled;
+use super::file::{Size, Spelled};
 use super::lay::Told;
 use super::{Origin, Sourced, Untrusted, set};
 use crate::core::agent::{self, Agent, Changes, Dialect, Kind, PromptBy, StateDir};
@@ -33,6 +33,8 @@ pub struct Said {
     pub env_pass: Option<Vec<String>>,
     /// The directory of which each attempt gets a copy.
     pub state: Option<StateDir>,
+    /// Bytes of memory that a task of it needs.
+    pub needs_memory: Option<Size>,
     /// What it leaves that is no result.
     pub leftovers: Option<Vec<String>>,
     /// Exit codes that are success, too.
@@ -68,6 +70,7 @@ pub(super) fn lay(known: &mut Agents, said: BTreeMap<String, Said>, told: &mut T
         set(&mut agent.env, said.env);
         set(&mut agent.pass, said.env_pass);
         set(&mut agent.state, said.state.map(Some));
+        set(&mut agent.needs_memory, said.needs_memory.map(|size| size.0));
         set(&mut agent.leftovers, said.leftovers);
         set(&mut agent.accept, said.accept_exit_codes);
         set(&mut agent.changes, said.changes.map(|changes| changes.0));
@@ -92,6 +95,7 @@ fn none(name: &str) -> Agent {
         env: BTreeMap::new(),
         pass: Vec::new(),
         state: None,
+        needs_memory: 0,
         leftovers: Vec::new(),
         accept: Vec::new(),
         changes: Changes::Required,

@@ -225,6 +225,8 @@ pub struct Roles {
 pub struct Limits {
     /// Bytes that must stay free on the disk of the worktrees.
     pub disk_floor: Option<Size>,
+    /// Bytes of memory that must stay free.
+    pub memory_floor: Option<Size>,
 }
 
 /// A configuration file cannot be used.

@@ -36,6 +36,8 @@ pub const REPOSITORY_FILE: &str = ".pleach.toml";
 pub const DEFAULT_SETUP_TIMEOUT: u64 = 600;
 /// Bytes that must stay free, where nothing else is said.
 pub const DEFAULT_DISK_FLOOR: u64 = 1 << 30;
+/// Bytes of memory that must stay free where nothing else is said: less than this, and the machine begins to swap.
+pub const DEFAULT_MEMORY_FLOOR: u64 = 256 << 20;
 /// What branches of results start with, where nothing else is said.
 pub const DEFAULT_BRANCH_PREFIX: &str = "pleach/";
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub branch_prefix: String,
     /// Bytes that must stay free on the disk of the worktrees.
     pub disk_floor: u64,
+    /// Bytes of memory that must stay free.
+    pub memory_floor: u64,
     /// What a task may touch.
     pub sandbox: Policy,
     /// Which roles may be used.
@@ -181,6 +185,7 @@ impl Default for Config {
             driver: Sourced { value: None, from: Origin::Default },
             branch_prefix: DEFAULT_BRANCH_PREFIX.to_owned(),
             disk_floor: DEFAULT_DISK_FLOOR,
+            memory_floor: DEFAULT_MEMORY_FLOOR,
             sandbox: Policy::default(),
             roles: Roles::default(),
             agents: agents::Agents::new(),
@@ -251,7 +256,8 @@ impl Config {
     /// How much may happen at once.
     pub fn limits(&self) -> Limits {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Limits { tasks: self.concurrency, groups: self.groups.clone(), cores, disk_floor: self.disk_floor }
+        let (disk_floor, memory_floor) = (self.disk_floor, self.memory_floor);
+        Limits { tasks: self.concurrency, groups: self.groups.clone(), cores, disk_floor, memory_floor }
     }
 
     /// Lay what a file says over what was said before.
@@ -296,6 +302,7 @@ impl Config {
             set(&mut self.branch_prefix, lay::branch_prefix(prefix, told));
         }
         set(&mut self.disk_floor, limits.disk_floor.map(|floor| floor.0));
+        set(&mut self.memory_floor, limits.memory_floor.map(|floor| floor.0));
         lay::sandbox(&mut self.sandbox, sandbox, told);
         roles::lay(&mut self.roles, roles, told);
         agents::lay(&mut self.agents, agents, told);

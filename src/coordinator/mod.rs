@@ -19,7 +19,7 @@ mod line;
 mod listen;
 mod needs;
 mod notify;
-mod observe;
+pub(crate) mod observe;
 mod plans;
 pub mod protocol;
 mod provision;

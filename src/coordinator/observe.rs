@@ -1,14 +1,17 @@
-//! Looking at the world: what is seen of an attempt's shim, and of the disk.
+//! Looking at the world: what is seen of an attempt's shim, and of the memory.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::core::inventory::Shim;
+use crate::core::kinds::Kind;
+use crate::core::state::{State, Task};
+use crate::process::load;
 use crate::process::pidfd::Hold;
 use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Run};
-use crate::store::{StoreError, election};
+use crate::store::{Layout, StoreError, election};
 
 /// What is seen of a shim now.
 ///
@@ -45,6 +48,20 @@ pub(super) async fn until_gone(dir: AttemptDir) {
     while matches!(shim(&dir), Ok(Shim::Alive)) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Bytes of memory that are free for new tasks: what nobody uses, less what those that run have said that they need and do
+/// not use yet. Only who has said something is weighed.
+pub(crate) fn free_memory(layout: &Layout, state: &State) -> Option<u64> {
+    let free = load::free_memory()?;
+    let to_come = |task: &Task| {
+        let dir = layout.attempt(task.last_attempt()?);
+        let run: Option<Run> = record::load(&dir.run()).ok().flatten();
+        let load = run.and_then(|run| load::below(run.shim, dir.0.as_os_str().as_encoded_bytes())).unwrap_or_default();
+        Some(task.spec.needs_memory.saturating_sub(load.memory))
+    };
+    let needy = state.of_kind(&[Kind::Running]).filter(|task| task.spec.needs_memory > 0);
+    Some(free.saturating_sub(needy.filter_map(to_come).sum()))
 }
 
 /// Which file this is, whatever it is called.

@@ -190,6 +190,7 @@ impl Coordinator {
     /// Decide, and set the actions going, until there is nothing more to set going.
     fn turn(&mut self) -> Result<(), StoreError> {
         self.seen.free_disk = store::free_disk(&self.world.layout.state);
+        self.seen.free_memory = observe::free_memory(&self.world.layout, &self.state);
         loop {
             let known = self.state.events();
             let decision = decide(&self.state, &self.seen, &self.limits, clock::now());

@@ -59,6 +59,9 @@ pub struct Agent {
     /// The directory in which it keeps its own state, where each attempt needs a copy of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateDir>,
+    /// Bytes of memory that a task of it needs.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub needs_memory: u64,
     /// What it leaves in the worktree that is no result: patterns of .gitignore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,

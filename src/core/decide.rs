@@ -17,6 +17,9 @@ pub const HELD_RETRY: i64 = 60;
 /// Seconds after which the disk is looked at again.
 pub const DISK_RETRY: i64 = 10;
 
+/// Seconds after which the memory is looked at again.
+pub const MEMORY_RETRY: i64 = 5;
+
 /// What to do now, and when to ask again if nothing happens until then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
@@ -52,6 +55,9 @@ pub fn decide(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) 
     let waits = |task: &Task| state.waiting(task) == Some(Waiting::Turn);
     if schedule::is_disk_short(seen, limits) && state.turns().any(waits) {
         wake_at = earlier(wake_at, now + DISK_RETRY.seconds());
+    }
+    if !state.is_paused() && schedule::is_memory_short(state, seen, limits) {
+        wake_at = earlier(wake_at, now + MEMORY_RETRY.seconds());
     }
     if let Some(due) = schedule::next_resume(state, now) {
         wake_at = earlier(wake_at, due);

@@ -16,6 +16,8 @@ pub struct Inventory {
     pub told: BTreeMap<AttemptId, bool>,
     /// Bytes free where worktrees are made, as far as known.
     pub free_disk: Option<u64>,
+    /// Bytes of memory that nobody uses, less what running tasks have said that they need and do not use yet; as far as known.
+    pub free_memory: Option<u64>,
 }
 
 /// What is seen of the shim of a running attempt.

@@ -16,6 +16,9 @@ pub struct Limits {
     pub cores: usize,
     /// Bytes that must stay free on the disk of the worktrees; nothing starts below that.
     pub disk_floor: u64,
+    /// Bytes of memory that must stay free; nothing starts that would take more.
+    #[serde(default)]
+    pub memory_floor: u64,
 }
 
 fn one() -> usize {
@@ -24,6 +27,6 @@ fn one() -> usize {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tasks: 1, groups: BTreeMap::new(), cores: 1, disk_floor: 0 }
+        Self { tasks: 1, groups: BTreeMap::new(), cores: 1, disk_floor: 0, memory_floor: 0 }
     }
 }

@@ -220,6 +220,8 @@ pub struct Seen {
     pub limits: Limits,
     /// Bytes free where worktrees are made, as far as known.
     pub free_disk: Option<u64>,
+    /// Bytes of memory that are free for new tasks, as far as known.
+    pub free_memory: Option<u64>,
     /// Conflicts to come.
     pub foreseen: BTreeMap<TaskId, Told>,
 }

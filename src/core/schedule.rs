@@ -22,7 +22,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     if state.is_paused() || is_disk_short(seen, limits) {
         return Vec::new();
     }
-    let mut room = Room::new(state, limits);
+    let mut room = Room::new(state, seen, limits);
     // A task that is being given its base has its slot already, although no event says so yet; also one that was
     // withdrawn meanwhile, for a retry may come before the start does.
     let starting: BTreeSet<TaskId> = starting(state, seen).collect();
@@ -34,8 +34,13 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     while room.tasks > 0
         && let Some(task) = turns.next()
     {
-        if room.take(task) {
-            starts.push(task.next_attempt());
+        match room.lacks_memory(task) {
+            // Nobody overtakes who waits for memory, or the large ones would wait for ever. Where nothing of ours has
+            // any to give back, that would help nobody.
+            true if room.is_busy => break,
+            true => {}
+            false if room.take(task) => starts.push(task.next_attempt()),
+            false => {}
         }
     }
     starts
@@ -63,19 +68,19 @@ pub struct Place {
 }
 
 /// Those that need nothing more, and why they do not run.
-pub fn line(state: &State, free_disk: Option<u64>, limits: &Limits, now: Timestamp) -> BTreeMap<TaskId, Place> {
-    let seen = Inventory { free_disk, ..Inventory::default() };
+pub fn line(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) -> BTreeMap<TaskId, Place> {
     let for_all = match () {
         () if state.is_paused() => Some(Waiting::Paused),
-        () if is_disk_short(&seen, limits) => Some(Waiting::Disk),
+        () if is_disk_short(seen, limits) => Some(Waiting::Disk),
         () => None,
     };
-    let (mut room, mut turn) = (Room::new(state, limits), 0);
+    let (mut room, mut turn) = (Room::new(state, seen, limits), 0);
     let mut place = |task: &Task| {
         let waiting = match (&for_all, limit(state, task, now), room.full_group(task)) {
             (Some(waiting), ..) => waiting.clone(),
             (None, Some(agent), _) => Waiting::Agent(agent.to_owned()),
             (None, None, Some(group)) => Waiting::Group(group.to_owned()),
+            (None, None, None) if room.tasks > 0 && room.lacks_memory(task) => Waiting::Memory,
             (None, None, None) => Waiting::Turn,
         };
         if waiting != Waiting::Turn {
@@ -107,25 +112,43 @@ pub fn is_disk_short(seen: &Inventory, limits: &Limits) -> bool {
     seen.free_disk.is_some_and(|free| free < limits.disk_floor)
 }
 
-/// Free slots.
+/// Is there too little memory for one of those who would start next?
+pub fn is_memory_short(state: &State, seen: &Inventory, limits: &Limits) -> bool {
+    let room = Room::new(state, seen, limits);
+    let next = state.turns().take(limits.tasks.max(1));
+    next.into_iter().any(|task| state.waiting(task) == Some(Waiting::Turn) && room.lacks_memory(task))
+}
+
+/// Free slots, and free memory.
 struct Room<'a> {
     tasks: usize,
     groups: BTreeMap<&'a str, usize>,
+    /// Bytes above the floor; below it, less than none.
+    memory: Option<i128>,
+    /// Does anything run, or start?
+    is_busy: bool,
 }
 
 impl<'a> Room<'a> {
-    fn new(state: &'a State, limits: &'a Limits) -> Self {
+    fn new(state: &'a State, seen: &Inventory, limits: &'a Limits) -> Self {
         let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
-        let mut room = Self { tasks: limits.tasks, groups };
+        let mut room = Self { tasks: limits.tasks, groups, memory: None, is_busy: false };
         for task in state.of_kind(&[Kind::Running]) {
             room.take(task);
         }
+        // What those that run still need is not among what is free.
+        room.memory = seen.free_memory.map(|free| i128::from(free) - i128::from(limits.memory_floor));
         room
     }
 
     /// The group of the task, where no slot of it is left.
     fn full_group<'b>(&self, task: &'b Task) -> Option<&'b str> {
         task.spec.group.as_deref().filter(|group| self.groups.get(group) == Some(&0))
+    }
+
+    /// Is less memory free than the task says that it needs?
+    fn lacks_memory(&self, task: &Task) -> bool {
+        self.memory.is_some_and(|left| left < i128::from(task.spec.needs_memory))
     }
 
     /// Take a slot for the task; `false`, and nothing taken, where there is none.
@@ -135,6 +158,8 @@ impl<'a> Room<'a> {
             return false;
         }
         self.tasks -= 1;
+        self.is_busy = true;
+        self.memory = self.memory.map(|left| left - i128::from(task.spec.needs_memory));
         if let Some(slots) = group {
             *slots -= 1;
         }
@@ -151,7 +176,7 @@ mod tests {
 
     /// Who starts now, in this order, with so many slots; group `a` has one slot.
     fn check(tasks: &str, slots: usize, picture: Expect) {
-        let limits = Limits { tasks: slots, groups: [("a".to_owned(), 1)].into(), disk_floor: 0, cores: 1 };
+        let limits = Limits { tasks: slots, groups: [("a".to_owned(), 1)].into(), ..Limits::default() };
         let next = next(&sketch::state(tasks), &Inventory::default(), &limits, sketch::now());
         picture.assert_eq(&next.iter().map(AttemptId::to_string).collect::<Vec<_>>().join(" "));
     }
@@ -196,8 +221,10 @@ mod tests {
     #[test]
     fn why_those_do_not_run_that_need_nothing_more() {
         let check = |tasks: &str, free_disk, picture: Expect| {
-            let limits = Limits { tasks: 3, groups: [("a".to_owned(), 1)].into(), cores: 1, disk_floor: 100 };
-            let line = line(&sketch::state(tasks), Some(free_disk), &limits, sketch::now());
+            let limits =
+                Limits { tasks: 3, groups: [("a".to_owned(), 1)].into(), disk_floor: 100, ..Limits::default() };
+            let seen = Inventory { free_disk: Some(free_disk), ..Inventory::default() };
+            let line = line(&sketch::state(tasks), &seen, &limits, sketch::now());
             let place = |(id, place): (&TaskId, &Place)| {
                 format!("{id} {:?} {}{}", place.waiting, place.turn, if place.starts { " starts" } else { "" })
             };
@@ -218,6 +245,33 @@ mod tests {
             let seen = Inventory { busy: [Subject::Attempt(first)].into(), ..Inventory::default() };
             assert_eq!(next(&sketch::state(tasks), &seen, &limits, sketch::now()), []);
         }
+    }
+
+    #[test]
+    fn nothing_starts_that_would_make_the_machine_swap_and_nobody_overtakes_who_waits_for_memory() {
+        let check = |tasks: &str, free, picture: Expect| {
+            let limits = Limits { tasks: 9, memory_floor: 10, ..Limits::default() };
+            let seen = Inventory { free_memory: free, ..Inventory::default() };
+            let state = sketch::state(tasks);
+            let next = next(&state, &seen, &limits, sketch::now());
+            let starts: Vec<String> = next.iter().map(AttemptId::to_string).collect();
+            let line = line(&state, &seen, &limits, sketch::now());
+            let waits: Vec<String> = line
+                .iter()
+                .filter(|(_, place)| place.waiting == Waiting::Memory)
+                .map(|(id, _)| id.to_string())
+                .collect();
+            picture.assert_eq(&format!("{}; short {}", starts.join(" "), waits.join(" ")));
+        };
+        check("1; 2", None, expect!["1.1 2.1; short "]);
+        check("1; 2", Some(10), expect!["1.1 2.1; short "]);
+        check("1; 2", Some(9), expect!["; short 1 2"]);
+        // Each start takes what it needs from the next.
+        check("1 needs 50; 2 needs 50; 3 needs 30", Some(130), expect!["1.1 2.1; short 3"]);
+        check("1 needs 50; 2 needs 90; 3", Some(130), expect!["1.1; short 2"]);
+        // Nothing of ours will give any back.
+        check("1 needs 500; 2", Some(130), expect!["2.1; short 1"]);
+        check("1 running; 2 needs 500; 3", Some(130), expect!["; short 2"]);
     }
 
     #[test]

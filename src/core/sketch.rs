@@ -1,7 +1,7 @@
 //! States in one line, for tests: `check("1 ready; 2 high after 1; 3 in a 20m", ...)`.
 //!
 //! Each part is a task, and gets the next id (the number that it begins with is for the reader, and checked). Then, in any order:
-//! a priority; `after 1,2`; `in GROUP`; `by AGENT`; `20m` (so many minutes ago, else just now); `into BRANCH` (else `main`); `auto`;
+//! a priority; `after 1,2`; `in GROUP`; `by AGENT`; `needs 50` (bytes of memory); `20m` (so many minutes ago, else just now); `into BRANCH` (else `main`); `auto`;
 //! and where it has come to: `running`, `cancelled`, `withdrawn`, `failed`, `empty`, `ready`, `queued`, `landing`,
 //! `refused`, `folded`, `undoing`, `discarded`. What is not said is pending.
 
@@ -36,6 +36,7 @@ fn add(state: &mut State, text: &str) {
         let mut next = || words.next().unwrap_or_else(|| panic!("{word} what? in {text:?}"));
         match word {
             "after" => spec.needs = next().split(',').map(|id| id.parse().unwrap()).collect(),
+            "needs" => spec.needs_memory = next().parse().unwrap(),
             "in" => spec.group = Some(next().to_owned()),
             "by" => spec.agent = agent::preset(next()).map(|preset| Box::new(Assigned::new(preset.agent))),
             "into" => spec.target = Some(BranchName(next().to_owned())),

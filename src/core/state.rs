@@ -248,6 +248,8 @@ pub enum Waiting {
     Paused,
     /// There is too little room on the disk for anything to start.
     Disk,
+    /// There is too little memory free for it.
+    Memory,
     /// As many of its group run as may.
     Group(String),
     /// The provider of its agent gives that no more for now.

@@ -49,6 +49,9 @@ pub struct TaskSpec {
     /// Seconds between the polite and the hard end.
     #[serde(default = "default_grace", skip_serializing_if = "is_default_grace")]
     pub grace: u64,
+    /// Bytes of memory that it says it needs: it does not start where so much is not free.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub needs_memory: u64,
     /// How many more attempts follow a failed or lost one by themselves.
     #[serde(default, skip_serializing_if = "is_default")]
     pub retries: u32,

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{Error, Session, client, look, sandbox};
 use crate::config::units::Bytes;
+use crate::coordinator::observe;
 use crate::coordinator::{kept_prefix, trash};
 use crate::core::change::list;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
@@ -346,6 +347,13 @@ impl Doctor {
             self.bad(
                 format!("{} free on the disk of {disk}, and no task starts below {}", Bytes(free), Bytes(floor)),
                 "make room, for instance with `pleach gc`, or lower `disk_floor` in `[limits]`",
+            );
+        }
+        let (free, floor) = (observe::free_memory(layout, state), session.limits().memory_floor);
+        if let Some(free) = free.filter(|free| *free < floor) {
+            self.bad(
+                format!("{} of memory are free, and no task starts below {}", Bytes(free), Bytes(floor)),
+                "end something that takes it, or lower `memory_floor` in `[limits]`",
             );
         }
         let live = look::live(layout, state);

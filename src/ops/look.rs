@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Error, Session, client, diff, find};
+use crate::coordinator::observe::free_memory;
 use crate::coordinator::{MERGED_BY, kept_prefix};
 use crate::core::change::Refusal;
 use crate::core::foresight::{self, Outlook, Told};
 use crate::core::id::{AttemptId, TaskHandle, TaskId};
+use crate::core::inventory::Inventory;
 use crate::core::report::{self, Board, CommitLine, Known, Live, Places, Progress, Seen, Show, Standing, TaskReport};
 use crate::core::sandbox::Tier;
 use crate::core::schedule;
@@ -64,6 +66,7 @@ pub fn seen(session: &Session, state: &State) -> Seen {
         live: layout.map(|layout| live(layout, state)).unwrap_or_default(),
         limits: session.limits(),
         free_disk: layout.and_then(|layout| store::free_disk(&layout.state)),
+        free_memory: layout.and_then(|layout| free_memory(layout, state)),
         foreseen: layout.map(|layout| foreseen(session.repository(), layout, state)).unwrap_or_default(),
     }
 }
@@ -88,7 +91,9 @@ pub fn waits(session: &Session, id: TaskId) -> Result<Option<String>, Error> {
     let state = session.state()?;
     let Some(task) = state.task(id).filter(|task| task.state == TaskState::Pending) else { return Ok(None) };
     let (seen, now) = (seen(session, &state), clock::now());
-    let place = schedule::line(&state, seen.free_disk, &seen.limits, now).remove(&id);
+    let (free_disk, free_memory) = (seen.free_disk, seen.free_memory);
+    let room = Inventory { free_disk, free_memory, ..Inventory::default() };
+    let place = schedule::line(&state, &room, &seen.limits, now).remove(&id);
     if place.as_ref().is_some_and(|place| place.starts) {
         return Ok(None);
     }
@@ -98,6 +103,7 @@ pub fn waits(session: &Session, id: TaskId) -> Result<Option<String>, Error> {
         None if row.state == Standing::Blocked => format!("blocked {}", row.why),
         Some(Waiting::Paused) => "the queue is paused, and `pleach resume` goes on".to_owned(),
         Some(Waiting::Agent(agent)) => format!("{}; `pleach resume --agent {agent}` goes on at once", row.why),
+        Some(Waiting::Memory) => format!("{}: see `pleach doctor`", row.why),
         Some(Waiting::Disk) => format!("{} ({disk}): see `pleach doctor`", row.why),
         _ => row.why,
     }))

@@ -262,6 +262,7 @@ fn spec(
         base: draft.base.clone(),
         into: draft.into.clone(),
         group: settings.group,
+        needs_memory: settings.needs_memory,
         retries: settings.retries,
         env: settings.env.into_iter().map(|(name, value)| (name, value.into())).collect(),
         fold: if is_try { Some(FoldPolicy::Review) } else { said },

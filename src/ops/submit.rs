@@ -11,7 +11,9 @@ use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::secret::is_secret;
 use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
+use crate::core::units::Bytes;
 use crate::core::word::Word;
+use crate::process::load;
 use crate::process::tool::own_directory;
 use crate::store::environment::{self, Environment};
 
@@ -64,6 +66,8 @@ pub struct Wish {
     pub read_only: bool,
     /// Bytes of memory that it may take.
     pub memory: Option<u64>,
+    /// Bytes of memory that must be free for it to start.
+    pub needs_memory: Option<u64>,
     /// Processes that it may have.
     pub processes: Option<u64>,
     /// The agent that does it: then there is nothing to run beside that.
@@ -99,6 +103,7 @@ impl Wish {
             network: None,
             read_only: false,
             memory: None,
+            needs_memory: None,
             processes: None,
             agent: None,
             role: None,
@@ -187,6 +192,9 @@ impl Asker {
         env.extend(wish.env);
         let command = agent.as_ref().map_or(wish.command, |assigned| assigned.command(&[]));
         let config = session.config()?;
+        let of_agent = agent.as_ref().map_or(0, |assigned| assigned.agent.needs_memory);
+        let needs_memory = wish.needs_memory.unwrap_or(of_agent);
+        can_be_had(needs_memory, config.memory_floor)?;
         let checkout = session.found.checkout.as_ref();
         let program = agent.as_ref().and_then(|assigned| assigned.agent.command.first()).map(String::as_str);
         let policy = role.as_ref().map(|role| role.policy(&config.sandbox, &command, program)).transpose()?;
@@ -204,6 +212,7 @@ impl Asker {
             target,
             timeout: wish.timeout.or(config.timeout),
             grace: wish.grace.unwrap_or(config.grace),
+            needs_memory,
             retries: wish.retries.unwrap_or(config.retries),
             env,
             environment: Some(environment),
@@ -363,4 +372,16 @@ fn target(session: &Session, wish: &Wish) -> Result<Option<BranchName>, Error> {
         ));
     }
     Ok(Some(branch.clone()))
+}
+
+/// Memory that this machine will never have free is refused at once, and not waited for.
+fn can_be_had(needs: u64, floor: u64) -> Result<(), Error> {
+    let most = load::all_memory().map(|all| all.saturating_sub(floor));
+    match most.filter(|most| *most < needs) {
+        None => Ok(()),
+        Some(most) => {
+            let message = format!("it needs {} of memory, and at most {} can be free here", Bytes(needs), Bytes(most));
+            Err(Error::new(ErrorKind::Usage, message, "say less with --needs-memory, or `needs_memory` of its agent"))
+        }
+    }
 }

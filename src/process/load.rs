@@ -39,6 +39,25 @@ pub fn below(root: u32, mark: &[u8]) -> Option<Load> {
     Some(load)
 }
 
+/// Bytes of memory that can be had without swapping: of the machine, or of the control group that stands for it in a
+/// container, where that has less. None where it cannot be told.
+pub fn free_memory() -> Option<u64> {
+    let machine = of_meminfo(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")?;
+    let group = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
+    let limit = group("memory.max").zip(group("memory.current")).map(|(most, used)| most.saturating_sub(used));
+    Some(limit.map_or(machine, |limit| limit.min(machine)))
+}
+
+/// Bytes of memory that there are at all.
+pub fn all_memory() -> Option<u64> {
+    of_meminfo(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")
+}
+
+fn of_meminfo(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
 /// Clock ticks of a process, and of the children that it has waited for.
 fn ticks(pid: u32) -> Option<[u64; 2]> {
     of_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
@@ -62,6 +81,15 @@ fn owned(pid: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_free_of_the_memory() {
+        let text = "MemTotal:       24597836 kB\nMemFree:          300 kB\nMemAvailable:   2000 kB\n";
+        assert_eq!(of_meminfo(text, "MemAvailable:"), Some(2000 * 1024));
+        assert_eq!(of_meminfo("MemTotal: 1 MB\n", "MemTotal:"), None);
+        #[cfg(target_os = "linux")]
+        assert!(free_memory().unwrap() <= all_memory().unwrap());
+    }
 
     #[test]
     fn the_times_of_a_process_with_an_odd_name() {

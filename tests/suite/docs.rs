@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pleach::config::env::NAMES;
 use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, Verify, Worktree};
-use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
+use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_MEMORY_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
 use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
 use pleach::core::sandbox::{Home, Network, Tier};
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Publish, Strategy};
@@ -103,7 +103,8 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
-    let (Fold { policy, strategy, publish, hooks }, Branch { prefix }, Limits { disk_floor }) = (fold, branch, limits);
+    let (Fold { policy, strategy, publish, hooks }, Branch { prefix }, Limits { disk_floor, memory_floor }) =
+        (fold, branch, limits);
     let examples = [concurrency.is_some(), timeout.is_some(), env_pass.is_some(), !groups.is_empty(), dir.is_some()];
     assert!(examples.iter().chain(&[copy.is_some(), setup.is_some(), hooks.is_some()]).all(|said| *said));
     let Verify { command, timeout: limit, deterministic, guarantee, cores, early, expire, fingerprint, scope } = verify;
@@ -144,7 +145,10 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         },
         merge: Merge { timeout: Some(file::Duration(DEFAULT_DRIVER_TIMEOUT)), ..Merge::default() },
         branch: Branch { prefix: Some(config::DEFAULT_BRANCH_PREFIX.to_owned()) },
-        limits: Limits { disk_floor: Some(file::Size(DEFAULT_DISK_FLOOR)) },
+        limits: Limits {
+            disk_floor: Some(file::Size(DEFAULT_DISK_FLOOR)),
+            memory_floor: Some(file::Size(DEFAULT_MEMORY_FLOOR)),
+        },
         sandbox: file::Sandbox {
             tier: Some(file::WantedTier(None)),
             require: Some(file::Spelled(Tier::None)),
@@ -160,7 +164,7 @@ fn the_page_on_configuration_has_every_key_and_variable() {
         fold: Fold { policy, strategy, publish, ..Fold::default() },
         merge: Merge { timeout: driver_timeout, ..Merge::default() },
         branch: Branch { prefix },
-        limits: Limits { disk_floor },
+        limits: Limits { disk_floor, memory_floor },
         sandbox: file::Sandbox { tier, require, network, home, ..file::Sandbox::default() },
         ..File::default()
     };

@@ -109,6 +109,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         network: task.network.clone(),
         read_only: task.read_only,
         memory: task.memory,
+        needs_memory: task.needs_memory,
         processes: task.processes,
         agent,
         role: None,

@@ -218,6 +218,7 @@ impl Known {
             env: env.collect::<BTreeMap<_, _>>(),
             pass: words(self.pass),
             state: None,
+            needs_memory: 0,
             leftovers: words(&self.leftovers.join(" ")),
             accept: Vec::new(),
             changes: Changes::Required,

@@ -61,6 +61,8 @@ pub struct Settings {
     pub group: Option<String>,
     /// Seconds that it may take.
     pub timeout: Option<u64>,
+    /// Bytes of memory that must be free for it to start.
+    pub needs_memory: Option<u64>,
     /// How many more attempts follow a failed one.
     pub retries: Option<u32>,
     /// Exit codes that are success too.

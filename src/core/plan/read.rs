@@ -216,6 +216,7 @@ impl Reader {
             priority: get("priority").and_then(|entry| self.parsed(entry)),
             group: get("group").and_then(|entry| self.group(&entry.node)),
             timeout: get("timeout").and_then(|entry| self.duration(&entry.node)),
+            needs_memory: get("needs_memory").and_then(|entry| self.size(&entry.node)),
             retries: get("retries").and_then(|entry| self.number(&entry.node, 0, 100)),
             accept,
             paths,
@@ -352,6 +353,15 @@ impl Reader {
         None
     }
 
+    fn size(&mut self, node: &Node) -> Option<u64> {
+        let bytes = match &node.value {
+            Value::Number(number) => u64::try_from(*number).map_err(|_| format!("{number} is not a size")),
+            Value::Text(text) => units::parse_size(text).map_err(|error| error.to_string()),
+            _ => return self.mismatch(node, "a size, such as \"2 GiB\""),
+        };
+        bytes.map_err(|why| self.wrong(node.at, why)).ok()
+    }
+
     fn group(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node)?;
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -396,6 +406,7 @@ impl Settings {
             priority: self.priority.or(defaults.priority),
             group: self.group.or(defaults.group),
             timeout: self.timeout.or(defaults.timeout),
+            needs_memory: self.needs_memory.or(defaults.needs_memory),
             retries: self.retries.or(defaults.retries),
             accept: if says("accept_exit_codes") { self.accept } else { defaults.accept },
             paths: if says("paths") { self.paths } else { defaults.paths },

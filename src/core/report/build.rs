@@ -8,9 +8,11 @@ use super::hints::hints;
 use super::{AttemptReport, Board, Known, LandedReport, NeedReport, RoleMark, Row, SCHEMA, Seen, Standing, TaskReport};
 use crate::core::change::{Collected, Refusal, Size, list};
 use crate::core::id::{BranchName, TaskId};
+use crate::core::inventory::Inventory;
 use crate::core::sandbox::Warning;
 use crate::core::schedule::{self, Place};
 use crate::core::state::{Attempt, State, Task, TaskState, Waiting};
+use crate::core::units::Bytes;
 use crate::core::verify::{Early, Verdict};
 use crate::core::word::shown;
 
@@ -148,7 +150,9 @@ impl<'a> Queue<'a> {
                 lines.entry(&request.target).or_default().insert(*place);
             }
         }
-        let places = schedule::line(state, seen.free_disk, &seen.limits, now);
+        let (free_disk, free_memory) = (seen.free_disk, seen.free_memory);
+        let room = Inventory { free_disk, free_memory, ..Inventory::default() };
+        let places = schedule::line(state, &room, &seen.limits, now);
         Self { state, lines, places }
     }
 
@@ -274,6 +278,10 @@ impl<'a> Queue<'a> {
         match &place.waiting {
             Waiting::Paused => "paused".to_owned(),
             Waiting::Disk => "too little room on the disk".to_owned(),
+            Waiting::Memory => match task.spec.needs_memory {
+                0 => "too little memory is free".to_owned(),
+                needs => format!("{} of memory are not free", Bytes(needs)),
+            },
             Waiting::Agent(agent) => {
                 self.state.limited(agent).map_or_else(String::new, |limit| format!("{agent}: {limit}"))
             }

@@ -33,7 +33,7 @@ fn nothing_starves() {
 
 /// How long a task waits where so many others are always waiting, one slot is there, and each takes [`TAKES`].
 fn wait_among(low: Priority, high: Priority, others: usize, patience: i64) -> Option<i64> {
-    let limits = Limits { tasks: 1, groups: BTreeMap::new(), cores: 1, disk_floor: 0 };
+    let limits = Limits { tasks: 1, groups: BTreeMap::new(), cores: 1, disk_floor: 0, memory_floor: 0 };
     let mut state = State::default();
     let mut now = Timestamp::from_second(1_700_000_000).unwrap();
     submit(&mut state, low, now);
