@@ -1,6 +1,7 @@
 //! The loop itself, and what only it may touch: the state, the journal, the inventory.
 
 mod act;
+mod inside;
 mod record;
 
 use std::collections::BTreeMap;
@@ -287,6 +288,7 @@ impl Coordinator {
                 }
                 Response::Yes
             }
+            Request::Inside(relayed) => return self.inside(*relayed, answer),
             Request::Free { attempts } => self.free(&attempts)?,
             Request::TakePart { of, seen, tip } => self.take_part(of, seen, tip)?,
             Request::Restore { attempts } if !requests::refused(&self.state, &attempts).is_empty() => {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::action::Subject;
+use super::delegate;
 use super::id::{AttemptId, TaskId};
 use super::inventory::Inventory;
 use super::policy::Limits;
@@ -29,7 +30,7 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     for task in starting.iter().filter_map(|id| state.task(*id)) {
         room.take(task);
     }
-    if room.tasks == 0 {
+    if room.is_full() {
         return Vec::new();
     }
     let is_ready = |task: &&Task| {
@@ -120,33 +121,57 @@ fn urgency(task: &Task, chains: &Chains, now: Timestamp) -> (i64, usize, Reverse
 }
 
 /// Free slots.
+///
+/// A running task lends its own to one at a time of those that it delegated, and theirs: it waits for them, or it would not have
+/// delegated. Without that, tasks that wait for what they delegated could fill all slots, and nothing would ever happen again.
 struct Room<'a> {
+    state: &'a State,
     tasks: usize,
     groups: BTreeMap<&'a str, usize>,
+    lenders: BTreeSet<TaskId>,
 }
 
 impl<'a> Room<'a> {
     fn new(state: &'a State, limits: &'a Limits) -> Self {
         let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
-        let mut room = Self { tasks: limits.tasks, groups };
+        let mut room = Self { state, tasks: limits.tasks, groups, lenders: BTreeSet::new() };
+        // Whoever asked is older, and has lent its slot before one is looked for.
         for task in state.open().filter(|task| matches!(task.state, TaskState::Running { .. })) {
             room.take(task);
+            room.lenders.insert(task.id);
         }
         room
     }
 
+    /// Is there none for anybody?
+    fn is_full(&self) -> bool {
+        self.tasks == 0 && self.lenders.is_empty()
+    }
+
+    /// Who lends this one a slot.
+    fn lender(&self, task: &Task) -> Option<&'a Task> {
+        delegate::ancestors(self.state, task).find(|above| self.lenders.contains(&above.id))
+    }
+
     /// The group of the task, where no slot of it is left.
     fn full_group<'b>(&self, task: &'b Task) -> Option<&'b str> {
-        task.spec.group.as_deref().filter(|group| self.groups.get(group) == Some(&0))
+        let is_lent = self.lender(task).is_some_and(|lender| lender.spec.group == task.spec.group);
+        task.spec.group.as_deref().filter(|group| !is_lent && self.groups.get(group) == Some(&0))
     }
 
     /// Take a slot for the task; `false`, and nothing taken, where there is none.
     fn take(&mut self, task: &Task) -> bool {
-        let group = task.spec.group.as_deref().and_then(|group| self.groups.get_mut(group));
-        if self.tasks == 0 || group.as_deref() == Some(&0) {
+        let lender = self.lender(task).map(|lender| (lender.id, lender.spec.group == task.spec.group));
+        let shares_group = lender.is_some_and(|(_, shares)| shares);
+        let group = task.spec.group.as_deref().filter(|_| !shares_group);
+        let group = group.and_then(|group| self.groups.get_mut(group));
+        if (self.tasks == 0 && lender.is_none()) || group.as_deref() == Some(&0) {
             return false;
         }
-        self.tasks -= 1;
+        match lender {
+            Some((lender, _)) => drop(self.lenders.remove(&lender)),
+            None => self.tasks -= 1,
+        }
         if let Some(slots) = group {
             *slots -= 1;
         }

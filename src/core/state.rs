@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal, Rejection};
+use super::delegate;
 use super::event::{Event, Facts, Record};
 use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
@@ -91,6 +92,9 @@ pub struct Task {
     /// What the next attempt is given back, where somebody asked for one on the head of its target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_back: Option<HandBack>,
+    /// A task asked for it, and somebody else has asked for it again since: what becomes of that one is nothing to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
 }
 
 /// One run of a task.
@@ -396,6 +400,15 @@ impl State {
         self.tasks.open()
     }
 
+    /// The same with these tasks alone, and nothing of lines and plans.
+    pub fn only(&self, tasks: impl Iterator<Item = Task>) -> Self {
+        let mut slots = Slots::default();
+        tasks.for_each(|task| slots.insert(task));
+        let limited = self.limited.clone();
+        let (next, events, paused) = (self.next, self.events, self.paused);
+        Self { next, events, paused, lines: Lines::default(), plans: Vec::new(), limited, tasks: slots }
+    }
+
     /// How many tasks there ever were.
     pub fn count(&self) -> usize {
         self.tasks.len()
@@ -538,6 +551,7 @@ impl State {
         // The worktree of an earlier attempt goes whatever the task waits for by now.
         let has_leftovers = |task: &Task| task.attempts.iter().any(|attempt| attempt.is_removable());
         !plan::steer::steer(self).is_empty()
+            || !delegate::follow(self).is_empty()
             || self.lines.runs().next().is_some()
             || self.open().any(|task| has_next_step(task) || has_leftovers(task))
     }
@@ -567,6 +581,7 @@ impl Task {
             typed_check: None,
             on_hold: false,
             hand_back: None,
+            adopted: false,
         }
     }
 
@@ -624,6 +639,7 @@ impl Task {
                     }
                     None => None,
                 };
+                next.adopted = self.spec.parent.is_some();
                 S::Pending
             }
             (S::Ready { attempt } | S::Refused { attempt, .. }, Event::FoldRequested { request, .. })
