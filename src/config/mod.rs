@@ -260,9 +260,22 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, roles, agents, notify, .. } =
-            file;
-        let (delegate, at) = (file.delegate, file.at);
+        let File {
+            run,
+            groups,
+            worktree,
+            fold,
+            verify,
+            merge,
+            branch,
+            limits,
+            sandbox,
+            roles,
+            agents,
+            notify,
+            delegate,
+            at,
+        } = file;
         let told = &mut Told::new(from, at);
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
