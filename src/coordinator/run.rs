@@ -125,7 +125,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
     });
     let listener = listener.map_err(StoreError::file("listen at", &socket_path))?;
     let (inbox, mut messages) = mpsc::unbounded_channel();
-    tokio::task::spawn_local(listen::listen(listener, inbox.clone()));
+    tokio::task::spawn_local(listen::listen(listener, inbox.clone(), world.layout.state.as_path().into()));
     tokio::task::spawn_local(leave_on_signal(inbox.clone()));
     sweep::sweep(&world, &state);
     let mut this = Coordinator {

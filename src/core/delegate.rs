@@ -17,7 +17,7 @@ use super::word::Word;
 pub use child::{Asker, Child, Handed, child, marked};
 
 /// The longest question of a task, in bytes.
-pub const LONGEST: usize = 2 << 20;
+pub const LONGEST: usize = 1 << 20;
 
 /// How far a task may delegate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

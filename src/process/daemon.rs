@@ -58,7 +58,8 @@ pub fn start_apart(args: &[&std::ffi::OsStr], log: &Path) -> io::Result<()> {
     // SAFETY: as with fork, the child has a copy of our memory and one thread. Until it runs its program it makes system calls
     // only, with what was made ready above; it neither allocates nor takes a lock, and never comes back from here.
     let pid = unsafe {
-        let pid = libc::syscall(libc::SYS_clone, libc::CLONE_PARENT | libc::SIGCHLD, 0, 0, 0, 0);
+        let (flags, none) = (libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD), 0 as libc::c_long);
+        let pid = libc::syscall(libc::SYS_clone, flags, none, none, none, none);
         if pid == 0 {
             libc::setsid();
             if libc::chdir(c"/".as_ptr()) == 0

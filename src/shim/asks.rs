@@ -8,8 +8,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -30,6 +30,8 @@ const AT_ONCE: usize = 32;
 const SILENCE: Duration = Duration::from_secs(60);
 /// Who does not read its answer for so long does not want it.
 const UNREAD: Duration = Duration::from_secs(10);
+/// How long after a question another is passed on: a task that asks without end keeps the coordinator from nobody else.
+const PACE: Duration = Duration::from_millis(2);
 /// How long before another coordinator is started, and how often that is tried.
 const AGAIN: Duration = Duration::from_millis(250);
 const TRIES: u32 = 80;
@@ -51,6 +53,7 @@ pub(super) struct Desk {
 struct Asker {
     spec: Spec,
     repository: PathBuf,
+    pace: Mutex<()>,
 }
 
 impl Desk {
@@ -61,7 +64,8 @@ impl Desk {
         }
         let listener = socket::listen(&dir.asks())?;
         listener.set_nonblocking(true)?;
-        let asker = Asker { spec: spec.clone(), repository: spec.repository.as_path().to_owned() };
+        let repository = spec.repository.as_path().to_owned();
+        let asker = Asker { spec: spec.clone(), repository, pace: Mutex::default() };
         Ok(Some(Self { listener, open: Arc::default(), asker: Arc::new(asker) }))
     }
 
@@ -141,6 +145,9 @@ impl Asker {
         let relayed = Relayed { by: self.spec.attempt, ask, secrets };
         let mut line = serde_json::to_vec(&json!({ "inside": relayed }))?;
         line.push(b'\n');
+        let pace = self.pace.lock();
+        std::thread::sleep(PACE);
+        drop(pace);
         let mut tries = 0;
         loop {
             crash::point("shim.relays");

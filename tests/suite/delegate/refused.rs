@@ -162,3 +162,31 @@ print "written\n";
     assert!(log.contains("written") && log.contains("still"), "{log}");
     assert_eq!(scene.board().len(), 3);
 }
+
+#[test]
+fn a_task_that_finds_the_door_of_people_is_not_let_in() {
+    for tier in ["none", "reduced"].into_iter().filter(|tier| *tier == "none" || crate::sandbox::works(tier)) {
+        let scene = super::scene(tier, 2);
+        let other = scene.add(&[], "echo x > x");
+        well(&scene, other);
+        let script = r#"
+use IO::Socket::UNIX; use strict;
+my $s = IO::Socket::UNIX->new(Peer => $ARGV[0]) or die "closed: $!"; $s->autoflush(1);
+print $s "{\"discard\":{\"tasks\":[1]}}\n"; print scalar <$s>;
+"#;
+        scene.write("door.pl", script);
+        scene.git(&["add", "door.pl"]);
+        scene.git(&["commit", "-qm", "a door"]);
+        let socket = scene.top.join(".git/pleach/socket");
+        // Also where its parent is gone, and nobody but its shim is above it.
+        let line = format!(
+            "perl door.pl {0}; (setsid perl door.pl {0} > later 2>&1 &); while ! test -s later; do :; done; cat later",
+            socket.display()
+        );
+        let parent = scene.add(&[], &line);
+        well(&scene, parent);
+        let log = scene.log(parent);
+        assert_eq!(log.matches("not here").count(), 2, "{tier}: {log}");
+        assert_eq!(scene.stands(other), "ready", "{tier}");
+    }
+}

@@ -44,7 +44,7 @@ pub(crate) struct Move {
 #[derive(Clone, Default)]
 pub(crate) struct Book {
     pub(crate) cancelled: Option<bool>,
-    retried: u32,
+    pub(crate) retried: u32,
     started: u32,
     /// Where in the journal its landing was asked for.
     asked: usize,
