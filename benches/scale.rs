@@ -53,7 +53,9 @@ fn print_table(rows: &[Row]) {
     for row in rows {
         let ours = format!("{:.1} {}", row.ours, row.unit);
         let (theirs, ratio, name) = match &row.baseline {
-            Some((name, value)) => (format!("{value:.1} {}", row.unit), format!("{:.1}x", value / row.ours), name.as_str()),
+            Some((name, value)) => {
+                (format!("{value:.1} {}", row.unit), format!("{:.1}x", value / row.ours), name.as_str())
+            }
             None => (String::new(), String::new(), ""),
         };
         println!("{:<58} {ours:>12} {theirs:>12} {ratio:>7}  {}; {name}", row.what, row.goal);
@@ -329,8 +331,20 @@ fn crowd(pending: u64, running: u64) -> Vec<Row> {
     let busy = (ticks(pid) - before) * 10.0 / window.as_secs_f64();
     let what = |text: &str| format!("{text}, {pending} pending and {running} running");
     let rows = vec![
-        Row { what: what("a quiet second of the coordinator"), ours: busy, unit: "ms", baseline: None, goal: "no busy core" },
-        Row { what: what("memory of the coordinator"), ours: memory_mb(pid), unit: "MB", baseline: None, goal: "stated" },
+        Row {
+            what: what("a quiet second of the coordinator"),
+            ours: busy,
+            unit: "ms",
+            baseline: None,
+            goal: "no busy core",
+        },
+        Row {
+            what: what("memory of the coordinator"),
+            ours: memory_mb(pid),
+            unit: "MB",
+            baseline: None,
+            goal: "stated",
+        },
     ];
     bench.command(PLEACH, &["cancel", "--now", "--all"]).status().unwrap();
     drop(coordinator);
@@ -341,7 +355,8 @@ fn crowd(pending: u64, running: u64) -> Vec<Row> {
 /// Hundredths of a second of processor time.
 fn ticks(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let numbers: Vec<f64> = stat.rsplit_once(')').unwrap().1.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let numbers: Vec<f64> =
+        stat.rsplit_once(')').unwrap().1.split_whitespace().filter_map(|n| n.parse().ok()).collect();
     numbers[10] + numbers[11]
 }
 

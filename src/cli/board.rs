@@ -2,10 +2,12 @@
 //!
 //! On a terminal it fits: first the note gives way, then the task, then whole columns. In a pipe nothing is cut.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::style::{Paint, Style, count, fit, pad, width};
 use super::time::span;
+use crate::core::id::TaskId;
 use crate::core::report::{Board, Progress, Row, Standing};
 use crate::core::sandbox::Warning;
 use crate::core::word::shown;
@@ -99,7 +101,8 @@ const NOTE: usize = 5;
 const GAP: usize = 2;
 
 fn table(out: &mut dyn Write, board: &Board, style: &Style) -> io::Result<()> {
-    let rows: Vec<[String; COLUMNS]> = board.tasks.iter().map(cells).collect();
+    let tasks = below(&board.tasks);
+    let rows: Vec<[String; COLUMNS]> = tasks.iter().map(|(row, depth)| cells(row, *depth)).collect();
     let mut widths = TITLES.map(width);
     for row in &rows {
         for (column, cell) in row.iter().enumerate() {
@@ -117,16 +120,36 @@ fn table(out: &mut dyn Write, board: &Board, style: &Style) -> io::Result<()> {
     }
     let title = TITLES.map(str::to_owned);
     line(out, &title, &widths, style, |_| Paint::Strong)?;
-    for (row, task) in rows.iter().zip(&board.tasks) {
+    for (row, (task, _)) in rows.iter().zip(&tasks) {
         line(out, row, &widths, style, |column| if column == STATE { paint_of(task.state) } else { Paint::Plain })?;
     }
     Ok(())
 }
 
-fn cells(row: &Row) -> [String; COLUMNS] {
+/// The rows, with those that a task asked for below it, each with how deep it stands.
+fn below(rows: &[Row]) -> Vec<(&Row, usize)> {
+    let place: BTreeMap<TaskId, usize> = rows.iter().enumerate().map(|(at, row)| (row.id, at)).collect();
+    let mut children: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        // Whoever asked is older: where that is not so, nobody is led in a circle.
+        let parent = row.parent.filter(|parent| *parent < row.id).and_then(|parent| place.get(&parent).copied());
+        children.entry(parent).or_default().push(at);
+    }
+    let mut open: Vec<(usize, usize)> = children.get(&None).into_iter().flatten().rev().map(|top| (*top, 0)).collect();
+    let mut ordered = Vec::new();
+    while let Some((at, depth)) = open.pop() {
+        ordered.push((&rows[at], depth));
+        open.extend(children.get(&Some(at)).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
+    }
+    ordered
+}
+
+fn cells(row: &Row, depth: usize) -> [String; COLUMNS] {
+    let task = row.name.as_ref().map_or_else(|| row.command.clone(), ToString::to_string);
+    let branch = if depth == 0 { String::new() } else { format!("{:1$}└ ", "", 2 * (depth - 1)) };
     [
         row.id.to_string(),
-        row.name.as_ref().map_or_else(|| row.command.clone(), ToString::to_string),
+        branch + &task,
         row.state.to_string(),
         row.duration_ms.map(span).unwrap_or_default(),
         change(row.files, row.insertions, row.deletions),

@@ -8,6 +8,7 @@ use super::style::{Paint, Style, pad};
 use super::time::{ago, clock, span};
 use crate::config::units::Bytes;
 use crate::core::change::{Conflict, Refusal};
+use crate::core::id::TaskId;
 use crate::core::report::{AttemptReport, NeedReport, TaskReport};
 use crate::core::sandbox::Tier;
 use crate::core::sandbox::traffic::Traffic;
@@ -80,7 +81,10 @@ fn asked(out: &mut dyn Write, task: &TaskReport, style: &Style) -> io::Result<()
     field(out, "branch", &row.branch.as_ref().map(|branch| shown(&branch.0)).unwrap_or_default())?;
     field(out, "message", &task.message.as_deref().map(shown).unwrap_or_default())?;
     field(out, "needs", &task.need_states.iter().map(need).collect::<Vec<_>>().join(", "))?;
-    field(out, "needed by", &task.needed_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+    let ids = |ids: &[TaskId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    field(out, "needed by", &ids(&task.needed_by))?;
+    field(out, "asked by", &row.parent.map(|parent| format!("task {parent}")).unwrap_or_default())?;
+    field(out, "delegated", &ids(&task.children))
 }
 
 fn need(need: &NeedReport) -> String {

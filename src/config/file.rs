@@ -44,9 +44,21 @@ pub struct File {
     pub roles: Roles,
     /// `[agents.NAME]`
     pub agents: BTreeMap<String, super::agents::Said>,
+    /// `[delegate]`
+    pub delegate: Delegate,
     /// Where each key is.
     #[serde(skip)]
     pub at: Positions,
+}
+
+/// `[delegate]`: how far tasks may delegate from inside.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delegate {
+    /// How deep tasks may be nested; 1: no task delegates.
+    pub depth: Option<AtLeastOne>,
+    /// How many tasks one attempt may start.
+    pub children: Option<u32>,
 }
 
 /// `[notify]`: who is told when something happens.

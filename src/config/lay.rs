@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::file::{self, Positions, Wrong};
 use super::{ConfigError, Origin, Sourced, env, exec, set};
 use crate::core::bytes::Bytes;
+use crate::core::delegate::Delegation;
 use crate::core::driver::{DEFAULT_DRIVER_TIMEOUT, Driver};
 use crate::core::sandbox::{Home, LEAST_MEMORY, Network, Policy, closer};
 use crate::core::verify::{Check, Fingerprint, Scope};
@@ -160,6 +161,18 @@ pub(super) fn sandbox(policy: &mut Policy, said: file::Sandbox, told: &mut Told<
     }
     // What is hidden adds up: nobody takes back what somebody else keeps to themselves.
     policy.hide.extend(said.hide.map(words).unwrap_or_default());
+}
+
+/// How far tasks may delegate. A repository can only take away.
+pub(super) fn delegate(delegation: &mut Delegation, said: &file::Delegate, told: &Told<'_>) {
+    let (mut depth, mut children) = (said.depth.as_ref().map(|number| number.0 as u32), said.children);
+    if matches!(told.from, Origin::Repository(_)) {
+        depth = depth.map(|depth| depth.min(delegation.levels + 1));
+        children = children.map(|children| children.min(delegation.children));
+    }
+    let before = *delegation;
+    let children = children.unwrap_or(if before.children == 0 { Delegation::CHILDREN } else { before.children });
+    *delegation = Delegation::of_depth(depth.unwrap_or(before.levels + 1), children);
 }
 
 /// The directory of the worktrees: absolute or below the home. A repository has no say in where a user's files go.

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use file::{File, FileError, Wrong};
 use lay::Told;
 
+use crate::core::delegate::Delegation;
 use crate::core::driver::Driver;
 use crate::core::policy::Limits;
 use crate::core::sandbox::Policy;
@@ -94,6 +95,8 @@ pub struct Config {
     pub agents: agents::Agents,
     /// Who is told when something happens.
     pub notify: Notify,
+    /// How far tasks may delegate.
+    pub delegate: Delegation,
 }
 
 /// A value and who said it.
@@ -190,6 +193,7 @@ impl Default for Config {
             roles: Roles::default(),
             agents: agents::Agents::new(),
             notify: Notify::default(),
+            delegate: Delegation::of_depth(Delegation::DEPTH, Delegation::CHILDREN),
         }
     }
 }
@@ -262,8 +266,22 @@ impl Config {
 
     /// Lay what a file says over what was said before.
     fn lay(&mut self, file: File, from: &Origin) -> Result<(), ConfigError> {
-        let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, roles, agents, notify, at } =
-            file;
+        let File {
+            run,
+            groups,
+            worktree,
+            fold,
+            verify,
+            merge,
+            branch,
+            limits,
+            sandbox,
+            roles,
+            agents,
+            notify,
+            delegate,
+            at,
+        } = file;
         let told = &mut Told::new(from, at);
         set(&mut self.concurrency, run.concurrency.map(|number| number.0));
         if run.timeout.as_ref().is_some_and(|timeout| timeout.0 == 0) {
@@ -307,6 +325,7 @@ impl Config {
         roles::lay(&mut self.roles, roles, told);
         agents::lay(&mut self.agents, agents, told);
         notify::lay(&mut self.notify, notify, told);
+        lay::delegate(&mut self.delegate, &delegate, told);
         told.end()
     }
 }

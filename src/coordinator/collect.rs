@@ -168,7 +168,9 @@ fn outside(world: &World, task: &Task, base: CommitId, tip: CommitId) -> Result<
     const MOST: usize = 100;
     let of_plan = task.spec.member.as_ref().map(|member| &member.paths);
     let of_role = task.spec.role.as_ref().map(|role| &role.paths);
-    let limits: Vec<_> = of_plan.into_iter().chain(of_role).filter(|paths| !paths.is_empty()).collect();
+    let of_parent = Some(&task.spec.paths);
+    let limits: Vec<_> =
+        of_plan.into_iter().chain(of_role).chain(of_parent).filter(|paths| !paths.is_empty()).collect();
     if limits.is_empty() {
         return Ok(Vec::new());
     }

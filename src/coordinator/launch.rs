@@ -184,7 +184,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         ("PLEACH_TASK", Word::from(attempt.task.to_string())),
         ("PLEACH_ATTEMPT", attempt.to_string().into()),
         ("PLEACH_SOCKET", dir.inbox().into()),
-        ("PLEACH_DEPTH", "1".into()),
+        ("PLEACH_DEPTH", (task.spec.depth + 1).to_string().into()),
         ("TMPDIR", dir.tmp().into()),
         // Nobody is there to answer an editor or to leaf through a pager.
         ("CI", "1".into()),

@@ -1,19 +1,25 @@
 //! The socket: requests come in, answers go out.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::log;
-use super::protocol::{LONGEST, Request, Response};
+use super::protocol::{LONGEST, Refused, RefusedKind, Request, Response};
 use super::run::Message;
+use crate::process::tree;
+use crate::shim::SHIM;
 
 /// Accept until the coordinator leaves.
-pub(super) async fn listen(listener: UnixListener, inbox: mpsc::UnboundedSender<Message>) {
+pub(super) async fn listen(listener: UnixListener, inbox: mpsc::UnboundedSender<Message>, state: Arc<Path>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::task::spawn_local(converse(stream, inbox.clone()));
+                tokio::task::spawn_local(converse(stream, inbox.clone(), Arc::clone(&state)));
             }
             Err(error) => {
                 log(&format!("cannot accept: {error}"));
@@ -24,7 +30,29 @@ pub(super) async fn listen(listener: UnixListener, inbox: mpsc::UnboundedSender<
     }
 }
 
-async fn converse(stream: UnixStream, inbox: mpsc::UnboundedSender<Message>) {
+/// Is a process of a task at the other end? Where no sandbox keeps the socket from it, it could ask for anything; but for tasks
+/// there is another one, at their shim.
+fn is_of_a_task(stream: &UnixStream, state: &Path) -> bool {
+    let is_its_shim = |words: &[&[u8]]| match words {
+        [_, verb, dir, ..] => {
+            *verb == SHIM.as_bytes() && Path::new(std::ffi::OsStr::from_bytes(dir)).starts_with(state.join("attempts"))
+        }
+        _ => false,
+    };
+    let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok());
+    pid.is_some_and(|pid| tree::is_below(pid, "pleach", is_its_shim))
+}
+
+fn not_for_tasks() -> Response {
+    Response::No(Refused {
+        kind: RefusedKind::Inside,
+        message: "a task asks at a socket of its own, and not here".to_owned(),
+        hint: Some("call pleach in the worktree of the task".to_owned()),
+    })
+}
+
+async fn converse(stream: UnixStream, inbox: mpsc::UnboundedSender<Message>, state: Arc<Path>) {
+    let is_of_a_task = is_of_a_task(&stream, &state);
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read).take(LONGEST);
     let mut line = String::new();
@@ -35,6 +63,10 @@ async fn converse(stream: UnixStream, inbox: mpsc::UnboundedSender<Message>) {
             return;
         }
         let Ok(request) = serde_json::from_str(&line) else { return };
+        if is_of_a_task {
+            let _ = say(&mut write, &not_for_tasks()).await;
+            return;
+        }
         if matches!(request, Request::Watch) {
             return watch(read, write, inbox).await;
         }

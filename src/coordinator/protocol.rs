@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::change::FoldRequest;
+use crate::core::delegate::{LogPiece, Relayed};
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use crate::core::plan::{OnFailure, PlanId};
 use crate::core::policy::Limits;
@@ -145,6 +146,8 @@ pub enum Request {
     },
     /// Answer with [`Response::Tick`] for each event from now on, without end.
     Watch,
+    /// What a task asks from inside; its shim says so.
+    Inside(Box<Relayed>),
 }
 
 /// A plan that somebody asks for.
@@ -200,6 +203,10 @@ pub enum Response {
     No(Refused),
     /// Something happened.
     Tick,
+    /// What a task may see of where tasks stand, as [`State::write`](crate::core::state::State::write) writes it.
+    State(String),
+    /// A piece of a log.
+    Log(LogPiece),
 }
 
 /// Why not.
@@ -221,6 +228,8 @@ pub enum RefusedKind {
     UnknownTask,
     /// Not where the task stands.
     WrongState,
+    /// Not for a task to ask.
+    Inside,
     /// We failed.
     Internal,
 }

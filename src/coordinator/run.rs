@@ -1,6 +1,7 @@
 //! The loop itself, and what only it may touch: the state, the journal, the inventory.
 
 mod act;
+mod inside;
 mod record;
 
 use std::collections::BTreeMap;
@@ -125,7 +126,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
     });
     let listener = listener.map_err(StoreError::file("listen at", &socket_path))?;
     let (inbox, mut messages) = mpsc::unbounded_channel();
-    tokio::task::spawn_local(listen::listen(listener, inbox.clone()));
+    tokio::task::spawn_local(listen::listen(listener, inbox.clone(), world.layout.state.as_path().into()));
     tokio::task::spawn_local(leave_on_signal(inbox.clone()));
     sweep::sweep(&world, &state);
     let mut this = Coordinator {
@@ -289,6 +290,7 @@ impl Coordinator {
                 }
                 Response::Yes
             }
+            Request::Inside(relayed) => return self.inside(*relayed, answer),
             Request::Free { attempts } => self.free(&attempts)?,
             Request::TakePart { of, seen, tip } => self.take_part(of, seen, tip)?,
             Request::Restore { attempts } if !requests::refused(&self.state, &attempts).is_empty() => {

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     UntrustedRole,
     /// There is no such role, or it may not be used here.
     UnknownRole,
+    /// It is not for a task to ask for.
+    Inside,
     /// The time to wait is over.
     TimedOut,
     /// We could not run it, or lost it.

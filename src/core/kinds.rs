@@ -24,11 +24,21 @@ pub enum Kind {
     HasLeftOvers,
     /// Its result is to be verified by itself.
     Unproven,
+    /// A task asked for it, and it waits or runs as that one's child.
+    Delegated,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Running, Self::InLine, Self::Failed, Self::Refused, Self::Ready, Self::HasLeftOvers, Self::Unproven];
+    const ALL: [Self; 8] = [
+        Self::Running,
+        Self::InLine,
+        Self::Failed,
+        Self::Refused,
+        Self::Ready,
+        Self::HasLeftOvers,
+        Self::Unproven,
+        Self::Delegated,
+    ];
 
     fn is(self, task: &Task) -> bool {
         match self {
@@ -39,6 +49,7 @@ impl Kind {
             Self::Ready => matches!(task.state, TaskState::Ready { .. }),
             Self::HasLeftOvers => task.attempts.iter().any(|attempt| attempt.is_removable()),
             Self::Unproven => speculation::is_to_blame(task) || speculation::is_to_verify_early(task),
+            Self::Delegated => task.spec.parent.is_some() && task.has_work_ahead() && !task.adopted,
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod agent;
 pub mod bytes;
 pub mod change;
 pub mod decide;
+pub mod delegate;
 pub mod draft;
 pub mod driver;
 pub mod error_kind;

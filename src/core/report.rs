@@ -128,6 +128,9 @@ pub struct Row {
     /// The plan that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<PlanId>,
+    /// The task that asked for it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TaskId>,
     /// What is known of its result by itself, where that is looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early: Option<Early>,
@@ -263,6 +266,9 @@ pub struct TaskReport {
     /// Tasks that build on its result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needed_by: Vec<TaskId>,
+    /// Tasks that it asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<TaskId>,
     /// The files of its result, where they were looked up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub file_list: Vec<FileLine>,

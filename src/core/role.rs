@@ -88,6 +88,9 @@ pub struct Role {
     /// Those among them for which nobody is asked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<Glob>,
+    /// May its tasks delegate at all? As it is set, where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegate: Option<bool>,
 }
 
 /// What a task of a role may touch.
@@ -216,6 +219,7 @@ impl Role {
             env: BTreeMap::new(),
             available: None,
             trusted: Vec::new(),
+            delegate: None,
         }
     }
 
@@ -232,6 +236,11 @@ impl Role {
     /// May it hand tasks to a role of this name?
     pub fn may_use(&self, name: &RoleName) -> bool {
         self.available.as_ref().is_none_or(|globs| means(globs, name))
+    }
+
+    /// May its tasks delegate, from inside?
+    pub fn delegates(&self) -> bool {
+        self.delegate != Some(false) && self.available.as_ref().is_none_or(|globs| !globs.is_empty())
     }
 
     /// And without anybody being asked?

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::action::Subject;
+use super::delegate;
 use super::id::{AttemptId, TaskId};
 use super::inventory::Inventory;
 use super::kinds::Kind;
@@ -30,17 +31,25 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
         room.take(task);
     }
     let mut starts = Vec::new();
-    let mut turns = state.turns().filter(|task| !starting.contains(&task.id) && limit(state, task, now).is_none());
-    while room.tasks > 0
-        && let Some(task) = turns.next()
-    {
+    let may_start = |task: &&Task| !starting.contains(&task.id) && limit(state, task, now).is_none();
+    for task in state.turns().filter(may_start) {
+        if room.tasks == 0 {
+            break;
+        }
         match room.lacks_memory(task) {
             // Nobody overtakes who waits for memory, or the large ones would wait for ever. Where nothing of ours has
-            // any to give back, that would help nobody.
-            true if room.is_busy => break,
+            // any to give back, or only who waits for this very one, that would help nobody.
+            true if room.is_busy && room.lender(task).is_none() => break,
             true => {}
             false if room.take(task) => starts.push(task.next_attempt()),
             false => {}
+        }
+    }
+    // Whoever is lent a slot needs none of the others, and must not wait for who has that one.
+    for task in state.turns_of(Kind::Delegated).into_iter().filter(may_start) {
+        let next = task.next_attempt();
+        if room.lender(task).is_some() && !starts.contains(&next) && !room.lacks_memory(task) && room.take(task) {
+            starts.push(next);
         }
     }
     starts
@@ -120,9 +129,14 @@ pub fn is_memory_short(state: &State, seen: &Inventory, limits: &Limits) -> bool
 }
 
 /// Free slots, and free memory.
+///
+/// A running task lends its own to one at a time of those that it delegated, and theirs: it waits for them, or it would not have
+/// delegated. Without that, tasks that wait for what they delegated could fill all slots, and nothing would ever happen again.
 struct Room<'a> {
+    state: &'a State,
     tasks: usize,
     groups: BTreeMap<&'a str, usize>,
+    lenders: BTreeSet<TaskId>,
     /// Bytes above the floor; below it, less than none.
     memory: Option<i128>,
     /// Does anything run, or start?
@@ -132,18 +146,32 @@ struct Room<'a> {
 impl<'a> Room<'a> {
     fn new(state: &'a State, seen: &Inventory, limits: &'a Limits) -> Self {
         let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
-        let mut room = Self { tasks: limits.tasks, groups, memory: None, is_busy: false };
+        let lenders = BTreeSet::new();
+        let mut room = Self { state, tasks: limits.tasks, groups, lenders, memory: None, is_busy: false };
+        // Whoever asked is older, and has lent its slot before one is looked for.
         for task in state.of_kind(&[Kind::Running]) {
             room.take(task);
+            room.lenders.insert(task.id);
         }
         // What those that run still need is not among what is free.
         room.memory = seen.free_memory.map(|free| i128::from(free) - i128::from(limits.memory_floor));
         room
     }
 
+    /// Is there none for anybody?
+    fn is_full(&self) -> bool {
+        self.tasks == 0 && self.lenders.is_empty()
+    }
+
+    /// Who lends this one a slot.
+    fn lender(&self, task: &Task) -> Option<&'a Task> {
+        delegate::ancestors(self.state, task).find(|above| self.lenders.contains(&above.id))
+    }
+
     /// The group of the task, where no slot of it is left.
     fn full_group<'b>(&self, task: &'b Task) -> Option<&'b str> {
-        task.spec.group.as_deref().filter(|group| self.groups.get(group) == Some(&0))
+        let is_lent = self.lender(task).is_some_and(|lender| lender.spec.group == task.spec.group);
+        task.spec.group.as_deref().filter(|group| !is_lent && self.groups.get(group) == Some(&0))
     }
 
     /// Is less memory free than the task says that it needs?
@@ -153,13 +181,19 @@ impl<'a> Room<'a> {
 
     /// Take a slot for the task; `false`, and nothing taken, where there is none.
     fn take(&mut self, task: &Task) -> bool {
-        let group = task.spec.group.as_deref().and_then(|group| self.groups.get_mut(group));
-        if self.tasks == 0 || group.as_deref() == Some(&0) {
+        let lender = self.lender(task).map(|lender| (lender.id, lender.spec.group == task.spec.group));
+        let shares_group = lender.is_some_and(|(_, shares)| shares);
+        let group = task.spec.group.as_deref().filter(|_| !shares_group);
+        let group = group.and_then(|group| self.groups.get_mut(group));
+        if (self.tasks == 0 && lender.is_none()) || group.as_deref() == Some(&0) {
             return false;
         }
-        self.tasks -= 1;
         self.is_busy = true;
         self.memory = self.memory.map(|left| left - i128::from(task.spec.needs_memory));
+        match lender {
+            Some((lender, _)) => drop(self.lenders.remove(&lender)),
+            None => self.tasks -= 1,
+        }
         if let Some(slots) = group {
             *slots -= 1;
         }

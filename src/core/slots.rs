@@ -98,6 +98,21 @@ impl Slots {
         self.turns.in_order().filter_map(|id| self.get(id))
     }
 
+    /// Those of them that are of one kind, in the same order.
+    pub(super) fn turns_of(&self, kind: Kind) -> Vec<&Task> {
+        let mut keys: Vec<_> = self.kinds.of(kind).iter().filter_map(|id| self.turns.key(*id)).collect();
+        keys.sort_unstable();
+        keys.into_iter().filter_map(|(.., id)| self.get(id)).collect()
+    }
+
+    /// The tasks that a task asked for, oldest first. A line that does not name that one is not parsed.
+    pub(super) fn asked_by(&self, parent: TaskId) -> Vec<&Task> {
+        let mention = format!("\"parent\":\"{parent}.");
+        let newer = self.slots.range(parent..).map(|(_, slot)| slot);
+        let may_be = newer.filter(|slot| slot.may_mention(&mention)).filter_map(Slot::task);
+        may_be.filter(|task| task.spec.parent.is_some_and(|by| by.task == parent)).collect()
+    }
+
     /// How many tasks wait in the longest chain behind a pending one.
     pub(super) fn behind(&self, id: TaskId) -> usize {
         self.turns.behind(id)

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::change::{Change, Collected, Direction, FoldRequest, Landing, Refusal, Rejection};
+use super::delegate;
 use super::event::{Event, Facts, Record};
 use super::handback::HandBack;
 use super::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
@@ -91,6 +92,9 @@ pub struct Task {
     /// What the next attempt is given back, where somebody asked for one on the head of its target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_back: Option<HandBack>,
+    /// A task asked for it, and somebody else has asked for it again since: what becomes of that one is nothing to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
 }
 
 /// One run of a task.
@@ -398,6 +402,15 @@ impl State {
         self.tasks.open()
     }
 
+    /// The same with these tasks alone, and nothing of lines and plans.
+    pub fn only(&self, tasks: impl Iterator<Item = Task>) -> Self {
+        let mut slots = Slots::default();
+        tasks.for_each(|task| slots.insert(task));
+        let limited = self.limited.clone();
+        let (next, events, paused) = (self.next, self.events, self.paused);
+        Self { next, events, paused, lines: Lines::default(), plans: Vec::new(), limited, tasks: slots }
+    }
+
     /// The tasks of these kinds, oldest first, at the cost of those alone.
     pub fn of_kind(&self, kinds: &[Kind]) -> impl Iterator<Item = &Task> {
         self.tasks.of_kind(kinds)
@@ -409,9 +422,19 @@ impl State {
         self.tasks.turns()
     }
 
+    /// Those of [`State::turns`] that are of one kind, at the cost of that kind alone.
+    pub fn turns_of(&self, kind: Kind) -> Vec<&Task> {
+        self.tasks.turns_of(kind)
+    }
+
     /// How many tasks wait in the longest chain behind a pending one.
     pub fn behind(&self, task: TaskId) -> usize {
         self.tasks.behind(task)
+    }
+
+    /// The tasks that a task asked for itself, oldest first.
+    pub fn asked_by(&self, parent: TaskId) -> Vec<&Task> {
+        self.tasks.asked_by(parent)
     }
 
     /// How many tasks there ever were.
@@ -553,6 +576,7 @@ impl State {
             || self.turns().any(|task| self.waiting(task) == Some(Waiting::Turn))
             || self.of_kind(&[Kind::InLine]).any(|task| !self.is_kept_waiting(task))
             || !plan::steer::steer(self).is_empty()
+            || !delegate::follow(self).is_empty()
     }
 
     /// The newest fold that still stands, of one target or of any.
@@ -580,6 +604,7 @@ impl Task {
             typed_check: None,
             on_hold: false,
             hand_back: None,
+            adopted: false,
         }
     }
 
@@ -637,6 +662,7 @@ impl Task {
                     }
                     None => None,
                 };
+                next.adopted = self.spec.parent.is_some();
                 S::Pending
             }
             (S::Ready { attempt } | S::Refused { attempt, .. }, Event::FoldRequested { request, .. })

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::agent::Assigned;
-use super::id::{BranchName, CommitId, TaskId, TaskName};
-use super::plan::Member;
+use super::delegate::Delegation;
+use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
+use super::plan::{Glob, Member};
 use super::role::TaskRole;
 use super::sandbox::Policy;
 use super::verify::Check;
@@ -109,6 +110,18 @@ pub struct TaskSpec {
     /// Its role, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Box<TaskRole>>,
+    /// How far it may delegate.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub delegation: Delegation,
+    /// The attempt that asked for it, where a task did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<AttemptId>,
+    /// How many tasks whoever asked for it is inside of: 0 for a person.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub depth: u32,
+    /// What it may touch in the tree, where whoever asked may touch no more; everything, where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<Glob>,
 }
 
 impl TaskSpec {

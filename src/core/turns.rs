@@ -15,7 +15,7 @@ use super::state::{Task, TaskState};
 pub const RAISE: i64 = 600;
 
 /// The smallest goes first: the more urgent, then the longer chain of dependents, then the older.
-type Key = (Reverse<i64>, Reverse<usize>, TaskId);
+pub(super) type Key = (Reverse<i64>, Reverse<usize>, TaskId);
 
 /// The order of those whose turn it is, and what it follows from.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,6 +41,11 @@ impl Turns {
     /// Those whose turn it is, in order.
     pub(super) fn in_order(&self) -> impl Iterator<Item = TaskId> {
         self.order.iter().map(|(.., id)| *id)
+    }
+
+    /// Where a task stands in the order, if it does.
+    pub(super) fn key(&self, id: TaskId) -> Option<Key> {
+        self.keys.get(&id).copied()
     }
 
     /// How many tasks wait in the longest chain behind a pending one.

@@ -153,7 +153,7 @@ pub(super) fn retry(call: &Call, arguments: Value) -> Result<Answer, Error> {
 
 pub(super) fn cancel(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let args: args::Cancel = args::read("delegate_cancel", arguments)?;
-    let mut session = call.changing()?;
+    let mut session = call.delegating()?;
     let ids = control::cancel(&mut session, &named(&args.task_ids)?, args.now == Some(true))?;
     // Cancelled is true only when the tree of processes is empty.
     waiting::for_these(call, &mut session, &ids, false, Duration::from_secs(CANCEL))?;

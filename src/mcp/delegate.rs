@@ -31,7 +31,7 @@ pub(super) fn task(call: &Call, arguments: Value) -> Result<Answer, Error> {
     if args.key.is_some() {
         return Err(args::usage("key", &"only tasks of a batch have one"));
     }
-    let mut session = call.changing()?;
+    let mut session = call.delegating()?;
     let after = args::handles(args.depends_on.as_deref().unwrap_or_default())?;
     let wish = Wish { after, ..wish(call, &args)? };
     let request = args.idempotency_key.as_ref().map(|key| format!("mcp {key}"));
@@ -65,7 +65,7 @@ fn wish(call: &Call, args: &Task) -> Result<Wish, Error> {
     // Nobody sits at a terminal here.
     let nobody = &mut |_: &_| Ok(roles::Answer::Nobody);
     let by = call.settings.role.as_deref();
-    let role = args.role.as_deref().map(|role| roles::choose(&call.changing()?, role, by, nobody)).transpose()?;
+    let role = args.role.as_deref().map(|role| roles::choose(&call.delegating()?, role, by, nobody)).transpose()?;
     let (mut wish, prompt) = match (args.command.as_deref().map(str::trim), args.prompt.as_deref().map(str::trim)) {
         (Some(command), None) if !command.is_empty() => {
             if args.agent.is_some() || args.model.is_some() || args.max_turns.is_some() {
@@ -98,11 +98,13 @@ fn wish(call: &Call, args: &Task) -> Result<Wish, Error> {
 fn agent(call: &Call, args: &Task, role: Option<&Chosen>, prompt: &str) -> Result<Wish, Error> {
     // Where nobody else is named, the agent of the role does it.
     let of_role = role.filter(|role| args.agent.is_none() && role.has_agent()).map(|_| String::new());
-    let Some(agent) = args.agent.as_ref().or(of_role.as_ref()).or(call.settings.agent.as_ref()) else {
+    let of_task = call.session().is_ok_and(|session| session.is_inside()).then(String::new);
+    let named = args.agent.as_ref().or(of_role.as_ref()).or(call.settings.agent.as_ref());
+    let Some(agent) = named.or(of_task.as_ref()) else {
         let hint = "give agent (a person sees those that there are with `pleach agents`), or command instead of prompt";
         return Err(Error::new(ErrorKind::Usage, "nobody says which agent does what this prompt asks", hint));
     };
-    if args.agent.is_some() || of_role.is_some() || agents::is_known(&call.changing()?, agent) {
+    if args.agent.is_some() || of_role.is_some() || agent.is_empty() || agents::is_known(&call.delegating()?, agent) {
         return Ok(Wish::of_agent(agents::Wanted {
             name: agent.clone(),
             model: args.model.clone(),
@@ -148,7 +150,7 @@ pub(super) fn batch(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let args: args::Batch = args::read("delegate_batch", arguments)?;
     let order = order(&args.tasks)?;
     let wishes: Vec<Wish> = args.tasks.iter().map(|task| wish(call, task)).collect::<Result<_, _>>()?;
-    let mut session = call.changing()?;
+    let mut session = call.delegating()?;
     require_needs(&session.state()?, &args.tasks)?;
     let request = |key: &str| args.idempotency_key.as_ref().map(|of_all| format!("mcp batch {of_all}: {key}"));
     let before = args.tasks.first().and_then(|task| request(task.key.as_deref()?));

@@ -99,14 +99,20 @@ impl Call {
         Session::open(&self.settings.directory)
     }
 
-    /// For what changes something.
+    /// For what a task may do, too, to tasks of its own.
+    fn delegating(&self) -> Result<Session, Error> {
+        let session = self.session()?;
+        if session.is_inside() { Ok(session) } else { self.changing() }
+    }
+
+    /// For what changes something else.
     fn changing(&self) -> Result<Session, Error> {
         match crate::config::env::inside() {
             None => self.session(),
             Some(inside) => Err(Error::new(
-                ErrorKind::Refused,
-                format!("this server was started inside task {}, and a task cannot start or change tasks", inside.task),
-                "do the work here, and leave delegating to whoever started that task",
+                ErrorKind::Inside,
+                format!("this server was started inside task {}, and that is not for a task to ask for", inside.task),
+                "leave it to whoever started that task; it may delegate_task, and see to tasks of its own",
             )),
         }
     }
@@ -130,7 +136,9 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(tools::ALL.iter().map(|tool| tool.described()).collect()))
+        let is_inside = Session::open(&self.settings.directory).is_ok_and(|session| session.is_inside());
+        let offered = tools::ALL.iter().filter(|tool| !is_inside || tool.is_for_tasks());
+        Ok(ListToolsResult::with_all_items(offered.map(|tool| tool.described()).collect()))
     }
 
     async fn call_tool(

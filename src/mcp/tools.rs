@@ -166,6 +166,12 @@ pub(super) const ALL: &[Tool] = &[
 ];
 
 impl Tool {
+    /// May a task call it, for tasks of its own?
+    pub(super) fn is_for_tasks(&self) -> bool {
+        const PEOPLE: [&str; 4] = ["delegate_roles", "delegate_merge", "delegate_retry", "delegate_discard"];
+        !PEOPLE.contains(&self.name)
+    }
+
     /// As `tools/list` has it.
     pub(super) fn described(&self) -> Described {
         let (properties, required) = (self.schema)();

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use super::{Error, ErrorKind};
+use super::{Error, ErrorKind, inside};
 use crate::coordinator::protocol::{LONGEST, Request, Response};
+use crate::core::delegate::{self, Ask, LogPiece};
+use crate::core::state::State;
 use crate::process::{daemon, socket};
 use crate::shim::COORDINATOR;
 use crate::store::Layout;
@@ -26,9 +28,22 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// A connection that mends itself.
 #[derive(Debug)]
 pub struct Client {
-    layout: Layout,
-    common_dir: PathBuf,
+    to: To,
     stream: Option<BufReader<UnixStream>>,
+}
+
+/// Who is at the other end.
+#[derive(Debug)]
+enum To {
+    /// The coordinator, which is started where there is none.
+    Coordinator {
+        /// Where it listens.
+        layout: Layout,
+        /// Whose it is.
+        common_dir: PathBuf,
+    },
+    /// The shim of the task that asks, which is served at this socket.
+    Shim(PathBuf),
 }
 
 impl Client {
@@ -37,17 +52,39 @@ impl Client {
     /// # Errors
     /// Where none comes up.
     pub fn new(layout: Layout, common_dir: &Path) -> Result<Self, Error> {
-        let mut client = Self { layout, common_dir: common_dir.to_owned(), stream: None };
+        let to = To::Coordinator { layout, common_dir: common_dir.to_owned() };
+        let mut client = Self { to, stream: None };
+        client.connect()?;
+        Ok(client)
+    }
+
+    /// Connect from inside a task.
+    ///
+    /// # Errors
+    /// Where its shim does not listen.
+    pub fn inside(socket: &Path) -> Result<Self, Error> {
+        let mut client = Self { to: To::Shim(socket.to_owned()), stream: None };
         client.connect()?;
         Ok(client)
     }
 
     fn connect(&mut self) -> Result<(), Error> {
+        let (layout, common_dir) = match &self.to {
+            To::Coordinator { layout, common_dir } => (layout, common_dir),
+            To::Shim(path) => {
+                let stream = socket::connect(path).map_err(|error| {
+                    let message = format!("the outside does not listen: {error}");
+                    Error::new(ErrorKind::Inside, message, "is this still inside the task that it was started in?")
+                })?;
+                self.stream = Some(BufReader::new(stream));
+                return Ok(());
+            }
+        };
         let begun = Instant::now();
         let mut started: Option<Instant> = None;
         let mut pause = Duration::from_micros(500);
         loop {
-            if let Ok(stream) = socket::connect(&self.layout.socket()) {
+            if let Ok(stream) = socket::connect(&layout.socket()) {
                 self.stream = Some(BufReader::new(stream));
                 return Ok(());
             }
@@ -55,11 +92,11 @@ impl Client {
                 return Err(Error::new(
                     ErrorKind::Error,
                     "the coordinator does not come up",
-                    format!("see why in {}", self.layout.coordinator_log().display()),
+                    format!("see why in {}", layout.coordinator_log().display()),
                 ));
             }
             if started.is_none_or(|at| at.elapsed() > AGAIN) {
-                start(&self.layout, &self.common_dir)?;
+                start(layout, common_dir)?;
                 started = Some(Instant::now());
             }
             std::thread::sleep(pause);
@@ -72,23 +109,59 @@ impl Client {
     /// # Errors
     /// Where the answer is no, or none can be had.
     pub fn ask(&mut self, request: &Request) -> Result<Response, Error> {
-        let mut line = serde_json::to_vec(request).expect("requests are structs of strings and numbers");
-        line.push(b'\n');
-        if line.len() as u64 > LONGEST {
-            let message =
-                format!("that is too much to be asked at once: {} bytes, and {LONGEST} is the most", line.len());
-            return Err(Error::new(ErrorKind::Usage, message, "ask for less, in several steps"));
+        let line = self.line(request)?;
+        self.ask_line(&line)
+    }
+
+    /// Ask from inside a task.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub(super) fn ask_inside(&mut self, ask: &Ask) -> Result<Response, Error> {
+        let line = line_of(ask, delegate::LONGEST)?;
+        self.ask_line(&line)
+    }
+
+    /// What a task may see of where tasks stand.
+    pub(super) fn state(&mut self) -> Result<State, Error> {
+        match self.ask_inside(&Ask::State)? {
+            Response::State(text) => State::read(text).map_err(|(line, why)| strange(&format!("line {line}: {why}"))),
+            other => Err(strange(&format!("{other:?}"))),
         }
+    }
+
+    /// A piece of a log.
+    pub(super) fn log(&mut self, ask: delegate::Log) -> Result<LogPiece, Error> {
+        match self.ask_inside(&Ask::Log(ask))? {
+            Response::Log(piece) => Ok(piece),
+            other => Err(strange(&format!("{other:?}"))),
+        }
+    }
+
+    /// The question as whoever is at the other end understands it.
+    fn line(&self, request: &Request) -> Result<Vec<u8>, Error> {
+        match &self.to {
+            To::Coordinator { .. } => line_of(request, LONGEST as usize),
+            To::Shim(_) => line_of(&inside::ask(request)?, delegate::LONGEST),
+        }
+    }
+
+    fn ask_line(&mut self, line: &[u8]) -> Result<Response, Error> {
         let mut broken = 0;
         loop {
             let begun = Instant::now();
-            match self.exchange(&line) {
+            match self.exchange(line) {
                 Some(Response::No(refused)) => return Err(refused.into()),
                 Some(response) => return Ok(response),
                 None => {
                     broken = if begun.elapsed() < AT_ONCE { broken + 1 } else { 0 };
                     if broken > TRIES {
-                        let hint = format!("nothing was lost; see why in {}", self.layout.coordinator_log().display());
+                        let hint = match &self.to {
+                            To::Coordinator { layout, .. } => {
+                                format!("nothing was lost; see why in {}", layout.coordinator_log().display())
+                            }
+                            To::Shim(_) => "nothing was lost; whoever started this task sees more".to_owned(),
+                        };
                         let message = "the coordinator ends each time that it is asked this";
                         return Err(Error::new(ErrorKind::Error, message, hint));
                     }
@@ -109,8 +182,7 @@ impl Client {
         step: Duration,
         going: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Response>, Error> {
-        let mut line = serde_json::to_vec(request).expect("requests are structs of strings and numbers");
-        line.push(b'\n');
+        let line = self.line(request)?;
         loop {
             self.set_patience(Some(step));
             let written = self.stream.as_mut().is_some_and(|stream| stream.get_mut().write_all(&line).is_ok());
@@ -157,6 +229,9 @@ impl Client {
     /// # Errors
     /// Where no coordinator can be had.
     pub fn begin_watch(&mut self) -> Result<(), Error> {
+        if matches!(self.to, To::Shim(_)) {
+            return Err(inside::refused("to follow events"));
+        }
         let line = serde_json::to_vec(&Request::Watch).expect("a unit variant is JSON");
         self.connect()?;
         if let Some(stream) = self.stream.as_mut() {
@@ -172,6 +247,20 @@ impl Client {
             let _ = stream.get_ref().set_read_timeout(patience);
         }
     }
+}
+
+fn line_of(question: &impl serde::Serialize, longest: usize) -> Result<Vec<u8>, Error> {
+    let mut line = serde_json::to_vec(question).expect("questions are structs of strings and numbers");
+    line.push(b'\n');
+    if line.len() > longest {
+        let message = format!("that is too much to be asked at once: {} bytes, and {longest} is the most", line.len());
+        return Err(Error::new(ErrorKind::Usage, message, "ask for less, in several steps"));
+    }
+    Ok(line)
+}
+
+fn strange(what: &str) -> Error {
+    Error::plain(ErrorKind::Error, format!("the outside answered {what}"))
 }
 
 fn start(layout: &Layout, common_dir: &Path) -> Result<(), Error> {

@@ -57,6 +57,10 @@ pub fn of(session: &Session, handle: &TaskHandle, attempt: Option<u32>) -> Resul
 }
 
 fn of_running(session: &Session, task: &Task) -> Result<Difference, Error> {
+    if session.is_inside() {
+        let message = format!("task {} still runs, and a task sees what another has done when that has ended", task.id);
+        return Err(Error::new(ErrorKind::Refused, message, format!("wait for it first: pleach wait {}", task.id)));
+    }
     let attempt = task.attempts.last().and_then(|attempt| Some((task.attempt_id(attempt.number), attempt.base?)));
     let (Some((attempt, base)), Some(layout)) = (attempt, session.layout()) else {
         return Err(Error::plain(ErrorKind::Refused, format!("task {} has not run yet", task.id)));

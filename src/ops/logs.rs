@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::client::Client;
 use super::{Error, ErrorKind, Session, find, find_attempt};
+use crate::core::delegate;
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::state::{Attempt, TaskState};
 use crate::core::terminal::Gentle;
@@ -18,23 +20,43 @@ pub struct Log {
     pub dir: PathBuf,
     /// What of it is on its way to a terminal.
     pub terminal: Gentle,
-    reader: Reader,
+    reader: From,
+}
+
+/// Where it comes from.
+#[derive(Debug)]
+enum From {
+    /// Files.
+    Files(Reader),
+    /// Whoever serves a task inside.
+    Asked {
+        /// Whom to ask.
+        client: Client,
+        /// What for.
+        ask: delegate::Log,
+    },
 }
 
 impl Log {
     /// The whole log of an attempt, or of a run of a check, in this directory.
     pub(super) fn whole(attempt: AttemptId, dir: PathBuf) -> Self {
-        Self { attempt, reader: Reader::new(&dir), terminal: Gentle::default(), dir }
+        Self { attempt, reader: From::Files(Reader::new(&dir)), terminal: Gentle::default(), dir }
     }
 
     /// Read from this byte on.
     pub fn go_to(&mut self, offset: u64) {
-        self.reader = Reader::at(&self.dir, offset);
+        match &mut self.reader {
+            From::Files(reader) => *reader = Reader::at(&self.dir, offset),
+            From::Asked { ask, .. } => (ask.from, ask.tail) = (offset, None),
+        }
     }
 
     /// The offset of what comes next.
     pub fn offset(&self) -> u64 {
-        self.reader.offset()
+        match &self.reader {
+            From::Files(reader) => reader.offset(),
+            From::Asked { ask, .. } => ask.from,
+        }
     }
 
     /// What comes next of what is there now.
@@ -42,7 +64,15 @@ impl Log {
     /// # Errors
     /// Where it cannot be read.
     pub fn piece(&mut self) -> Result<Option<Piece>, Error> {
-        self.reader.read().map_err(|error| cannot_read(self.attempt, &error))
+        match &mut self.reader {
+            From::Files(reader) => reader.read().map_err(|error| cannot_read(self.attempt, &error)),
+            From::Asked { client, ask } => {
+                let piece = client.log(ask.clone())?;
+                (ask.from, ask.tail) = (piece.next, None);
+                let bytes = piece.bytes.map(|bytes| Piece::Bytes(bytes.as_bytes().to_vec()));
+                Ok(bytes.or(piece.dropped.map(Piece::Dropped)))
+            }
+        }
     }
 }
 
@@ -64,6 +94,16 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
     // What is a part of a result never ran: what was written is of the attempt that did.
     let ran = |attempt: &Attempt| attempt.part_of.and_then(|whole| task.attempt(whole));
     let found = std::iter::successors(found, |attempt| ran(attempt)).last();
+    if let (Some(found), Some(socket)) = (found, &session.inside) {
+        let attempt = task.attempt_id(found.number);
+        let (client, ask) = (Client::inside(socket)?, delegate::Log { attempt, from: 0, tail });
+        return Ok(Log {
+            attempt,
+            reader: From::Asked { client, ask },
+            terminal: Gentle::default(),
+            dir: PathBuf::new(),
+        });
+    }
     let (Some(found), Some(layout)) = (found, session.layout()) else {
         let message = format!("task {} has not run yet", task.id);
         return Err(Error::new(ErrorKind::Refused, message, "see it with `pleach status`"));
@@ -81,7 +121,7 @@ pub fn open(session: &Session, task: &TaskHandle, attempt: Option<u32>, tail: Op
         Some(lines) => Reader::at_tail(&dir, lines),
     };
     let reader = reader.map_err(|error| cannot_read(attempt, &error))?;
-    Ok(Log { attempt, reader, terminal: Gentle::default(), dir })
+    Ok(Log { attempt, reader: From::Files(reader), terminal: Gentle::default(), dir })
 }
 
 /// Is this attempt over, so that its log does not grow any more?

@@ -140,6 +140,7 @@ impl From<Refused> for Error {
         let kind = match refused.kind {
             RefusedKind::UnknownTask => ErrorKind::UnknownTask,
             RefusedKind::WrongState => ErrorKind::Refused,
+            RefusedKind::Inside => ErrorKind::Inside,
             RefusedKind::Internal => ErrorKind::Error,
         };
         Self { kind, message: refused.message, hint: refused.hint }
@@ -158,6 +159,8 @@ pub struct Session {
     /// The directory that was named.
     stands: PathBuf,
     layout: Option<Layout>,
+    /// Where to ask from inside a task, in the repository of that.
+    inside: Option<PathBuf>,
 }
 
 impl Session {
@@ -174,7 +177,11 @@ impl Session {
             Ok(config) => (config, None),
             Err(error) => (Config::default(), Some(error.into())),
         };
-        let mut session = Self { found, config, misconfigured, stands: dir.to_owned(), layout };
+        let inside = inside::socket(&found);
+        let mut session = Self { found, config, misconfigured, stands: dir.to_owned(), layout, inside };
+        if session.is_inside() {
+            return Ok(session);
+        }
         let mut policy = std::mem::take(&mut session.config.sandbox);
         consent::fill(&mut policy, &session);
         session.config.sandbox = policy;
@@ -192,6 +199,11 @@ impl Session {
     /// How much may happen at once, as far as that can be read.
     pub fn limits(&self) -> Limits {
         self.config.limits()
+    }
+
+    /// Is this inside a task, in the repository of that?
+    pub fn is_inside(&self) -> bool {
+        self.inside.is_some()
     }
 
     /// Why the configuration cannot be used, where it cannot.
@@ -214,13 +226,7 @@ impl Session {
     /// # Errors
     /// Where they cannot be made.
     pub fn make_layout(&mut self) -> Result<&Layout, Error> {
-        if config::env::inside().is_some() && self.repository().common_dir().join("../spec.json").exists() {
-            return Err(Error::new(
-                ErrorKind::Refused,
-                "a task cannot start tasks of its own",
-                "inside a task, use `pleach progress` and `pleach summary`",
-            ));
-        }
+        inside::require_outside(self, "that")?;
         let layout = Layout::make(self.found.repository.common_dir(), &self.state_root()?)?;
         if let Some(checkout) = &self.found.checkout {
             crate::git::checkout::remember(&self.found.repository, &checkout.top)?;
@@ -242,8 +248,11 @@ impl Session {
     /// All tasks, as they are written down now.
     ///
     /// # Errors
-    /// Where the journal is damaged or cannot be read.
+    /// Where the journal is damaged or cannot be read. Inside a task, where the outside does not answer.
     pub fn state(&self) -> Result<State, Error> {
+        if let Some(socket) = &self.inside {
+            return client::Client::inside(socket)?.state();
+        }
         Ok(self.layout.as_ref().map(journal::load).transpose()?.unwrap_or_default())
     }
 
@@ -252,6 +261,9 @@ impl Session {
     /// # Errors
     /// Where none comes up.
     pub fn coordinator(&mut self) -> Result<client::Client, Error> {
+        if let Some(socket) = &self.inside {
+            return client::Client::inside(socket);
+        }
         let layout = self.make_layout()?.clone();
         client::Client::new(layout, self.found.repository.common_dir())
     }

@@ -168,6 +168,7 @@ fn untrusted(found: &Found) -> Untrusted {
 /// # Errors
 /// Where there is none, it is not available, or nobody allows it.
 pub fn choose(session: &Session, name: &str, by: Option<&str>, ask: Ask<'_>) -> Result<Chosen, Error> {
+    super::inside::require_outside(session, "a role (a task hands its own role on)")?;
     let catalog = catalog(session)?;
     let by = by.map(|by| catalog.find(by)).transpose()?;
     let found = catalog.find(name)?;
@@ -240,7 +241,7 @@ pub fn pending(session: &Session, names: &[String]) -> Result<Vec<(Untrusted, Ro
 /// # Errors
 /// Where the configuration cannot be read.
 pub fn unbound(session: &Session, wish: &Wish) -> Result<Option<String>, Error> {
-    if wish.role.is_some() || !(wish.agent.is_some() || runs_agent(&wish.command)) {
+    if session.is_inside() || wish.role.is_some() || !(wish.agent.is_some() || runs_agent(&wish.command)) {
         return Ok(None);
     }
     let mut policy = session.config()?.sandbox.clone();
@@ -271,6 +272,11 @@ impl Chosen {
     /// What stays of it with the task.
     pub(super) fn frozen(&self) -> TaskRole {
         TaskRole::of(&self.found.role, self.found.source, &self.found.hash, self.allowed)
+    }
+
+    /// May its tasks delegate?
+    pub(super) fn delegates(&self) -> bool {
+        self.found.role.delegates()
     }
 
     /// Variables that its tasks inherit.

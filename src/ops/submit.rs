@@ -7,6 +7,7 @@ use super::verify::{self, How, Verifying};
 use super::{Error, ErrorKind, Session, agents, approve, consent, find, roles};
 use crate::config;
 use crate::coordinator::protocol::{Request, Response};
+use crate::core::delegate::Delegation;
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::secret::is_secret;
@@ -129,6 +130,9 @@ pub fn submit(session: &mut Session, wish: Wish) -> Result<TaskId, Error> {
 /// # Errors
 /// As [`submit()`].
 pub fn submit_as(session: &mut Session, wish: Wish, request: String) -> Result<TaskId, Error> {
+    if session.is_inside() {
+        return super::inside::submit(session, wish, request);
+    }
     let mut spec = TaskSpec { request, ..Asker::default().spec(session, wish)? };
     let secrets = seal(&mut spec);
     let limits = session.config()?.limits();
@@ -164,6 +168,7 @@ pub(super) struct Asker {
 impl Asker {
     /// Freeze one.
     pub(super) fn spec(&mut self, session: &mut Session, wish: Wish) -> Result<TaskSpec, Error> {
+        super::inside::require_outside(session, "that")?;
         let role = wish.role.clone();
         let wish = role.as_ref().map_or(Ok(wish.clone()), |role| role.fill(session, wish))?;
         let setup = wish.setup.then_some(approve::SETUP);
@@ -238,6 +243,13 @@ impl Asker {
                 ..policy
             },
             member: None,
+            delegation: match role.as_ref().is_none_or(roles::Chosen::delegates) {
+                true => config.delegate,
+                false => Delegation::default(),
+            },
+            parent: None,
+            depth: 0,
+            paths: Vec::new(),
             agent: agent.map(Box::new),
             role: role.map(|role| Box::new(role.frozen())),
             request: request(),

@@ -78,6 +78,36 @@ fn children(pid: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
+/// Is this process below one whose name begins with `name`, and whose words are such? False where processes cannot be looked at.
+pub fn is_below(pid: u32, name: &str, is_such: impl Fn(&[&[u8]]) -> bool) -> bool {
+    const DEEPEST: usize = 256;
+    let mut above = parent(pid);
+    for _ in 0..DEEPEST {
+        let Some((next, is_named)) = above.map(|pid| (pid, comm(pid).is_some_and(|comm| comm.starts_with(name))))
+        else {
+            return false;
+        };
+        if is_named {
+            let words = fs::read(format!("/proc/{next}/cmdline")).unwrap_or_default();
+            if is_such(&words.split(|byte| *byte == 0).collect::<Vec<_>>()) {
+                return true;
+            }
+        }
+        above = parent(next);
+    }
+    false
+}
+
+fn comm(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).ok()
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold anything; behind its last bracket come the state and the parent.
+    stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok().filter(|parent| *parent > 0)
+}
+
 /// Kill what a dead supervisor left behind: processes that carry `mark` (`NAME=value`) in their environment, or whose
 /// working directory is below `dir`. Returns how many were met. It looks again until a look finds none.
 pub fn kill_marked(mark: &[u8], dir: &Path) -> usize {

@@ -207,7 +207,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
     let home = spec.environment.get("HOME").map(|home| home.as_path().to_owned());
     let values = spec.environment.iter().filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PLEACH_SOCKET"));
     let values: Vec<&Path> = values.map(|(_, value)| value.as_path()).collect();
-    let ours = [dir.inbox(), dir.handback(), dir.spec(), worktree.join(".git")];
+    let ours = [dir.inbox(), dir.asks(), dir.handback(), dir.spec(), worktree.join(".git")];
     Places {
         work: work.to_owned(),
         checkout: spec.checkout.as_ref().map(|checkout| checkout.as_path().to_owned()),

@@ -1,13 +1,14 @@
 //! The shim: one process for each running attempt, which outlives everything else.
 //!
 //! It is this same program under a hidden name, dispatched before any argument is parsed and before any runtime is
-//! started: one thread (and those of a proxy, where hosts are listed), small. It holds a lock on its attempt for as long
+//! started: one thread (and those of a proxy, where hosts are listed, and of a task that delegates), small. It holds a lock on its attempt for as long
 //! as it lives: *the lock is the liveness*. It runs the setup hook and the task, drains the output into a capped log,
 //! keeps the time, empties the process tree, commits left-overs, exports the result, and writes one exit record. Its
 //! last act is to tell the coordinator, and to start one where none runs.
 //!
 //! A task runs at most once in an attempt: whoever comes second finds `run.json` and leaves.
 
+mod asks;
 mod cage;
 mod finish;
 pub mod inside;

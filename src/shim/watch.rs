@@ -1,6 +1,6 @@
-//! What the shim does while its command runs: keep the output, and answer at two doors.
+//! What the shim does while its command runs: keep the output, and answer at its doors.
 //!
-//! At `control` the coordinator asks it to end its task. At `inbox` the task itself tells of its progress. Where hosts are
+//! At `control` the coordinator asks it to end its task. At `inbox` the task itself tells of its progress, and at `asks` it delegates ([`super::asks`]). Where hosts are
 //! listed, a bell rings when something is denied for the first time.
 
 use std::io::{self, Read};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::asks::Desk;
 use super::limits::Keeper;
 use super::talk::{self, Talk};
 use crate::core::agent::Account;
@@ -59,6 +60,7 @@ pub(super) struct Watch {
     redactor: Redactor,
     control: UnixDatagram,
     inbox: UnixDatagram,
+    desk: Option<Desk>,
     progress: Progress,
     notes: Vec<String>,
     book: Arc<Book>,
@@ -80,6 +82,7 @@ impl Watch {
             log: log::Writer::create(&dir.log(), spec.log_cap)?,
             control: socket::receive(&dir.control())?,
             inbox: socket::receive(&dir.inbox())?,
+            desk: Desk::open(dir, spec)?,
             progress: Progress::default(),
             notes: Vec::new(),
             book,
@@ -145,6 +148,7 @@ impl Watch {
         self.keep(&rest);
         self.tell_denied();
         let _ = std::fs::remove_file(self.dir.inbox());
+        let _ = std::fs::remove_file(self.dir.asks());
         let (log_bytes, log_dropped) = self.log.counts();
         let account = self.progress.account;
         // What it says of itself on purpose goes before what it happened to say last.
@@ -283,11 +287,13 @@ impl Watcher for Watch {
 
     fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>> {
         let doors = [self.control.as_fd(), self.inbox.as_fd(), self.bell.as_fd()];
-        doors.into_iter().chain(self.talk.as_ref().and_then(Talk::door)).collect()
+        let more = [self.talk.as_ref().and_then(Talk::door), self.desk.as_ref().map(Desk::door)];
+        doors.into_iter().chain(more.into_iter().flatten()).collect()
     }
 
     fn attend(&mut self) -> Wish {
         self.read_inbox();
+        self.desk.iter().for_each(Desk::attend);
         self.hear(false);
         self.tell_denied();
         let asked = self.read_control();

@@ -210,6 +210,9 @@ impl Layout {
     }
 }
 
+/// What a task is served at, beside the socket at which it tells of itself.
+pub const ASKS: &str = "asks";
+
 /// The directory of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptDir(pub PathBuf);
@@ -293,6 +296,11 @@ impl AttemptDir {
     /// Where the task speaks to the shim.
     pub fn inbox(&self) -> PathBuf {
         self.0.join("inbox")
+    }
+
+    /// Where the task asks for something.
+    pub fn asks(&self) -> PathBuf {
+        self.inbox().with_file_name(ASKS)
     }
 
     /// The private repository.

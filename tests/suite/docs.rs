@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pleach::config::env::NAMES;
 use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, Verify, Worktree};
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_MEMORY_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
+use pleach::core::delegate::Delegation;
 use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
 use pleach::core::sandbox::{Home, Network, Tier};
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Publish, Strategy};
@@ -31,6 +32,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/mcp.md",
         "docs/roles.md",
         "docs/agents.md",
+        "docs/delegating.md",
         "docs/monitor.md",
         "docs/review.md",
         "hooks/README.md",
@@ -99,8 +101,24 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let text = read("docs/configuration.md");
     let (_, whole) = blocks(&text).find(|(kind, _)| *kind == "toml").unwrap();
     // Taken apart without `..`: a key that is added must be added to the page too.
-    let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents, roles, notify, at: _ } =
-        File::parse(Path::new("page"), whole.as_bytes()).unwrap();
+    let File {
+        run,
+        groups,
+        worktree,
+        fold,
+        verify,
+        merge,
+        branch,
+        limits,
+        sandbox,
+        agents,
+        roles,
+        notify,
+        delegate,
+        at: _,
+    } = File::parse(Path::new("page"), whole.as_bytes()).unwrap();
+    let file::Delegate { depth, children } = delegate;
+    assert_eq!((depth.unwrap().0, children.unwrap()), (Delegation::DEPTH as usize, Delegation::CHILDREN));
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
     let Worktree { dir, copy, setup, setup_timeout } = worktree;
     let (Fold { policy, strategy, publish, hooks }, Branch { prefix }, Limits { disk_floor, memory_floor }) =
@@ -272,6 +290,7 @@ fn links_lead_somewhere() {
         "docs/plans.md",
         "docs/agents.md",
         "docs/roles.md",
+        "docs/delegating.md",
         "docs/review.md",
         "docs/review-web.md",
     ];

@@ -6,6 +6,7 @@
 mod agents;
 mod cli;
 mod crash;
+mod delegate;
 mod docs;
 mod fold;
 mod foreseen;

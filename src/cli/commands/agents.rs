@@ -61,13 +61,15 @@ pub(super) fn send(context: &Context, args: &SendArgs) -> Result<u8, Error> {
 }
 
 /// What is said of an agent.
-pub(super) fn wanted(task: &TaskArgs) -> Result<Option<Wanted>, Error> {
+pub(super) fn wanted(task: &TaskArgs, is_inside: bool) -> Result<Option<Wanted>, Error> {
     let is_told = task.prompt.is_some() || task.prompt_file.is_some();
     let name = match (&task.agent, &task.role) {
         (Some(name), _) => name,
         (None, _) if !is_told => return Ok(None),
         // That of the role, which is looked up later.
         (None, Some(_)) => &String::new(),
+        // That of the task that asks.
+        (None, None) if is_inside => &String::new(),
         (None, None) => {
             let hint = "name it: --agent AGENT (see `pleach agents`), or --role ROLE (see `pleach roles`)";
             return Err(Error::new(ErrorKind::Usage, "nobody says which agent is told that", hint));

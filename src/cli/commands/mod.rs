@@ -22,9 +22,10 @@ use serde::Serialize;
 use super::args::{Cli, Color, Verb, Which};
 use super::style::{Paint, Style, count};
 use super::{exit, pager};
+use crate::config;
 use crate::core::id::TaskHandle;
 use crate::core::word::shown;
-use crate::ops::{Error, ErrorKind, Session};
+use crate::ops::{Error, ErrorKind, Session, inside};
 
 /// What every verb needs to know beside its own arguments.
 pub(super) struct Context {
@@ -51,6 +52,12 @@ pub(super) fn dispatch(cli: Cli) -> ExitCode {
 
 /// Do what one verb asks; answers the exit code.
 pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
+    if let Some(what) = for_people(&verb)
+        && config::env::inside().is_some()
+        && let Ok(session) = Session::open(&context.directory)
+    {
+        inside::require_outside(&session, what)?;
+    }
     match verb {
         Verb::Add(task) => run::add(context, task),
         Verb::Run(run) => run::run(context, run),
@@ -90,6 +97,29 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Prompt(args) => look::prompt(context, &args),
         Verb::Man(args) => house::man(args.dir.as_deref()),
     }
+}
+
+/// What is not for a task to ask for.
+fn for_people(verb: &Verb) -> Option<&'static str> {
+    Some(match verb {
+        Verb::Merge(_) => "`pleach merge`",
+        Verb::Undo(_) => "`pleach undo`",
+        Verb::Discard(_) => "`pleach discard`",
+        Verb::Restore(_) => "`pleach restore`",
+        Verb::Retry(_) => "`pleach retry`",
+        Verb::Review(_) => "`pleach review`",
+        Verb::Queue(_) => "`pleach queue`",
+        Verb::Pause(_) => "`pleach pause`",
+        Verb::Resume(_) => "`pleach resume`",
+        Verb::Gc(_) => "`pleach gc`",
+        Verb::Approve(_) => "`pleach approve`",
+        Verb::Send(_) => "`pleach send`",
+        Verb::Pick(_) => "`pleach pick`",
+        Verb::Plan(_) => "`pleach plan`",
+        Verb::Events(_) => "`pleach events`",
+        Verb::Monitor => "`pleach monitor`",
+        _ => return None,
+    })
 }
 
 fn wants_json(verb: &Verb) -> bool {

@@ -52,8 +52,10 @@ pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
 
 fn submit(context: &Context, session: &mut Session, task: TaskArgs) -> Result<TaskId, Error> {
     let role = task.role.clone();
-    let wish = wish(task)?;
-    prepare(context, session, wish.setup)?;
+    let wish = wish(task, session.is_inside())?;
+    if !session.is_inside() {
+        prepare(context, session, wish.setup)?;
+    }
     let wish = Wish { role: roles::choose(context, session, role.as_deref())?, ..wish };
     roles::warn(context.color, roles_op::unbound(session, &wish)?);
     submit::submit(session, wish)
@@ -69,8 +71,8 @@ pub(super) fn prepare(context: &Context, session: &Session, has_setup: bool) -> 
     Ok(())
 }
 
-fn wish(task: TaskArgs) -> Result<Wish, Error> {
-    let agent = agents::wanted(&task)?;
+fn wish(task: TaskArgs, is_inside: bool) -> Result<Wish, Error> {
+    let agent = agents::wanted(&task, is_inside)?;
     let words = task.command.into_iter().map(Word::from).collect();
     let command = match &agent {
         Some(_) => CommandLine::Exec(Vec::new()),

@@ -52,7 +52,9 @@ pub(super) fn items(rows: &[Row], closed: &BTreeSet<Key>) -> Vec<Item> {
     // A task stands below the last of its needs that is there, of the same plan.
     let parent = |row: &Row| {
         let is_of_it = |at: &usize| rows[*at].plan == row.plan && rows[*at].id < row.id;
-        row.needs.iter().filter_map(|need| place.get(need).copied()).filter(is_of_it).max()
+        let asked = row.parent.and_then(|parent| place.get(&parent).copied()).filter(|at| rows[*at].id < row.id);
+        // What a task asked for stands below that.
+        asked.or_else(|| row.needs.iter().filter_map(|need| place.get(need).copied()).filter(is_of_it).max())
     };
     let mut below: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     let mut tops = Vec::new();

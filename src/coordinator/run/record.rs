@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use super::{Coordinator, Waiter};
 use crate::coordinator::protocol::Response;
 use crate::coordinator::{log, requests, sweep};
+use crate::core::delegate;
 use crate::core::event::{Event, Record};
 use crate::core::id::TaskId;
 use crate::core::plan::steer::steer;
@@ -16,7 +17,8 @@ impl Coordinator {
     pub(super) fn record(&mut self, events: Vec<Event>) -> Result<(), StoreError> {
         self.write_down(events)?;
         loop {
-            let (known, events) = (self.state.events(), steer(&self.state));
+            let known = self.state.events();
+            let events: Vec<Event> = steer(&self.state).into_iter().chain(delegate::follow(&self.state)).collect();
             let dropped: Vec<TaskId> =
                 events.iter().filter(|event| is_discard(event)).filter_map(Event::task).collect();
             self.write_down(events)?;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::hints::hints;
 use super::{AttemptReport, Board, Known, LandedReport, NeedReport, RoleMark, Row, SCHEMA, Seen, Standing, TaskReport};
 use crate::core::change::{Collected, Refusal, Size, list};
+use crate::core::delegate;
 use crate::core::id::{BranchName, TaskId};
 use crate::core::inventory::Inventory;
 use crate::core::sandbox::Warning;
@@ -91,6 +92,7 @@ pub fn task(state: &State, task: &Task, seen: &Seen, mut known: Known, now: Time
         result: task.result_attempt().filter(|a| task.change(a.number).is_some()).map(|attempt| attempt.number),
         need_states: task.spec.needs.iter().map(need).collect(),
         needed_by: state.open().filter(|other| other.spec.needs.contains(&task.id)).map(|other| other.id).collect(),
+        children: delegate::children(state, task.id),
         file_list: known.files,
         commit_list: known.commits,
         refusal: refusal(task).cloned(),
@@ -193,6 +195,7 @@ impl<'a> Queue<'a> {
             agent: task.spec.agent.as_ref().map(|assigned| assigned.agent.name.clone()),
             needs: task.spec.needs.clone(),
             plan: self.state.plan_of(task.id).map(|plan| plan.id.clone()),
+            parent: task.spec.parent.map(|parent| parent.task),
             on_hold: task.on_hold,
             early: early(task).cloned().filter(|_| matches!(task.state, TaskState::Ready { .. })),
             warnings: live.map_or_else(|| warnings(task), |live| live.warnings.clone()),

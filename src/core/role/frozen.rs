@@ -34,6 +34,9 @@ pub struct TaskRole {
     /// Exit codes that are success too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<u8>,
+    /// The roles that it may hand tasks to; all, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Vec<Glob>>,
 }
 
 /// By whose word a role may be used.
@@ -79,6 +82,7 @@ impl TaskRole {
             require_changes: role.result.require_changes,
             paths: role.result.paths.clone(),
             accept: role.result.accept_exit_codes.clone(),
+            available: role.available.clone(),
         }
     }
 

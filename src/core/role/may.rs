@@ -48,6 +48,7 @@ impl Role {
             true => "hands over to nobody".to_owned(),
             false => format!("hands over to {}", globs(list)),
         }));
+        may.extend((self.delegate == Some(false)).then(|| "its tasks delegate nothing".to_owned()));
         may.extend((!self.trusted.is_empty()).then(|| format!("without asking to {}", globs(&self.trusted))));
         may
     }

@@ -33,6 +33,7 @@ struct File {
     env: BTreeMap<String, String>,
     available: Option<Vec<Pattern>>,
     trusted: Vec<Pattern>,
+    delegate: Option<bool>,
     permissions: Allow,
     result: Rules,
 }
@@ -148,6 +149,7 @@ pub fn import(text: &str, stem: &str) -> Result<Imported, Wrong> {
         env: file.env,
         available: file.available.map(globs),
         trusted: globs(file.trusted),
+        delegate: file.delegate,
         ..role
     };
     Ok(Imported { role, prompt_file: file.prompt_file, notes: Vec::new() })

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use pleach::core::action::{Action, Subject};
 use pleach::core::change::{Change, Collected, Flag, Size};
 use pleach::core::decide::decide;
+use pleach::core::delegate;
 use pleach::core::event::{Event, Facts, Record};
 use pleach::core::footing::Footing;
 use pleach::core::id::{AttemptId, BranchName, CommitId, TaskId};
@@ -89,7 +90,9 @@ impl World {
         self.say(|| "a coordinator starts".to_owned());
         self.coordinator = Some(Coordinator { state, told: BTreeMap::new(), doing: Vec::new(), sleep: None });
         self.drop_candidate_pins();
-        self.note_new_records()
+        self.note_new_records()?;
+        // Somebody may have died between the end of a parent and what follows from it.
+        self.follow()
     }
 
     pub(crate) fn coordinator_dies(&mut self) {
@@ -101,6 +104,27 @@ impl World {
 
     /// Write it down, then believe it. The coordinator may die at any point of that.
     pub(crate) fn record(&mut self, event: Event) -> Check {
+        self.record_one(event)?;
+        self.follow()
+    }
+
+    /// What becomes of children because of their parents.
+    fn follow(&mut self) -> Check {
+        while let Some(coordinator) = &self.coordinator {
+            let events = delegate::follow(&coordinator.state);
+            if events.is_empty() {
+                return self.check_children();
+            }
+            for event in events {
+                if self.coordinator.is_some() {
+                    self.record_one(event)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn record_one(&mut self, event: Event) -> Check {
         let record = Record { at: self.now, event };
         self.say(|| format!("event {:?}", record.event));
         self.journal.records.push(record.clone());

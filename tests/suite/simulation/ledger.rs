@@ -14,6 +14,7 @@ use pleach::core::outcome::Outcome;
 use pleach::core::state::{Ended, State, Task, TaskState as S};
 use pleach::core::task::FoldPolicy;
 
+use super::children::{lent, parent_of};
 use super::coordinator::{kept, pin};
 use super::landing::Planned;
 use super::verdicts::Verdicts;
@@ -43,7 +44,7 @@ pub(crate) struct Move {
 #[derive(Clone, Default)]
 pub(crate) struct Book {
     pub(crate) cancelled: Option<bool>,
-    retried: u32,
+    pub(crate) retried: u32,
     started: u32,
     /// Where in the journal its landing was asked for.
     asked: usize,
@@ -130,20 +131,30 @@ impl World {
             |task: &Task| doing.iter().any(|d| d.action.subject() == Subject::Attempt(task.next_attempt()));
         let holds_slot = |t: &&Task| matches!(t.state, S::Running { .. }) || is_starting(t);
         let limits = &self.shape.limits;
-        let used = state.tasks().filter(holds_slot).count();
-        ensure!(used < limits.tasks, "{attempt} starts, and all {} slots are taken", limits.tasks);
+        let holders: Vec<&Task> = state.tasks().filter(holds_slot).collect();
+        // Whoever runs lends its slot to one of those that it asked for.
+        let is_on_loan = parent_of(task).is_some_and(|parent| {
+            let runs = |id| state.task(id).is_some_and(|task| matches!(task.state, S::Running { .. }));
+            runs(parent) && !holders.iter().any(|other| parent_of(other) == Some(parent))
+        });
+        let used = holders.len() - lent(&holders);
+        ensure!(is_on_loan || used < limits.tasks, "{attempt} starts, and all {} slots are taken", limits.tasks);
         let group_limit = |group: &Option<String>| group.as_ref().and_then(|g| limits.groups.get(g)).copied();
-        let in_group =
-            |group: &Option<String>| state.tasks().filter(holds_slot).filter(|t| t.spec.group == *group).count();
+        let in_group = |group: &Option<String>| {
+            let of_it: Vec<&Task> = holders.iter().copied().filter(|t| t.spec.group == *group).collect();
+            of_it.len() - lent(&of_it)
+        };
         let is_full = |group: &Option<String>| group_limit(group).is_some_and(|limit| in_group(group) >= limit);
-        ensure!(!is_full(&task.spec.group), "{attempt} starts, and its group is full");
+        ensure!(is_on_loan || !is_full(&task.spec.group), "{attempt} starts, and its group is full");
         let goes_first = |other: &&Task| {
             let is_ready =
                 other.state == S::Pending && other.spec.needs.iter().all(|n| state.task(*n).is_some_and(is_fit));
             let has_limit = state.limit_of(other).is_some_and(|(_, limited)| limited.holds(self.now));
             let is_ready = is_ready && !has_limit;
             let is_more_urgent = other.spec.priority > task.spec.priority && other.submitted <= task.submitted;
-            is_ready && is_more_urgent && !is_starting(other) && !is_full(&other.spec.group)
+            // A slot that is lent is nobody else's.
+            let could_have_it = !is_on_loan || parent_of(other) == parent_of(task);
+            could_have_it && is_ready && is_more_urgent && !is_starting(other) && !is_full(&other.spec.group)
         };
         match state.tasks().find(goes_first) {
             Some(other) => Err(format!("{attempt} starts before {}, which is older and more urgent", other.id)),
@@ -199,7 +210,10 @@ impl World {
         ensure!(place.checked_out && place.files && place.registered, "{attempt} runs without a worktree");
         let head = place.head.ok_or("a task runs without a base")?;
         ensure!(self.repo.is_reachable(head), "a gc would pull the base from under {attempt}");
-        let running = self.places.values().filter(|place| place.is_running).count();
+        let running = self.places.iter().filter(|(_, place)| place.is_running);
+        let known = self.coordinator.as_ref().map(|coordinator| &coordinator.state);
+        let tasks: Vec<&Task> = running.filter_map(|(id, _)| known?.task(id.task)).collect();
+        let running = tasks.len() - lent(&tasks);
         ensure!(running <= self.shape.limits.tasks, "{running} tasks run at once");
         Ok(())
     }
@@ -303,9 +317,12 @@ impl World {
     fn check_limits(&self) -> Check {
         let limits = &self.shape.limits;
         let running: Vec<&Task> = self.state().tasks().filter(|t| matches!(t.state, S::Running { .. })).collect();
-        ensure!(running.len() <= limits.tasks, "{} tasks run, and {} may", running.len(), limits.tasks);
+        let used = running.len() - lent(&running);
+        ensure!(used <= limits.tasks, "{used} tasks run, and {} may", limits.tasks);
         for (group, limit) in &limits.groups {
-            let count = running.iter().filter(|task| task.spec.group.as_ref() == Some(group)).count();
+            let of_it: Vec<&Task> =
+                running.iter().copied().filter(|task| task.spec.group.as_ref() == Some(group)).collect();
+            let count = of_it.len() - lent(&of_it);
             ensure!(count <= *limit, "{count} of group {group} run, and {limit} may");
         }
         Ok(())

@@ -12,6 +12,7 @@
 #![expect(clippy::disallowed_methods, reason = "which seeds to try is told to this test alone")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod children;
 mod coordinator;
 mod held;
 mod landing;

@@ -109,8 +109,29 @@ impl World {
                 .then(|| Box::new(Assigned::new(preset("claude").expect("it is built in").agent))),
             role: None,
             request: String::new(),
+            delegation: Default::default(),
+            parent: None,
+            depth: 0,
+            paths: Vec::new(),
         };
+        let spec = self.maybe_delegated(spec);
         Event::Submitted { task, spec: Box::new(spec) }
+    }
+
+    /// Some are asked for by a task that runs, and share its group.
+    fn maybe_delegated(&mut self, spec: TaskSpec) -> TaskSpec {
+        let may_ask = |task: &&Task| task.state == S::Running { cancel: None } && task.spec.parent.is_none();
+        let parents: Vec<(AttemptId, Option<String>)> = self
+            .state()
+            .tasks()
+            .filter(may_ask)
+            .filter_map(|task| Some((task.last_attempt()?, task.spec.group.clone())))
+            .collect();
+        if parents.is_empty() || !self.rng.one_in(3) {
+            return spec;
+        }
+        let (parent, group) = self.rng.pick(&parents).clone();
+        TaskSpec { parent: Some(parent), group, depth: 1, needs: Vec::new(), ..spec }
     }
 
     /// Something that may be asked of a task that stands where it stands.

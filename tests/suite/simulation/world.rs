@@ -190,8 +190,11 @@ impl World {
         }
         for _ in 0..ENOUGH {
             self.step()?;
-            if self.is_idle() && self.sleeps_rightly()? && !self.waits_or_cancels()? {
-                return self.check_the_end();
+            if self.is_idle() && self.sleeps_rightly()? {
+                self.check_lent()?;
+                if !self.waits_or_cancels()? {
+                    return self.check_the_end();
+                }
             }
         }
         Err(format!("no rest after {ENOUGH} steps: {:#?}", self.state().tasks().map(|t| &t.state).collect::<Vec<_>>()))
