@@ -3,8 +3,9 @@
 //! A worktree of ours is three things that name each other: a directory, the file `.git` in it, and an entry
 //! below `<common>/worktrees` (git's *administrative directory*), of the same name as the directory. Whatever
 //! belongs to another worktree is never touched, and `git worktree prune` is never called: it would judge
-//! worktrees that are not ours. While a task runs, `.git` leads to its private git directory ([`lead_inside`]);
-//! the entry stays as it is, so that the user's `gc`, `fsck` and `log --all` do not notice.
+//! worktrees that are not ours. The file leads to that entry, also while a task runs that sees another file in its place;
+//! where nothing can be put there, it leads to the private git directory meanwhile ([`lead_inside`]). The entry stays as it
+//! is, so that the user's `gc`, `fsck` and `log --all` do not notice.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -148,6 +149,39 @@ fn register_whole(repo: &Repository, worktree: &Path, base: CommitId, reason: &s
         }
     }
     Ok(())
+}
+
+/// Give the entry the index of what was just checked out, so that git tells the user what a running task has changed: without
+/// one, all files would be new to it. It is a copy, as the task writes its own.
+///
+/// # Errors
+/// Where it cannot be copied.
+pub fn give_index(repo: &Repository, place: &Place) -> Result<(), GitError> {
+    let entries = fs::read_dir(&place.private).map_err(GitError::file("read", &place.private))?;
+    // Half of it is elsewhere, which only its own git directory knows of.
+    let is_split = entries.flatten().any(|entry| entry.file_name().as_bytes().starts_with(b"sharedindex."));
+    let (from, admin) = (place.private.join("index"), admin_dir(repo, &place.worktree));
+    if is_split || !exists(&from)? {
+        return Ok(());
+    }
+    let (draft, index) = (admin.join("index.new"), admin.join("index"));
+    fs::copy(&from, &draft).map_err(GitError::file("write", &draft))?;
+    fs::rename(&draft, &index).map_err(GitError::file("write", &index))
+}
+
+/// What leads the `.git` of a worktree of which the user's repository does not know: for git there is no repository in it.
+const NOWHERE: &str = "/dev/null";
+
+/// Replace the worktree's `.git`, in one step, so that git finds no repository in it: of one that is in no list of the user's
+/// repository.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn lead_nowhere(place: &Place) -> Result<(), GitError> {
+    if !is_real_dir(&place.worktree) {
+        return Ok(());
+    }
+    lead(place, Path::new(NOWHERE), |text| text == leads_to(&place.private))
 }
 
 /// Replace the worktree's `.git`, in one step, so that it leads to the private git directory.
@@ -380,7 +414,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// The text of a `.git` file.
-fn leads_to(dir: &Path) -> Vec<u8> {
+pub fn leads_to(dir: &Path) -> Vec<u8> {
     [b"gitdir: ", dir.as_os_str().as_bytes(), b"\n"].concat()
 }
 

@@ -10,6 +10,7 @@
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  sandbox.json network.json common (leads to the repository)
+//!                                  lead (the `.git` that its worktree has for its task)
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!                                  handback/ (what it is told: of an earlier result, of its needs, its prompt)
 //!     attempts/0.3/                the same of run 3 of a check
@@ -298,6 +299,11 @@ impl AttemptDir {
     /// The private repository.
     pub fn git(&self) -> PathBuf {
         self.0.join("git")
+    }
+
+    /// What the file `.git` of its worktree is for the task in the full tier.
+    pub fn lead(&self) -> PathBuf {
+        self.0.join("lead")
     }
 
     /// The output.

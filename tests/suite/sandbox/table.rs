@@ -18,7 +18,6 @@ pub(super) struct Attack {
 const BOTH: &[&str] = &["reduced", "full"];
 const FULL: &[&str] = &["full"];
 const ALL: &[&str] = &["none", "reduced", "full"];
-const NOWHERE: &[&str] = &[];
 
 fn has(world: &World, path: &str) -> bool {
     world.scene.path(path).exists()
@@ -197,9 +196,23 @@ pub(super) const REPOSITORY: &[Attack] = &[
 /// What waits for whoever looks into the worktree while its task runs, with git of their own.
 #[rustfmt::skip]
 pub(super) const TRAPS: &[Attack] = &[
-    Attack { name: "have git run something for whoever runs it in the worktree meanwhile", held: NOWHERE,
+    Attack { name: "have git run something for whoever runs it in the worktree meanwhile", held: FULL,
         script: "git config core.fsmonitor \"sh -c 'echo x >> $OUT/by-setting'\"",
         escaped: |world, _| has(world, "out/by-setting") },
+    Attack { name: "put a repository of its own there for them", held: FULL,
+        script: "git config core.fsmonitor \"sh -c 'echo x >> $OUT/by-replacing'\"; d=\"$(git rev-parse --absolute-git-dir)\"; mv .git moved; umount .git; rm -f .git; cp -r \"$d\" .git",
+        escaped: |world, _| has(world, "out/by-replacing") },
+];
+
+/// The same of what runs when the files are saved, with all that is written then.
+#[rustfmt::skip]
+pub(super) const SAVED: &[Attack] = &[
+    Attack { name: "the same, while its files are saved", held: FULL,
+        script: "git config core.fsmonitor \"sh -c 'echo x >> $OUT/by-saving'\"; rm -f .git; cp -r $OWN/git .git",
+        escaped: |world, _| has(world, "out/by-saving") },
+    Attack { name: "write into its own log, while its files are saved", held: FULL,
+        script: "echo x > $OWN/log/forged && echo x > $OUT/forged || cp -r $OWN/log $OWN/tmp/l && rm -rf $OWN/log && mv $OWN/tmp/l $OWN/log && echo FORGED > $OWN/tmp/said",
+        escaped: |world, said| has(world, "out/forged") || said.contains("FORGED") },
 ];
 
 /// What a task does beyond a limit that it has: but for the tier `none`, to which none is said here.

@@ -170,6 +170,28 @@ impl World {
         assert!(log.contains("fine\n"), "what must work did not: {log}");
         log
     }
+
+    /// The same, where it is a filter of the task that runs it, when its files are saved. What it wrote into `tmp/said`.
+    pub(super) fn run_while_saving(&self, script: &str) -> String {
+        let filter = format!(
+            "test -e \"$OWN/tmp/up\" || {{ ({script}) > /dev/null 2>&1; echo up > \"$OWN/tmp/up\"; \
+             until test -e \"$OWN/tmp/go\"; do sleep 0.05; done; }}; cat"
+        );
+        let script = format!(
+            "printf \"OUT='%s'; OWN='%s'\\n\" \"$OUT\" \"$OWN\" > $OWN/tmp/filter; cat >> $OWN/tmp/filter <<'END'\n{filter}\nEND\n\
+             git config filter.evil.clean \"sh $OWN/tmp/filter\"; echo 'dirty filter=evil' > .gitattributes; echo dirty > dirty"
+        );
+        let task = self.scene.add(&[], &self.script(&script));
+        let own = self.state.join(format!("attempts/{task}.1/tmp"));
+        self.scene.until_there(&own.join("up"));
+        let worktree = self.state.join(format!("worktrees/pleach-{task}.1"));
+        let _ = Command::new("git").arg("-C").arg(&worktree).args(["status", "--short"]).output();
+        let said = fs::read_to_string(own.join("said")).unwrap_or_default();
+        fs::write(own.join("go"), "").unwrap();
+        self.scene.pleach(&["wait", &task.to_string()]);
+        assert_eq!(self.scene.git(&["show", &format!("pleach/{task}:dirty")]), "dirty");
+        said
+    }
 }
 
 impl Drop for World {
