@@ -9,7 +9,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use super::trash;
 use super::{GitError, Repository};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
+use crate::process::beneath;
 
 /// Proof of holding the repository-wide lock on worktree administration. It is free again when this is dropped,
 /// or when the process ends, however it ends.
@@ -300,7 +301,7 @@ fn admin_dir(repo: &Repository, worktree: &Path) -> PathBuf {
 fn is_ours(repo: &Repository, place: &Place, registration: Registration) -> bool {
     let file = place.worktree.join(".git");
     let is_without = matches!(fs::symlink_metadata(&file), Err(error) if error.kind() == io::ErrorKind::NotFound);
-    let lead = fs::read(file).unwrap_or_default();
+    let lead = read_lead(&place.worktree).unwrap_or_default();
     let admin = resolved(&admin_dir(repo, &place.worktree));
     is_real_dir(&place.worktree)
         && (registration == Registration::Complete && is_without
@@ -375,11 +376,9 @@ fn lead(place: &Place, to: &Path, is_known: impl Fn(&[u8]) -> bool) -> Result<()
         let open = fs::Permissions::from_mode(mode | 0o700);
         fs::set_permissions(&place.worktree, open).map_err(GitError::file("open", &place.worktree))?;
     }
-    let current = match fs::symlink_metadata(&file) {
-        Ok(meta) if meta.is_file() && meta.len() < 64 << 10 => fs::read(&file).ok(),
-        Ok(_) => None,
+    let current = match read_lead(&place.worktree) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(leads_to(Path::new(""))),
-        Err(error) => return Err(GitError::file("read", &file)(error)),
+        read => read.ok(),
     };
     match current {
         Some(text) if text == wanted => return Ok(()),
@@ -390,6 +389,14 @@ fn lead(place: &Place, to: &Path, is_known: impl Fn(&[u8]) -> bool) -> Result<()
     let written = File::create(&draft).and_then(|mut out| out.write_all(&wanted));
     written.map_err(GitError::file("write", &draft))?;
     fs::rename(&draft, &file).map_err(GitError::file("write", &file))
+}
+
+/// What is there in place of our file may be a link or a pipe: neither is followed or waited for.
+fn read_lead(worktree: &Path) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 64 << 10;
+    let mut text = Vec::new();
+    beneath::open(worktree, Path::new(".git"))?.take(MOST).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn set_aside(worktree: &Path, file: &Path) -> Result<(), GitError> {

@@ -22,7 +22,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -353,7 +353,8 @@ fn make_own(root: &Path, name: &str) -> Result<PathBuf, StoreError> {
     make_dir(root)?;
     for number in 1.. {
         let path = root.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
-        match fs::create_dir(&path) {
+        // For its user alone: the repository may be so, and a task can leave a program in here that runs as them (setuid).
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StoreError::file("make directory", path)(error)),
             Ok(()) => return Ok(path),

@@ -1,6 +1,7 @@
 //! The attacks, as a table: what a task tries, and how it is seen from outside whether it got anywhere.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -17,6 +18,7 @@ pub(super) struct Attack {
 
 const BOTH: &[&str] = &["reduced", "full"];
 const FULL: &[&str] = &["full"];
+const REDUCED: &[&str] = &["reduced"];
 const ALL: &[&str] = &["none", "reduced", "full"];
 
 fn has(world: &World, path: &str) -> bool {
@@ -280,6 +282,10 @@ pub(super) const PROGRAMS: &[Attack] = &[
     Attack { name: "speak to a socket outside", held: FULL,
         script: "perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => $ARGV[0]) and print $s \"hi\"' $OUT/socket",
         escaped: |world, _| world.socket.accept().is_ok() },
+    // A pipe is written also where nothing else can be.
+    Attack { name: "write into a pipe outside", held: REDUCED,
+        script: "timeout 5 sh -c \"echo PIPED > $OUT/pipe\"",
+        escaped: |world, _| world.pipe.read(&mut [0; 8]).is_ok_and(|length| length > 0) },
     Attack { name: "speak to an abstract socket", held: BOTH,
         script: "perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, pack(\"S\", AF_UNIX) . \"\\0\" . $ARGV[0]) and syswrite(S, \"hi\")' $GATE",
         escaped: |world, _| world.gate.accept().is_ok() },

@@ -16,6 +16,8 @@ pub(super) struct World {
     pub(super) victim: Child,
     pub(super) socket: UnixListener,
     pub(super) gate: UnixListener,
+    /// A pipe with a name, of a program of the user that reads it.
+    pub(super) pipe: fs::File,
     pub(super) server: TcpListener,
     pub(super) datagrams: UdpSocket,
     /// A program of the user that sits at a terminal; what appears there is in `out/screen`.
@@ -72,6 +74,13 @@ impl World {
             UnixListener::bind_addr(&name).unwrap()
         };
         gate.set_nonblocking(true).unwrap();
+        let pipe = {
+            use std::os::unix::fs::OpenOptionsExt;
+            assert!(Command::new("mkfifo").arg(out.join("pipe")).status().unwrap().success());
+            // As long as somebody may write, nobody waits to open it.
+            let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+            fs::File::options().read(true).write(true).custom_flags(flags).open(out.join("pipe")).unwrap()
+        };
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         server.set_nonblocking(true).unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -84,7 +93,7 @@ impl World {
             victim.id()
         );
         let _ = Command::new("perl").args(["-e", &key]).status();
-        let mut world = Self { scene, victim, socket, gate, server, datagrams, terminal, dangling, state };
+        let mut world = Self { scene, victim, socket, gate, pipe, server, datagrams, terminal, dangling, state };
         world.start_sibling();
         if !config.is_empty() {
             world.scene.configure(&format!("[sandbox]\n{config}\n"));
