@@ -185,7 +185,7 @@ fn outside(world: &World, task: &Task, base: CommitId, tip: CommitId) -> Result<
 /// Is there less room than taking the result over may need?
 fn is_disk_full(world: &World, attempt: AttemptId) -> bool {
     const SPARE: u64 = 16 << 20;
-    let pack = std::fs::metadata(world.layout.attempt(attempt).pack()).map_or(0, |data| data.len());
+    let pack = std::fs::symlink_metadata(world.layout.attempt(attempt).pack()).map_or(0, |data| data.len());
     store::free_disk(world.repository.common_dir()).is_some_and(|free| free < 4 * pack + SPARE)
 }
 

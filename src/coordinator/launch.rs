@@ -116,8 +116,8 @@ fn prepare(
     let private = private::Private { base, branch };
     private::create(&world.repository, &place.private, &private, from.as_deref())?;
     leave_out(task, &place.private)?;
-    worktree::lead_inside(&place)?;
     private::checkout(&place.private, &place.worktree)?;
+    worktree::give_index(&world.repository, &place)?;
     let paths = modules::fill(&world.repository, &place, from.as_deref())?;
     let warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
     super::provision::bring(task, &place.worktree)?;

@@ -46,9 +46,10 @@ pub fn touched_so_far(repo: &Repository, glance: &Glance<'_>, others: &BTreeSet<
     objects.begin();
     let others = others.iter().map(|path| (path.clone(), entry_at(&objects, tree, path)));
     let mut paths: BTreeMap<Word, Option<Entry>> = others.collect();
+    let Ok(files) = beneath::Top::open(glance.worktree) else { return BTreeSet::new() };
     let tracked = tracked(&objects, tree).unwrap_or_default();
     paths.extend(tracked.into_iter().map(|(path, entry)| (path, Some(entry))));
-    paths.retain(|path, entry| glance.is_touched(path, *entry, began));
+    paths.retain(|path, entry| glance.is_touched(&files, path, *entry, began));
     // It may have ended meanwhile: a worktree that is gone has deleted nothing.
     if !glance.worktree.is_dir() {
         return BTreeSet::new();
@@ -57,8 +58,8 @@ pub fn touched_so_far(repo: &Repository, glance: &Glance<'_>, others: &BTreeSet<
 }
 
 impl Glance<'_> {
-    fn is_touched(&self, path: &Word, entry: Option<Entry>, began: (i64, i64)) -> bool {
-        let Ok(seen) = fs::symlink_metadata(self.worktree.join(path.as_path())) else {
+    fn is_touched(&self, files: &beneath::Top, path: &Word, entry: Option<Entry>, began: (i64, i64)) -> bool {
+        let Ok(seen) = files.seen(path.as_path()) else {
             return entry.is_some() && self.is_whole;
         };
         if (seen.ctime(), seen.ctime_nsec()) < began || seen.is_dir() {
@@ -69,15 +70,15 @@ impl Glance<'_> {
             return true;
         }
         // What lies behind a link is not the task's, and is not read.
-        let read = || read_file(self.worktree, path.as_path()).ok();
+        let read = || read_file(files, path.as_path()).ok();
         let now = read().and_then(|bytes| Oid::hash_object(ObjectType::Blob, &bytes).ok());
         now != Some(entry.id)
     }
 }
 
 /// A regular file, and nothing that we would wait for.
-fn read_file(worktree: &Path, path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = beneath::open(worktree, path)?;
+fn read_file(files: &beneath::Top, path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = files.file(path)?;
     let mut bytes = Vec::new();
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

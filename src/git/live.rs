@@ -8,17 +8,16 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::checkout::parents;
 use super::fold::read_if_there;
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
-use crate::process::Tool;
 use crate::process::tool::fields;
+use crate::process::{Tool, beneath};
 
 /// A running task may remove a file while we read it: how often we begin again.
 const TRIES: u32 = 3;
@@ -73,7 +72,9 @@ impl<'a> Look<'a> {
             put(&git_dir.join("info/exclude"), &exclude)?;
         }
         // What the sparse checkout of the task leaves out is not deleted.
-        let sparse = private_objects.parent().map(|git| git.join("info/sparse-checkout")).filter(|path| path.is_file());
+        let rules = private_objects.parent().and_then(|git| sparse_rules(git).ok());
+        let sparse = rules.map(|rules| put(&git_dir.join("info/rules"), &rules).map(|()| git_dir.join("info/rules")));
+        let sparse = sparse.transpose()?;
         Ok(Self { options: options(repo)?, git_dir, worktree, sparse })
     }
 
@@ -107,9 +108,8 @@ impl<'a> Look<'a> {
 
     /// Is there a file or a link, below directories only?
     fn has_file(&self, path: &Word) -> bool {
-        let seen = |path: &Word| fs::symlink_metadata(self.worktree.join(path.as_path()));
-        parents(path).all(|above| seen(&above).is_ok_and(|seen| seen.is_dir()))
-            && seen(path).is_ok_and(|seen| seen.is_file() || seen.is_symlink())
+        let seen = beneath::Top::open(self.worktree).and_then(|files| files.seen(path.as_path()));
+        seen.is_ok_and(|seen| seen.is_file() || seen.is_symlink())
     }
 
     /// Less those that a sparse checkout never had.
@@ -121,6 +121,14 @@ impl<'a> Look<'a> {
         let inside: BTreeSet<&[u8]> = fields(&answer).collect();
         Ok(gone.into_iter().filter(|path| inside.contains(path.as_bytes())).collect())
     }
+}
+
+/// What the task wrote may be no file of any length: a copy is read.
+fn sparse_rules(private_dir: &Path) -> std::io::Result<Vec<u8>> {
+    const MOST: u64 = 16 << 20;
+    let mut rules = Vec::new();
+    beneath::open(private_dir, Path::new("info/sparse-checkout"))?.take(MOST).read_to_end(&mut rules)?;
+    Ok(rules)
 }
 
 /// The user's configuration, less all that could start a program.

@@ -1,14 +1,15 @@
 //! Worktrees that candidates are verified in. They are made once and used again, so that what git ignores (build caches,
 //! dependencies) stays warm.
 //!
-//! Each has a private git directory, like a task, and is in no list of the user's repository. Whatever a check did to it
+//! Each has a private git directory, like a task, and is in no list of the user's repository. Who runs a check leads its `.git`
+//! there; all that is done here names the directory itself. Whatever a check did to it
 //! is put right before the next candidate; where that fails, it is made anew.
 
 use std::collections::BTreeSet;
 use std::fs;
 
 use super::private::{self, Private};
-use super::worktree::{self, Place};
+use super::worktree::Place;
 use super::{GitError, Repository, modules, trash};
 use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
@@ -42,7 +43,6 @@ fn make(repo: &Repository, place: &Place, commit: CommitId) -> Result<(), GitErr
     fs::create_dir_all(&place.worktree).map_err(GitError::file("create", &place.worktree))?;
     let private = Private { base: commit, branch: BRANCH.to_owned() };
     private::create(repo, &place.private, &private, None)?;
-    worktree::lead_inside(place)?;
     // A check needs the whole tree, whatever the user's checkout leaves out.
     let whole = private::git(&place.private, &place.worktree).args(["config", "core.sparseCheckout", "false"]);
     whole.run()?;
@@ -53,7 +53,6 @@ fn switch(place: &Place, commit: CommitId) -> Result<(), GitError> {
     for lock in ["index.lock", "HEAD.lock"] {
         let _ = fs::remove_file(place.private.join(lock));
     }
-    worktree::lead_inside(place)?;
     let git = || private::git(&place.private, &place.worktree).args(["-c", "submodule.recurse=false"]);
     git().args(["reset", "--quiet", "--hard", &commit.to_string(), "--"]).run()?;
     // Twice forced: also repositories inside.

@@ -3,12 +3,13 @@
 //! A worktree of ours is three things that name each other: a directory, the file `.git` in it, and an entry
 //! below `<common>/worktrees` (git's *administrative directory*), of the same name as the directory. Whatever
 //! belongs to another worktree is never touched, and `git worktree prune` is never called: it would judge
-//! worktrees that are not ours. While a task runs, `.git` leads to its private git directory ([`lead_inside`]);
-//! the entry stays as it is, so that the user's `gc`, `fsck` and `log --all` do not notice.
+//! worktrees that are not ours. The file leads to that entry, also while a task runs that sees another file in its place;
+//! where nothing can be put there, it leads to the private git directory meanwhile ([`lead_inside`]). The entry stays as it
+//! is, so that the user's `gc`, `fsck` and `log --all` do not notice.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use super::trash;
 use super::{GitError, Repository};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
+use crate::process::beneath;
 
 /// Proof of holding the repository-wide lock on worktree administration. It is free again when this is dropped,
 /// or when the process ends, however it ends.
@@ -150,6 +152,39 @@ fn register_whole(repo: &Repository, worktree: &Path, base: CommitId, reason: &s
     Ok(())
 }
 
+/// Give the entry the index of what was just checked out, so that git tells the user what a running task has changed: without
+/// one, all files would be new to it. It is a copy, as the task writes its own.
+///
+/// # Errors
+/// Where it cannot be copied.
+pub fn give_index(repo: &Repository, place: &Place) -> Result<(), GitError> {
+    let entries = fs::read_dir(&place.private).map_err(GitError::file("read", &place.private))?;
+    // Half of it is elsewhere, which only its own git directory knows of.
+    let is_split = entries.flatten().any(|entry| entry.file_name().as_bytes().starts_with(b"sharedindex."));
+    let (from, admin) = (place.private.join("index"), admin_dir(repo, &place.worktree));
+    if is_split || !exists(&from)? {
+        return Ok(());
+    }
+    let (draft, index) = (admin.join("index.new"), admin.join("index"));
+    fs::copy(&from, &draft).map_err(GitError::file("write", &draft))?;
+    fs::rename(&draft, &index).map_err(GitError::file("write", &index))
+}
+
+/// What leads the `.git` of a worktree of which the user's repository does not know: for git there is no repository in it.
+const NOWHERE: &str = "/dev/null";
+
+/// Replace the worktree's `.git`, in one step, so that git finds no repository in it: of one that is in no list of the user's
+/// repository.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn lead_nowhere(place: &Place) -> Result<(), GitError> {
+    if !is_real_dir(&place.worktree) {
+        return Ok(());
+    }
+    lead(place, Path::new(NOWHERE), |text| text == leads_to(&place.private))
+}
+
 /// Replace the worktree's `.git`, in one step, so that it leads to the private git directory.
 ///
 /// # Errors
@@ -266,7 +301,7 @@ fn admin_dir(repo: &Repository, worktree: &Path) -> PathBuf {
 fn is_ours(repo: &Repository, place: &Place, registration: Registration) -> bool {
     let file = place.worktree.join(".git");
     let is_without = matches!(fs::symlink_metadata(&file), Err(error) if error.kind() == io::ErrorKind::NotFound);
-    let lead = fs::read(file).unwrap_or_default();
+    let lead = read_lead(&place.worktree).unwrap_or_default();
     let admin = resolved(&admin_dir(repo, &place.worktree));
     is_real_dir(&place.worktree)
         && (registration == Registration::Complete && is_without
@@ -341,11 +376,9 @@ fn lead(place: &Place, to: &Path, is_known: impl Fn(&[u8]) -> bool) -> Result<()
         let open = fs::Permissions::from_mode(mode | 0o700);
         fs::set_permissions(&place.worktree, open).map_err(GitError::file("open", &place.worktree))?;
     }
-    let current = match fs::symlink_metadata(&file) {
-        Ok(meta) if meta.is_file() && meta.len() < 64 << 10 => fs::read(&file).ok(),
-        Ok(_) => None,
+    let current = match read_lead(&place.worktree) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(leads_to(Path::new(""))),
-        Err(error) => return Err(GitError::file("read", &file)(error)),
+        read => read.ok(),
     };
     match current {
         Some(text) if text == wanted => return Ok(()),
@@ -356,6 +389,14 @@ fn lead(place: &Place, to: &Path, is_known: impl Fn(&[u8]) -> bool) -> Result<()
     let written = File::create(&draft).and_then(|mut out| out.write_all(&wanted));
     written.map_err(GitError::file("write", &draft))?;
     fs::rename(&draft, &file).map_err(GitError::file("write", &file))
+}
+
+/// What is there in place of our file may be a link or a pipe: neither is followed or waited for.
+fn read_lead(worktree: &Path) -> io::Result<Vec<u8>> {
+    const MOST: u64 = 64 << 10;
+    let mut text = Vec::new();
+    beneath::open(worktree, Path::new(".git"))?.take(MOST).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn set_aside(worktree: &Path, file: &Path) -> Result<(), GitError> {
@@ -380,7 +421,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 }
 
 /// The text of a `.git` file.
-fn leads_to(dir: &Path) -> Vec<u8> {
+pub fn leads_to(dir: &Path) -> Vec<u8> {
     [b"gitdir: ", dir.as_os_str().as_bytes(), b"\n"].concat()
 }
 

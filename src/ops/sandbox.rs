@@ -97,6 +97,7 @@ fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error
         called: None,
         common: None,
         write: Vec::new(),
+        lead: None,
         // What git would run for you later stays yours.
         show: ["config", "config.worktree", "hooks", "info", "worktrees"]
             .iter()

@@ -1,13 +1,15 @@
 //! Opening what a task may have put somewhere: below a directory of ours, with no link on the way. The kernel looks, in one
 //! step (`openat2`), so that nothing can be changed between a look and the opening.
 //!
-//! Used for files in the worktree of a running task (a glance at what it has changed) and for its log, as a filter of git that
-//! it left runs where that lies. Not where a path has one part below a directory that only we write (records: `O_NOFOLLOW`), not for what is removed
-//! (`git::trash` goes by descriptors), and not in the user's own checkout, which no task can write.
+//! Used for the files of a running task (a glance at what it has changed, its diff so far), for the `.git` of its worktree, for what
+//! is read of its git directory, and for its log. Left are: records and the result, which are one name in a directory that only we
+//! write (`O_NOFOLLOW`, and no waiting: `store::read`, `git::pack`); what is removed (`git::trash` goes by descriptors); git
+//! itself, which reads the files and the objects of a running task for `pleach diff` by names; and the user's own checkout, which no task can write.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -16,10 +18,55 @@ use rustix::fs::{Mode, OFlags};
 /// # Errors
 /// Where it is not there, is no file, or a link is on the way to it or a `..` in its name.
 pub fn open(dir: &Path, path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let above = rustix::fs::open(dir, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let file = File::from(opened(&above, path, flags)?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+    Top::open(dir)?.file(path)
+}
+
+/// A directory of ours, for several questions.
+#[derive(Debug)]
+pub struct Top {
+    above: OwnedFd,
+    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "the kernel goes by descriptors"))]
+    path: PathBuf,
+}
+
+impl Top {
+    /// Take hold of it.
+    ///
+    /// # Errors
+    /// Where it is no directory, or may not be entered.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { above: rustix::fs::open(dir, flags, Mode::empty())?, path: dir.to_owned() })
+    }
+
+    /// As [`open`].
+    ///
+    /// # Errors
+    /// As [`open`].
+    pub fn file(&self, path: &Path) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = File::from(opened(&self.above, path, flags)?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
+    }
+
+    /// What is there: of a link, the link itself. What lies behind a link is not there.
+    ///
+    /// # Errors
+    /// Where nothing is there, or a link is on the way to it or a `..` in its name.
+    #[cfg(target_os = "linux")]
+    pub fn seen(&self, path: &Path) -> io::Result<Metadata> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        File::from(opened(&self.above, path, flags)?).metadata()
+    }
+
+    /// As on Linux, but by names.
+    ///
+    /// # Errors
+    /// Where nothing is there.
+    #[cfg(not(target_os = "linux"))]
+    pub fn seen(&self, path: &Path) -> io::Result<Metadata> {
+        std::fs::symlink_metadata(self.path.join(path))
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -84,6 +131,9 @@ mod tests {
         open(&at("in"), Path::new("deep/file")).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "mine");
         assert!(step_by_step(&above, Path::new("deep/file"), flags).is_ok());
+        let top = Top::open(&at("in")).unwrap();
+        assert!(top.seen(Path::new("last")).unwrap().is_symlink() && top.seen(Path::new("deep")).unwrap().is_dir());
+        assert!(top.seen(Path::new("link/file")).is_err() && top.seen(Path::new("../out/file")).is_err());
         for bad in ["link/file", "last", "../out/file", "deep/../../out/file", "/etc/hostname"] {
             assert!(open(&at("in"), Path::new(bad)).is_err(), "{bad}");
             assert!(step_by_step(&above, Path::new(bad), flags).is_err(), "{bad}, step by step");

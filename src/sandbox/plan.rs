@@ -26,6 +26,8 @@ pub struct Places {
     pub write: Vec<PathBuf>,
     /// What it sees of the hidden: its socket.
     pub show: Vec<PathBuf>,
+    /// What a file of its worktree is for it alone, and which one that is: its `.git`, which leads elsewhere for everybody else.
+    pub lead: Option<(PathBuf, PathBuf)>,
     /// Its temporary directory; it is `/tmp`, too.
     pub tmp: Option<PathBuf>,
     /// Directories of ours with other tasks in them.
@@ -127,6 +129,10 @@ pub const DOORS: &[&str] = &[
     "/run/crio",
     "/run/libvirt",
     "/run/systemd/private",
+    // Pipes by which programs are told what to do: nothing else keeps one from being written.
+    "/run/systemd/initctl",
+    "/run/initctl",
+    "/run/dmeventd-server",
     "/run/snapd.sock",
     "/run/screen",
     "/run/tmux",
@@ -230,6 +236,7 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
         }
     }
     mounts.push(again(&places.worktree, &places.worktree, worktree_access));
+    mounts.extend(places.lead.iter().map(|(file, at)| again(file, at, Access::Read)));
     // Nothing else may lie in it, or it would be hidden by what is put over it.
     let contains = |checkout: &Path| {
         let others = places
@@ -253,8 +260,9 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     if let Some(checkout) = checkout {
         mounts.retain(|mount| !mount.at().starts_with(checkout));
         mounts.push(again(&places.worktree, checkout, worktree_access));
-        let inside = places.show.iter().filter_map(|path| Some((path, path.strip_prefix(&places.worktree).ok()?)));
-        mounts.extend(inside.map(|(path, below)| again(path, &checkout.join(below), Access::Read)));
+        let shown = places.show.iter().map(|path| (path, path)).chain(places.lead.iter().map(|(file, at)| (file, at)));
+        let inside = shown.filter_map(|(from, at)| Some((from, at.strip_prefix(&places.worktree).ok()?)));
+        mounts.extend(inside.map(|(from, below)| again(from, &checkout.join(below), Access::Read)));
     }
     let covered = |socket: &Path| {
         checkout.is_some_and(|checkout| socket.starts_with(checkout))
@@ -345,6 +353,7 @@ mod tests {
             common: Some(("/state/attempts/1/common".into(), "/home/ute/project/.git".into())),
             write: vec!["/state/attempts/1/git".into()],
             show: vec!["/state/attempts/1/inbox".into()],
+            lead: Some(("/state/attempts/1/lead".into(), "/state/worktrees/1/.git".into())),
             tmp: Some("/state/attempts/1/tmp".into()),
             hide: vec!["/state".into()],
             keep: Vec::new(),
@@ -394,6 +403,15 @@ mod tests {
             at(&plan, "/state/attempts/1/common/pleach"),
             Some(&Mount::Empty("/state/attempts/1/common/pleach".into()))
         );
+    }
+
+    #[test]
+    fn its_git_file_is_for_it_alone_in_both_places() {
+        let plan = plan(&Policy::default(), &places(), &kind);
+        for path in ["/home/ute/project/.git", "/state/worktrees/1/.git"] {
+            let Some(Mount::Again { from, access, .. }) = at(&plan, path) else { panic!("{plan:?}") };
+            assert_eq!((from.as_path(), *access), (Path::new("/state/attempts/1/lead"), Access::Read), "{path}");
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub fn real(places: &Places, seen: &Seen) -> Places {
         common: places.common.as_ref().map(|(link, common)| (name(link), one(common))),
         write: all(&places.write),
         show: all(&places.show),
+        // What is there on the disk is a file of ours, and no link is followed at its name.
+        lead: places.lead.as_ref().map(|(file, at)| (one(file), name(at))),
         tmp: places.tmp.as_ref().map(one),
         hide: all(&places.hide),
         keep: all(&places.keep),

@@ -22,6 +22,7 @@ use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Held, Spec};
 use crate::store::{Durable, StoreError};
 
+use super::lead;
 use super::talk::Talk;
 use super::watch::Watch;
 
@@ -138,6 +139,7 @@ impl<'a> Cages<'a> {
         let tiers = self.chosen.map_or_else(|| self.spec.sandbox.tiers(), |tier| vec![tier]);
         let mut first = None;
         for tier in tiers {
+            lead::during(self.dir, self.spec, tier).map_err(|error| io::Error::other(error.words()))?;
             let cage = match Cage::prepare(tier, &self.spec.sandbox, &places(self.dir, self.spec, work), Group::Own) {
                 Ok(cage) => cage,
                 Err(refused) => {
@@ -207,7 +209,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
     let home = spec.environment.get("HOME").map(|home| home.as_path().to_owned());
     let values = spec.environment.iter().filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PLEACH_SOCKET"));
     let values: Vec<&Path> = values.map(|(_, value)| value.as_path()).collect();
-    let ours = [dir.inbox(), dir.asks(), dir.handback(), dir.spec(), worktree.join(".git")];
+    let ours = [dir.inbox(), dir.asks(), dir.handback(), dir.spec()];
     Places {
         work: work.to_owned(),
         checkout: spec.checkout.as_ref().map(|checkout| checkout.as_path().to_owned()),
@@ -215,6 +217,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
         common: Some(common),
         write: vec![private],
         show: ours.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect(),
+        lead: Some((dir.lead(), worktree.join(".git"))).filter(|(file, _)| file.is_file()),
         tmp: Some(dir.tmp()),
         hide: states(dir),
         keep: surroundings::named(values).into_iter().chain(own_directory()).collect(),

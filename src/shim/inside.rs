@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Bound;
-use super::{cage, finish, verify};
+use super::{cage, finish, lead, verify};
 use crate::core::id::CommitId;
 use crate::core::sandbox::{Policy, Tier};
 use crate::core::word::Word;
@@ -65,7 +65,11 @@ pub(super) fn save(
     is_over: &mut dyn FnMut(Duration) -> bool,
 ) -> Result<Saved, Failed> {
     match tier {
-        Some(tier) => call(dir, spec, tier, SAVE, is_over),
+        Some(tier) => {
+            // It may have been saved in another way before; what a filter writes there would wait for the user.
+            lead::during(dir, spec, tier)?;
+            call(dir, spec, tier, SAVE, is_over)
+        }
         // Nothing of it has run.
         None => Ok(finish::save_files(dir, spec)?),
     }
@@ -78,7 +82,9 @@ pub(super) fn prepare(dir: &AttemptDir, spec: &Spec, candidate: &Candidate) -> R
     let policy = policy_of(spec);
     let tiers = spec.sandbox.tiers();
     for tier in tiers.iter().copied().filter(|tier| *tier != Tier::None) {
-        if let Ok(cage) = Cage::prepare(tier, &policy, &places(dir, spec), Group::Own) {
+        // It may have to be made anew, with all that is in it.
+        let places = Places { lead: None, ..places(dir, spec) };
+        if let Ok(cage) = Cage::prepare(tier, &policy, &places, Group::Own) {
             match ask(dir, spec, &cage, PREPARE, &mut is_late) {
                 Err(Asked::Refused) => {}
                 Err(Asked::Died(failed) | Asked::Failed(failed)) => return Err(failed),
@@ -234,8 +240,12 @@ fn places(dir: &AttemptDir, spec: &Spec) -> Places {
     let base = cage::places(dir, spec, &home);
     let keep = base.keep.into_iter().chain([spec.repository.as_path().to_owned()]).collect();
     let tmp = base.tmp.filter(|tmp| tmp.is_dir());
-    // It reads what it is to do.
-    let show = vec![dir.spec()];
+    // It reads what it is to do; what we wrote of the attempt is not for a filter to change. What is written later replaces
+    // whatever has its name then.
+    let records =
+        [dir.lock(), dir.run(), dir.held(), dir.ended(), dir.progress(), dir.network(), dir.log(), dir.handback()];
+    let records = records.into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
+    let show = records.chain([dir.spec(), dir.lead()].into_iter().filter(|path| path.is_file())).collect();
     let run = base.run.into_iter().chain(git_programs(spec)).collect();
     Places { run, work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
 }

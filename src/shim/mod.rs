@@ -12,6 +12,7 @@ mod asks;
 mod cage;
 mod finish;
 pub mod inside;
+mod lead;
 mod limits;
 mod room;
 mod talk;
@@ -156,6 +157,7 @@ fn attempt(dir: &AttemptDir, spec: &Spec) -> Result<(), StoreError> {
         }),
     };
     let outcome = outcome.unwrap_or_else(|outcome| outcome);
+    lead::after(spec);
     let warnings = cages.warnings();
     let ran = finish::Ran { outcome, leaked, sandbox: cages.tier(), warnings, network: cages.network(), verified };
     finish::finish(dir, spec, ran, watch)

@@ -47,6 +47,6 @@ pub(super) fn see(spec: &Spec, candidate: &Candidate) -> Result<Verified, GitErr
     Ok(Verified { is_same_tree: pool::tree(&place)? == candidate.tree, rewritten: differing.into_iter().collect() })
 }
 
-fn place(spec: &Spec, candidate: &Candidate) -> Place {
+pub(super) fn place(spec: &Spec, candidate: &Candidate) -> Place {
     Place { worktree: spec.worktree.as_path().to_owned(), private: candidate.private.as_path().to_owned() }
 }

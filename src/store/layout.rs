@@ -10,6 +10,7 @@
 //!     worktrees/pleach-7.1/        the files of attempt 7.1
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  sandbox.json network.json common (leads to the repository)
+//!                                  lead (the `.git` that its worktree has for its task)
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!                                  handback/ (what it is told: of an earlier result, of its needs, its prompt)
 //!     attempts/0.3/                the same of run 3 of a check
@@ -21,7 +22,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -308,6 +309,11 @@ impl AttemptDir {
         self.0.join("git")
     }
 
+    /// What the file `.git` of its worktree is for the task in the full tier.
+    pub fn lead(&self) -> PathBuf {
+        self.0.join("lead")
+    }
+
     /// The output.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -355,7 +361,8 @@ fn make_own(root: &Path, name: &str) -> Result<PathBuf, StoreError> {
     make_dir(root)?;
     for number in 1.. {
         let path = root.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
-        match fs::create_dir(&path) {
+        // For its user alone: the repository may be so, and a task can leave a program in here that runs as them (setuid).
+        match fs::DirBuilder::new().mode(0o700).create(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(StoreError::file("make directory", path)(error)),
             Ok(()) => return Ok(path),

@@ -140,6 +140,39 @@ fn a_crash_in_the_middle_leaves_only_what_the_sweep_removes() {
     assert_eq!(pack::import(&world.repo(), &missing, &[world.head()], world.head()).unwrap(), Imported::Done);
 }
 
+/// Bytes of a good pack that were changed, cut or doubled, each beside the whole one, which must be taken.
+#[test]
+fn whatever_a_pack_says_it_is_refused_or_whole() {
+    const ROUNDS: u64 = 40;
+    let world = World::new(&[]);
+    let place = world.launch("1.1");
+    put(&place.worktree.join("new"), "one\ntwo\n".repeat(50));
+    git(&place.worktree, &["add", "-A"]);
+    git(&place.worktree, &["commit", "-qm", "good"]);
+    let tip: CommitId = git(&place.worktree, &["rev-parse", "HEAD"]).trim().parse().unwrap();
+    let file = send(&world, &place, tip);
+    let good = fs::read(&file).unwrap();
+    let mut random = fastrand::Rng::with_seed(23);
+    for round in 0..ROUNDS {
+        let mut bad = good.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(..bad.len());
+            match random.u8(..3) {
+                0 => bad[at] = random.u8(..),
+                1 => bad.truncate(at.max(1)),
+                _ => bad.extend_from_within(at..),
+            }
+        }
+        if bad != good && !(bad.starts_with(b"PACK") && bad.get(8..12) == Some(&[0; 4])) {
+            fs::write(&file, &bad).unwrap();
+            assert_refused(&world, &file, tip, &format!("round {round}: {bad:?}"));
+        }
+    }
+    fs::write(&file, &good).unwrap();
+    assert_eq!(pack::import(&world.repo(), &file, &[tip], world.head()).unwrap(), Imported::Done);
+    git(&world.top, &["fsck", "--strict"]);
+}
+
 #[test]
 fn what_needs_a_word_is_flagged_and_counted() {
     let world = World::new(&[]);

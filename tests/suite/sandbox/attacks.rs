@@ -12,7 +12,8 @@ use super::world::World;
 use super::{scene, works};
 
 fn attacks() -> Vec<&'static Attack> {
-    let all = [table::FILES, table::REPOSITORY, table::TRAPS, table::PROGRAMS, table::LIMITED, table::LISTED];
+    let all =
+        [table::FILES, table::REPOSITORY, table::TRAPS, table::SAVED, table::PROGRAMS, table::LIMITED, table::LISTED];
     all.into_iter().flatten().collect()
 }
 
@@ -34,6 +35,7 @@ fn escapes(tier: &str) -> BTreeSet<&'static str> {
                 world.reset();
                 let said = match () {
                     () if is_of(table::TRAPS) => world.run_meanwhile(attack.script),
+                    () if is_of(table::SAVED) => world.run_while_saving(attack.script),
                     () if !config.is_empty() => world.run_to_any_end(attack.script),
                     () => world.run(attack.script),
                 };
@@ -54,7 +56,8 @@ fn shares(tier: &str) -> Vec<Vec<&'static Attack>> {
     let (held, open): (Vec<_>, Vec<_>) = table::REPOSITORY.iter().partition(|attack| attack.held.contains(&tier));
     let wiped = [table::FILES, table::PROGRAMS].into_iter().flat_map(|list| list.chunks(MANY));
     let shared = wiped.map(|chunk| chunk.iter().collect()).chain(held.chunks(MANY).map(<[_]>::to_vec));
-    let special = [table::TRAPS, table::LIMITED, table::LISTED].into_iter().map(|list| list.iter().collect());
+    let special =
+        [table::TRAPS, table::SAVED, table::LIMITED, table::LISTED].into_iter().map(|list| list.iter().collect());
     shared.chain(open.into_iter().map(|attack| vec![attack])).chain(special).collect()
 }
 

@@ -5,6 +5,7 @@ mod attacks;
 mod consent;
 mod fuzz;
 mod given;
+mod lead;
 mod limits;
 mod network;
 mod objects;

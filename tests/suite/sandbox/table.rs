@@ -1,6 +1,7 @@
 //! The attacks, as a table: what a task tries, and how it is seen from outside whether it got anywhere.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
@@ -17,8 +18,8 @@ pub(super) struct Attack {
 
 const BOTH: &[&str] = &["reduced", "full"];
 const FULL: &[&str] = &["full"];
+const REDUCED: &[&str] = &["reduced"];
 const ALL: &[&str] = &["none", "reduced", "full"];
-const NOWHERE: &[&str] = &[];
 
 fn has(world: &World, path: &str) -> bool {
     world.scene.path(path).exists()
@@ -197,9 +198,23 @@ pub(super) const REPOSITORY: &[Attack] = &[
 /// What waits for whoever looks into the worktree while its task runs, with git of their own.
 #[rustfmt::skip]
 pub(super) const TRAPS: &[Attack] = &[
-    Attack { name: "have git run something for whoever runs it in the worktree meanwhile", held: NOWHERE,
+    Attack { name: "have git run something for whoever runs it in the worktree meanwhile", held: FULL,
         script: "git config core.fsmonitor \"sh -c 'echo x >> $OUT/by-setting'\"",
         escaped: |world, _| has(world, "out/by-setting") },
+    Attack { name: "put a repository of its own there for them", held: FULL,
+        script: "git config core.fsmonitor \"sh -c 'echo x >> $OUT/by-replacing'\"; d=\"$(git rev-parse --absolute-git-dir)\"; mv .git moved; umount .git; rm -f .git; cp -r \"$d\" .git",
+        escaped: |world, _| has(world, "out/by-replacing") },
+];
+
+/// The same of what runs when the files are saved, with all that is written then.
+#[rustfmt::skip]
+pub(super) const SAVED: &[Attack] = &[
+    Attack { name: "the same, while its files are saved", held: FULL,
+        script: "git config core.fsmonitor \"sh -c 'echo x >> $OUT/by-saving'\"; rm -f .git; cp -r $OWN/git .git",
+        escaped: |world, _| has(world, "out/by-saving") },
+    Attack { name: "write into its own log, while its files are saved", held: FULL,
+        script: "echo x > $OWN/log/forged && echo x > $OUT/forged || cp -r $OWN/log $OWN/tmp/l && rm -rf $OWN/log && mv $OWN/tmp/l $OWN/log && echo FORGED > $OWN/tmp/said",
+        escaped: |world, said| has(world, "out/forged") || said.contains("FORGED") },
 ];
 
 /// What a task does beyond a limit that it has: but for the tier `none`, to which none is said here.
@@ -267,6 +282,10 @@ pub(super) const PROGRAMS: &[Attack] = &[
     Attack { name: "speak to a socket outside", held: FULL,
         script: "perl -MIO::Socket::UNIX -e '$s = IO::Socket::UNIX->new(Peer => $ARGV[0]) and print $s \"hi\"' $OUT/socket",
         escaped: |world, _| world.socket.accept().is_ok() },
+    // A pipe is written also where nothing else can be.
+    Attack { name: "write into a pipe outside", held: REDUCED,
+        script: "timeout 5 sh -c \"echo PIPED > $OUT/pipe\"",
+        escaped: |world, _| world.pipe.read(&mut [0; 8]).is_ok_and(|length| length > 0) },
     Attack { name: "speak to an abstract socket", held: BOTH,
         script: "perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, pack(\"S\", AF_UNIX) . \"\\0\" . $ARGV[0]) and syswrite(S, \"hi\")' $GATE",
         escaped: |world, _| world.gate.accept().is_ok() },

@@ -16,6 +16,8 @@ pub(super) struct World {
     pub(super) victim: Child,
     pub(super) socket: UnixListener,
     pub(super) gate: UnixListener,
+    /// A pipe with a name, of a program of the user that reads it.
+    pub(super) pipe: fs::File,
     pub(super) server: TcpListener,
     pub(super) datagrams: UdpSocket,
     /// A program of the user that sits at a terminal; what appears there is in `out/screen`.
@@ -72,6 +74,13 @@ impl World {
             UnixListener::bind_addr(&name).unwrap()
         };
         gate.set_nonblocking(true).unwrap();
+        let pipe = {
+            use std::os::unix::fs::OpenOptionsExt;
+            assert!(Command::new("mkfifo").arg(out.join("pipe")).status().unwrap().success());
+            // As long as somebody may write, nobody waits to open it.
+            let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+            fs::File::options().read(true).write(true).custom_flags(flags).open(out.join("pipe")).unwrap()
+        };
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         server.set_nonblocking(true).unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -84,7 +93,7 @@ impl World {
             victim.id()
         );
         let _ = Command::new("perl").args(["-e", &key]).status();
-        let mut world = Self { scene, victim, socket, gate, server, datagrams, terminal, dangling, state };
+        let mut world = Self { scene, victim, socket, gate, pipe, server, datagrams, terminal, dangling, state };
         world.start_sibling();
         if !config.is_empty() {
             world.scene.configure(&format!("[sandbox]\n{config}\n"));
@@ -169,6 +178,28 @@ impl World {
         let log = self.scene.log(task);
         assert!(log.contains("fine\n"), "what must work did not: {log}");
         log
+    }
+
+    /// The same, where it is a filter of the task that runs it, when its files are saved. What it wrote into `tmp/said`.
+    pub(super) fn run_while_saving(&self, script: &str) -> String {
+        let filter = format!(
+            "test -e \"$OWN/tmp/up\" || {{ ({script}) > /dev/null 2>&1; echo up > \"$OWN/tmp/up\"; \
+             until test -e \"$OWN/tmp/go\"; do sleep 0.05; done; }}; cat"
+        );
+        let script = format!(
+            "printf \"OUT='%s'; OWN='%s'\\n\" \"$OUT\" \"$OWN\" > $OWN/tmp/filter; cat >> $OWN/tmp/filter <<'END'\n{filter}\nEND\n\
+             git config filter.evil.clean \"sh $OWN/tmp/filter\"; echo 'dirty filter=evil' > .gitattributes; echo dirty > dirty"
+        );
+        let task = self.scene.add(&[], &self.script(&script));
+        let own = self.state.join(format!("attempts/{task}.1/tmp"));
+        self.scene.until_there(&own.join("up"));
+        let worktree = self.state.join(format!("worktrees/pleach-{task}.1"));
+        let _ = Command::new("git").arg("-C").arg(&worktree).args(["status", "--short"]).output();
+        let said = fs::read_to_string(own.join("said")).unwrap_or_default();
+        fs::write(own.join("go"), "").unwrap();
+        self.scene.pleach(&["wait", &task.to_string()]);
+        assert_eq!(self.scene.git(&["show", &format!("pleach/{task}:dirty")]), "dirty");
+        said
     }
 }
 
