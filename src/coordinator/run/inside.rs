@@ -11,7 +11,7 @@ use crate::coordinator::protocol::{Refused, RefusedKind, Request, Response, Unti
 use crate::coordinator::requests;
 use crate::core::delegate::{self, Ask, Asker, Child, Denied, LogPiece, Relayed};
 use crate::core::event::Event;
-use crate::core::id::{AttemptId, CommitId, TaskHandle, TaskId};
+use crate::core::id::{AttemptId, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::state::{State, Task, TaskState};
 use crate::core::word::Word;
 use crate::process::crash;
@@ -105,7 +105,7 @@ impl Coordinator {
             Ok(made) => made,
             Err(Denied { message, hint }) => return Ok(Response::No(refused(message, Some(hint)))),
         };
-        if let Err(refused) = self.own(by, &after).and_then(|()| is_free(&self.state, by, named)) {
+        if let Err(refused) = self.own(by, &after).and_then(|()| is_free(&self.state, named)) {
             return Ok(Response::No(refused));
         }
         let own_secrets = &parent.spec.secrets;
@@ -120,14 +120,14 @@ impl Coordinator {
     }
 }
 
-/// A name means the newest task that has it: what somebody means by theirs must not become another.
-fn is_free(state: &State, by: AttemptId, name: Option<crate::core::id::TaskName>) -> Result<(), Refused> {
+/// A name means the newest task that has it: what a person means by the name of theirs must not become another.
+fn is_free(state: &State, name: Option<TaskName>) -> Result<(), Refused> {
     let Some(name) = name else { return Ok(()) };
-    let is_others = |task: &&Task| !delegate::is_descendant(state, task, by.task);
-    match state.find(&TaskHandle::Name(name.clone())).filter(is_others) {
+    let is_of_a_person = |task: &&Task| task.spec.parent.is_none() && !task.is_settled();
+    match state.find(&TaskHandle::Name(name.clone())).filter(is_of_a_person) {
         None => Ok(()),
         Some(_) => Err(refused(
-            format!("the name {name} is taken by a task of somebody else"),
+            format!("the name {name} is taken by a task of whoever works here"),
             Some("give it another".to_owned()),
         )),
     }

@@ -314,7 +314,8 @@ fn sandbox(own: &Policy, held: Option<Tier>, asked: Closer) -> Result<Policy, De
     let network = network.map_or_else(
         || Ok(own.network.clone()),
         |asked| match asked {
-            Network::Allow if own.network != Network::Allow => Err(wider("network", "allow", "less")),
+            Network::Allow if own.network == Network::None => Err(wider("network", "allow", "none")),
+            Network::Allow if own.network != Network::Allow => Err(wider("network", "allow", "some hosts")),
             asked => Ok(own.network.clone().closer(asked)),
         },
     )?;
