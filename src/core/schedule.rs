@@ -29,11 +29,11 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     for task in starting.iter().filter_map(|id| state.task(*id)) {
         room.take(task);
     }
-    if room.tasks == 0 {
-        return Vec::new();
-    }
+    let slots = room.tasks;
+    let is_free = |task: &&Task| slots > 0 || task.spec.tenant.is_some();
     let is_ready = |task: &&Task| {
-        state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id) && limit(state, task, now).is_none()
+        is_free(task)
+            && state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id) && limit(state, task, now).is_none()
     };
     let mut ready: Vec<&Task> = state.open().filter(is_ready).collect();
     if ready.is_empty() {
@@ -142,6 +142,10 @@ impl<'a> Room<'a> {
 
     /// Take a slot for the task; `false`, and nothing taken, where there is none.
     fn take(&mut self, task: &Task) -> bool {
+        // What works there is not ours, and does so already.
+        if task.spec.tenant.is_some() {
+            return true;
+        }
         let group = task.spec.group.as_deref().and_then(|group| self.groups.get_mut(group));
         if self.tasks == 0 || group.as_deref() == Some(&0) {
             return false;
@@ -209,6 +213,12 @@ mod tests {
     fn running_tasks_hold_their_slots() {
         check("1 running; 2 cancelled; 3; 4", 3, expect!["3.1"]);
         check("1 running; 2", 1, expect![""]);
+    }
+
+    #[test]
+    fn a_place_for_somebody_else_needs_no_slot() {
+        check("1 running; 2 tenant; 3; 4 tenant", 1, expect!["2.1 4.1"]);
+        check("1 tenant running; 2; 3", 1, expect!["2.1"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::coordinator::protocol::{Request, Response};
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::secret::is_secret;
-use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
+use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec, Tenant};
 use crate::core::word::Word;
 use crate::process::tool::own_directory;
 use crate::store::environment::{self, Environment};
@@ -70,6 +70,8 @@ pub struct Wish {
     pub agent: Option<agents::Wanted>,
     /// The role that it has.
     pub role: Option<roles::Chosen>,
+    /// Who works in its worktree, where what it runs only keeps the place.
+    pub tenant: Option<Tenant>,
 }
 
 impl Wish {
@@ -102,6 +104,7 @@ impl Wish {
             processes: None,
             agent: None,
             role: None,
+            tenant: None,
         }
     }
 
@@ -202,7 +205,8 @@ impl Asker {
             needs,
             base,
             target,
-            timeout: wish.timeout.or(config.timeout),
+            // Who works there knows when it is over.
+            timeout: wish.timeout.or(config.timeout.filter(|_| wish.tenant.is_none())),
             grace: wish.grace.unwrap_or(config.grace),
             retries: wish.retries.unwrap_or(config.retries),
             env,
@@ -231,6 +235,7 @@ impl Asker {
             member: None,
             agent: agent.map(Box::new),
             role: role.map(|role| Box::new(role.frozen())),
+            tenant: wish.tenant.map(Box::new),
             request: request(),
         })
     }

@@ -11,6 +11,7 @@
 mod cage;
 mod finish;
 pub mod inside;
+pub mod keep;
 mod limits;
 mod room;
 mod talk;

@@ -2,6 +2,7 @@
 
 mod agents;
 pub(in crate::cli) mod fold;
+mod hook;
 mod house;
 mod look;
 mod mcp;
@@ -85,6 +86,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Agents(args) => agents::list(context, &args),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Mcp(args) => mcp::mcp(context, args),
+        Verb::Hook(args) => hook::hook(context, &args.verb),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
         Verb::ShellInit(args) => look::shell_init(&args),
         Verb::Prompt(args) => look::prompt(context, &args),
@@ -130,6 +132,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Demo(_)
         | Verb::Sandbox(_)
         | Verb::Mcp(_)
+        | Verb::Hook(_)
         | Verb::Completions(_)
         | Verb::Man(_) => false,
     }

@@ -112,6 +112,7 @@ fn wish(task: TaskArgs) -> Result<Wish, Error> {
         processes: task.processes,
         agent,
         role: None,
+        tenant: None,
     })
 }
 
