@@ -16,6 +16,7 @@ pub mod events;
 pub mod fold;
 pub mod gc;
 pub mod hook;
+pub mod init;
 pub mod inside;
 pub mod logs;
 pub mod look;

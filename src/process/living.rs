@@ -33,7 +33,7 @@ fn is_shell(pid: u32) -> bool {
     let name = words.next().unwrap_or_default();
     let name = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let is_known = [&b"sh"[..], b"dash", b"bash", b"zsh", b"ksh", b"fish"].contains(&name);
-    is_known && words.next().is_some_and(|word| word.starts_with(b"-") && word.ends_with(b"c"))
+    is_known && words.take(2).any(|word| word.starts_with(b"-") && word.ends_with(b"c"))
 }
 
 /// Its parent, and when it was started.

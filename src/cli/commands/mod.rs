@@ -4,6 +4,7 @@ mod agents;
 pub(in crate::cli) mod fold;
 mod hook;
 mod house;
+mod init;
 mod look;
 mod mcp;
 mod plan;
@@ -86,6 +87,7 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Agents(args) => agents::list(context, &args),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Mcp(args) => mcp::mcp(context, args),
+        Verb::Init(args) => init::init(context, &args),
         Verb::Hook(args) => hook::hook(context, &args.verb),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
         Verb::ShellInit(args) => look::shell_init(&args),
@@ -120,6 +122,7 @@ fn wants_json(verb: &Verb) -> bool {
             args.json || matches!(&args.verb, Some(crate::cli::args::RolesVerb::Show(show)) if show.json)
         }
         Verb::Agents(args) => args.json,
+        Verb::Init(args) => args.json,
         Verb::Send(args) => args.json,
         Verb::Plan(args) => args.json,
         Verb::Report(args) => args.json,
