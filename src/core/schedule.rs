@@ -33,7 +33,9 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     let is_free = |task: &&Task| slots > 0 || task.spec.tenant.is_some();
     let is_ready = |task: &&Task| {
         is_free(task)
-            && state.waiting(task) == Some(Waiting::Turn) && !starting.contains(&task.id) && limit(state, task, now).is_none()
+            && state.waiting(task) == Some(Waiting::Turn)
+            && !starting.contains(&task.id)
+            && limit(state, task, now).is_none()
     };
     let mut ready: Vec<&Task> = state.open().filter(is_ready).collect();
     if ready.is_empty() {

@@ -13,7 +13,7 @@ use super::event::{Event, Facts, Record};
 use super::id::{BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
 use super::state::State;
-use super::task::{Tenant, CommandLine, FoldPolicy, TaskSpec};
+use super::task::{CommandLine, FoldPolicy, TaskSpec, Tenant};
 
 pub(crate) fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()

@@ -67,7 +67,11 @@ impl FromStr for Handle {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let unknown = || {
-            Error::new(ErrorKind::UnknownTask, format!("there is no task {text:?}"), "see all tasks with delegate_status")
+            Error::new(
+                ErrorKind::UnknownTask,
+                format!("there is no task {text:?}"),
+                "see all tasks with delegate_status",
+            )
         };
         if let Ok(task) = text.parse() {
             return Ok(Self { what: What::Task, tasks: vec![task], made: 0, due: None });
@@ -149,7 +153,9 @@ pub(super) fn cancel(call: &Call, id: &str) -> Result<(), Error> {
     let state = session.state()?;
     let found = ops::find(&state, &tasks)?;
     match handle.what {
-        What::Task if found.iter().any(|task| task.has_work_ahead()) => control::cancel(&mut session, &tasks, false).map(drop),
+        What::Task if found.iter().any(|task| task.has_work_ahead()) => {
+            control::cancel(&mut session, &tasks, false).map(drop)
+        }
         What::Merge => {
             let queued = found.iter().filter(|task| matches!(task.state, TaskState::Queued { .. }));
             let queued: Vec<TaskHandle> = queued.map(|task| TaskHandle::Id(task.id)).collect();
@@ -198,7 +204,8 @@ fn seen(call: &Call, handle: &Handle) -> Result<DetailedTask, Error> {
 
 /// Is it not yet where it goes by itself?
 fn is_under_way(task: &Task) -> bool {
-    task.has_work_ahead() || (matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }) && !task.on_hold)
+    task.has_work_ahead()
+        || (matches!(task.state, TaskState::Queued { .. } | TaskState::Landing { .. }) && !task.on_hold)
 }
 
 /// What the call would have been answered, had it waited.

@@ -234,7 +234,8 @@ impl Call<'_> {
             return Ok(String::new());
         }
         let state = session.state()?;
-        let ids: Vec<TaskId> = state.open().filter(|task| task.has_work_ahead() && self.is_of(task)).map(|task| task.id).collect();
+        let ids: Vec<TaskId> =
+            state.open().filter(|task| task.has_work_ahead() && self.is_of(task)).map(|task| task.id).collect();
         if !ids.is_empty() {
             tenant::leave(session, &ids, "", self.patience)?;
         }
@@ -247,7 +248,9 @@ impl Call<'_> {
         let Some(to) = to.filter(|_| self.input.tool_name.as_deref() == Some("SendMessage")) else {
             return Ok(String::new());
         };
-        let Some(task) = self.place_of(session, to)?.filter(|task| !task.has_work_ahead()) else { return Ok(String::new()) };
+        let Some(task) = self.place_of(session, to)?.filter(|task| !task.has_work_ahead()) else {
+            return Ok(String::new());
+        };
         let why = format!(
             "its worktree was collected when it stopped: {}. Start another agent for what is left to do.",
             tenant::told(&task)
@@ -284,7 +287,9 @@ impl Call<'_> {
         if ready.is_empty() {
             return Ok(None);
         }
-        let named = |task: &&Task| task.spec.name.as_ref().map_or_else(|| task.id.to_string(), |name| format!("{} ({name})", task.id));
+        let named = |task: &&Task| {
+            task.spec.name.as_ref().map_or_else(|| task.id.to_string(), |name| format!("{} ({name})", task.id))
+        };
         let few: Vec<String> = ready.iter().rev().take(MOST_TOLD).map(named).collect();
         let more = if ready.len() > MOST_TOLD { ", ..." } else { "" };
         let results = count(ready.len() as u64, "result");
@@ -301,7 +306,8 @@ impl Call<'_> {
     fn place_of(&self, session: &Session, agent: &str) -> Result<Option<Task>, Error> {
         let name = format!("agent-{agent}");
         let is_its = |task: &&Task| {
-            self.is_of(task) && task.spec.tenant.as_ref().is_some_and(|tenant| tenant.name == name || tenant.name == agent)
+            self.is_of(task)
+                && task.spec.tenant.as_ref().is_some_and(|tenant| tenant.name == name || tenant.name == agent)
         };
         Ok(session.state()?.tasks().rev().find(is_its).cloned())
     }

@@ -76,7 +76,11 @@ pub fn plan(directory: &Path, agents: &[Client]) -> Result<Plan, Error> {
     let session = Session::open(directory)?;
     let Some(checkout) = &session.found.checkout else {
         let message = "a bare repository has no files to set up";
-        return Err(Error::new(ErrorKind::Refused, message, "go into a checkout of it: `git worktree add`, `git clone`"));
+        return Err(Error::new(
+            ErrorKind::Refused,
+            message,
+            "go into a checkout of it: `git worktree add`, `git clone`",
+        ));
     };
     let mut plan = Plan { top: checkout.top.clone(), files: Vec::new() };
     plan.made_once(".pleach.toml", "a configuration to start from", CONFIG.to_owned())?;
@@ -103,7 +107,11 @@ pub fn guess(directory: &Path) -> Vec<Client> {
         (Client::Kiro, &[".kiro"]),
         (Client::Vscode, &[".vscode"]),
     ];
-    marks.into_iter().filter(|(_, names)| names.iter().any(|name| top.join(name).exists())).map(|(one, _)| one).collect()
+    marks
+        .into_iter()
+        .filter(|(_, names)| names.iter().any(|name| top.join(name).exists()))
+        .map(|(one, _)| one)
+        .collect()
 }
 
 /// Do it. Each file is written whole or not at all.
@@ -152,7 +160,11 @@ impl Plan {
             let real = there.canonicalize().map_err(StoreError::file("read", there))?;
             if !real.starts_with(&self.top) {
                 let message = format!("{name} is a link that leads out of this checkout, to {}", real.display());
-                return Err(Error::new(ErrorKind::Refused, message, "nothing was changed; edit that file yourself, or take the link away"));
+                return Err(Error::new(
+                    ErrorKind::Refused,
+                    message,
+                    "nothing was changed; edit that file yourself, or take the link away",
+                ));
             }
         }
         let path = path.canonicalize().unwrap_or(path);
@@ -228,7 +240,11 @@ impl Plan {
 }
 
 fn broken(name: &str, why: &str) -> Error {
-    Error::new(ErrorKind::Refused, format!("{name} cannot be used as it is: {why}"), "mend it first; nothing was changed")
+    Error::new(
+        ErrorKind::Refused,
+        format!("{name} cannot be used as it is: {why}"),
+        "mend it first; nothing was changed",
+    )
 }
 
 /// Our text between its marks, with these ends of lines.
@@ -254,7 +270,8 @@ fn with_part(text: &str) -> Result<String, &'static str> {
 
 /// What is worth including of what git ignores here; none where nothing is.
 fn include(top: &Path) -> Result<Option<String>, Error> {
-    let list = ["-c", "core.fsmonitor=false", "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
+    let list =
+        ["-c", "core.fsmonitor=false", "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"];
     let listed = Tool::git().dir(top).args(list).run().map_err(crate::git::GitError::from)?;
     let ignored: Vec<&str> = fields(&listed).filter_map(|name| std::str::from_utf8(name).ok()).collect();
     let of = |known: &[&'static str]| known.iter().copied().filter(|name| ignored.contains(name)).collect::<Vec<_>>();

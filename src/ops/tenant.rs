@@ -38,7 +38,7 @@ pub struct Open {
 /// # Errors
 /// Where there is none in time, or its setup hook fails: nobody works there then, and it is ended.
 pub fn open(session: &mut Session, tenant: Tenant, patience: Duration) -> Result<Open, Error> {
-    let known = session.state()?.open().filter(|task| is_of(task, &tenant)).next_back().map(|task| task.id);
+    let known = session.state()?.open().rfind(|task| is_of(task, &tenant)).map(|task| task.id);
     let task = match known {
         Some(task) => task,
         None => submit::submit(session, wish(tenant)?)?,
@@ -53,7 +53,8 @@ pub fn open(session: &mut Session, tenant: Tenant, patience: Duration) -> Result
 }
 
 fn is_of(task: &Task, tenant: &Tenant) -> bool {
-    let is_same = |known: &Tenant| (&known.by, &known.name, &known.session) == (&tenant.by, &tenant.name, &tenant.session);
+    let is_same =
+        |known: &Tenant| (&known.by, &known.name, &known.session) == (&tenant.by, &tenant.name, &tenant.session);
     task.has_work_ahead() && task.spec.tenant.as_deref().is_some_and(is_same)
 }
 
@@ -74,7 +75,8 @@ fn wish(tenant: Tenant) -> Result<Wish, Error> {
 
 fn until_ready(session: &mut Session, id: TaskId, patience: Duration) -> Result<Open, Error> {
     let layout = session.make_layout()?.clone();
-    let due = clock::now().saturating_add(patience).map_err(|error| Error::plain(ErrorKind::Usage, error.to_string()))?;
+    let due =
+        clock::now().saturating_add(patience).map_err(|error| Error::plain(ErrorKind::Usage, error.to_string()))?;
     let seen = Session::open(&session.stands)?;
     let attempt_of = |state: &State| state.task(id).and_then(Task::last_attempt);
     let mut ready: Option<AttemptId> = None;
@@ -92,7 +94,11 @@ fn until_ready(session: &mut Session, id: TaskId, patience: Duration) -> Result<
     if !ended {
         let why = look::waits(session, id)?.unwrap_or_else(|| "its worktree is still being prepared".to_owned());
         let message = format!("task {id} has no worktree that can be worked in yet: {why}");
-        return Err(Error::new(ErrorKind::TimedOut, message, format!("see what it waits for with `pleach status {id}`")));
+        return Err(Error::new(
+            ErrorKind::TimedOut,
+            message,
+            format!("see what it waits for with `pleach status {id}`"),
+        ));
     }
     let state = session.state()?;
     let outcome = state.task(id).and_then(|task| task.attempts.last()).and_then(|attempt| attempt.ended.as_ref());
@@ -118,7 +124,8 @@ pub fn leave(session: &mut Session, ids: &[TaskId], words: &str, patience: Durat
     if !waiting.is_empty() {
         control::cancel(session, &waiting, false)?;
     }
-    let due = clock::now().saturating_add(patience).map_err(|error| Error::plain(ErrorKind::Usage, error.to_string()))?;
+    let due =
+        clock::now().saturating_add(patience).map_err(|error| Error::plain(ErrorKind::Usage, error.to_string()))?;
     let message = [DONE, words.as_bytes()].concat();
     let message = &message[..message.len().min(LARGEST_MESSAGE)];
     let seen = Session::open(&session.stands)?;

@@ -1,6 +1,7 @@
 //! What runs where somebody else works in a worktree of ours: it says that the place is ready, and stays until it is ended.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,7 +22,7 @@ pub fn main(socket: Option<PathBuf>, _args: &[OsString]) -> ExitCode {
     let ready = Message::Progress { done: None, total: None, text: Some(READY.to_owned()) };
     let told = serde_json::to_vec(&ready).map_err(std::io::Error::from).and_then(|bytes| socket::send(&socket, &bytes));
     if let Err(error) = told {
-        eprintln!("the outside does not listen: {error}");
+        let _ = writeln!(std::io::stderr(), "the outside does not listen: {error}");
         return ExitCode::FAILURE;
     }
     loop {

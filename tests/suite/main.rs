@@ -10,6 +10,7 @@ mod docs;
 mod fold;
 mod foreseen;
 mod git;
+mod hooks;
 mod journals;
 mod lost_work;
 mod many;

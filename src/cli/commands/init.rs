@@ -45,7 +45,11 @@ fn agents(context: &Context, args: &InitArgs) -> Result<Vec<Client>, Error> {
         }
     }
     let mut once = Vec::new();
-    named.into_iter().for_each(|one| if !once.contains(&one) { once.push(one) });
+    named.into_iter().for_each(|one| {
+        if !once.contains(&one) {
+            once.push(one)
+        }
+    });
     Ok(once)
 }
 
