@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::support::scene::{Ran, Scene};
 
 /// Call it as an agent does: this on its standard input.
-fn hook(scene: &Scene, words: &[&str], input: &str) -> Ran {
+pub(crate) fn hook(scene: &Scene, words: &[&str], input: &str) -> Ran {
     let mut command = scene.command(&[&["hook"], words].concat());
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     // One that refuses at once reads nothing.
