@@ -2,7 +2,7 @@
 # Real agents as tasks of pleach, against a model of our own on loopback: tests/agents.sh [AGENT...]
 #
 # Installs what is not there yet, in versions that Node 20 takes, into a cache directory (PLEACH_AGENTS_DIR, by default below
-# ~/.cache; not below /tmp, which tasks do not see), and runs `cargo test --test suite agents::real` with them. Needs node, npm, python3
+# ~/.cache; not below /tmp, which tasks do not see), and runs `cargo test --test suite -- agents::real hooks::real` with them. Needs node, npm, python3
 # and the registries of npm and PyPI for the first run.
 set -eu
 cd "$(dirname "$0")/.."
@@ -36,4 +36,4 @@ for agent in "$@"; do
     "$program" --version
     export "PLEACH_TEST_$(echo "$agent" | tr a-z A-Z)=$program"
 done
-cargo test --locked --test suite agents::real
+cargo test --locked --test suite -- agents::real hooks::real

@@ -177,6 +177,12 @@ pub enum Verb {
     /// Let agents of other programs hand over tasks, by the Model Context Protocol
     #[command(after_help = example!("pleach mcp install --client claude   # make it known to Claude Code, here", "pleach mcp install --client codex --scope user", "pleach mcp --agent 'codex exec -'     # what does a prompt"))]
     Mcp(McpArgs),
+    /// Set this repository up: a configuration to start from, and the agents that delegate; twice is once
+    #[command(after_help = example!("pleach init", "pleach init --agent claude --agent codex", "pleach init --agent claude --print", "pleach init --agent none"))]
+    Init(InitArgs),
+    /// What the hooks of other agents call: JSON on standard input, the answer on standard output
+    #[command(after_help = example!("pleach init --agent claude --print      # what calls it, and for what", "echo '{\"name\": \"fix\"}' | pleach hook claude worktree-create", "pleach hook done 7"))]
+    Hook(HookArgs),
     /// Print the completions of a shell
     #[command(after_help = example!("pleach completions zsh > ~/.zfunc/_pleach", "source <(pleach completions bash)"))]
     Completions(CompletionsArgs),
@@ -616,6 +622,77 @@ pub enum QueueVerb {
     /// Take tasks out of their line; their results are up for review again
     #[command(after_help = example!("pleach queue remove 7"))]
     Remove(TasksArgs),
+}
+
+/// `init`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct InitArgs {
+    /// Say which agents delegate here: claude, codex, gemini, qwen, opencode, kiro, vscode, or none; without it, a terminal is asked
+    #[arg(long = "agent", value_name = "AGENT", value_delimiter = ',', value_parser = agent_or_none)]
+    pub agents: Vec<Option<Client>>,
+    /// Print what would be written instead
+    #[arg(short = 'n', long, visible_alias = "dry-run")]
+    pub print: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn agent_or_none(text: &str) -> Result<Option<Client>, String> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let words = || Client::ALL.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(", ");
+    let found = Client::ALL.iter().find(|(word, _)| *word == text);
+    found.map(|(_, client)| Some(*client)).ok_or_else(|| format!("it is one of {}, or none", words()))
+}
+
+/// `hook`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct HookArgs {
+    /// Who calls
+    #[command(subcommand)]
+    pub verb: HookVerb,
+}
+
+/// Who calls, or what to do about a place by hand.
+#[derive(Debug, Clone, PartialEq, Subcommand)]
+pub enum HookVerb {
+    /// Claude Code: its worktrees are made and collected here, and what sub-agents did is reviewed
+    #[command(after_help = example!("pleach hook claude", "pleach hook claude stop < told.json"))]
+    Claude(HookEventArgs),
+    /// Codex: it hears of what waits for review
+    #[command(after_help = example!("pleach hook codex stop"))]
+    Codex(HookEventArgs),
+    /// Kiro: it hears of what waits for review
+    #[command(after_help = example!("pleach hook kiro stop"))]
+    Kiro(HookEventArgs),
+    /// Say that whoever works in these worktrees is through: what is there becomes a result
+    #[command(after_help = example!("pleach hook done 7"))]
+    Done(HookDoneArgs),
+}
+
+/// `hook claude` and the like
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct HookEventArgs {
+    /// What happened: worktree-create, worktree-remove, subagent-stop, pre-tool-use, post-tool-use, stop, session-start or
+    /// session-end; without it, what comes in says so (`hook_event_name`)
+    #[arg(value_name = "EVENT")]
+    pub event: Option<String>,
+    /// Say how long it may take; what was begun goes on after that
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "50s")]
+    pub timeout: u64,
+}
+
+/// `hook done`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct HookDoneArgs {
+    /// Which tasks
+    #[arg(value_name = "TASK", required = true)]
+    pub tasks: Vec<TaskHandle>,
+    /// Say how long to wait for it; it goes on after that
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "50s")]
+    pub timeout: u64,
 }
 
 /// `mcp`

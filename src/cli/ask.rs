@@ -38,6 +38,14 @@ pub(super) fn whether(question: &str) -> Result<bool, Error> {
     Ok(is_there() && matches!(line(question)?.as_str(), "y" | "Y" | "yes"))
 }
 
+/// Ask for some words. `None` where nobody is there.
+///
+/// # Errors
+/// Where the terminal cannot be read.
+pub(super) fn words(question: &str) -> Result<Option<String>, Error> {
+    if is_there() { line(question).map(Some) } else { Ok(None) }
+}
+
 fn is_there() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }

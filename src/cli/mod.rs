@@ -47,6 +47,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         match verb {
             shim::SHIM => return shim::main(rest, false),
             shim::SALVAGE => return shim::main(rest, true),
+            shim::keep::KEEP => return shim::keep::main(config::env::inside().map(|inside| inside.socket), rest),
             shim::inside::INSIDE => return shim::inside::main(rest),
             shim::COORDINATOR => return coordinator::main(rest),
             _ => {}

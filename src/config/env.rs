@@ -36,6 +36,8 @@ pub const DEPTH: &str = "PLEACH_DEPTH";
 pub const PROMPT_TEXT: &str = "PLEACH_PROMPT_TEXT";
 /// What a client of `pleach mcp --http` has to bear.
 pub const MCP_TOKEN: &str = "PLEACH_MCP_TOKEN";
+/// Where a hook of Claude Code is told the project.
+pub const CLAUDE_PROJECT: &str = "CLAUDE_PROJECT_DIR";
 /// Where Codex keeps its configuration.
 pub const CODEX_HOME: &str = "CODEX_HOME";
 /// Inside a task that was given an earlier result back: the directory that tells of it.
@@ -78,6 +80,7 @@ pub const NAMES: &[(&str, &str)] = &[
     (ITEM, "set inside a task of a plan: its item of `for_each`"),
     (PROMPT_TEXT, "set inside a task that came of a `prompt` over `pleach mcp`: that text"),
     (MCP_TOKEN, "the token of `pleach mcp --http` (default: a new one each time)"),
+    (CLAUDE_PROJECT, "set by Claude Code for `pleach hook claude`: its project"),
     (CODEX_HOME, "where `pleach mcp install --client codex --scope user` finds its config.toml (default: ~/.codex)"),
     ("NO_COLOR", "no colour, where it is not empty"),
     ("CLICOLOR_FORCE", "colour also in a pipe, where it is neither empty nor 0"),
@@ -166,6 +169,11 @@ pub fn inside() -> Option<Inside> {
     let attempt: AttemptId = text(ATTEMPT)?.parse().ok()?;
     let depth = text(DEPTH).and_then(|depth| depth.parse().ok()).unwrap_or(1);
     Some(Inside { task: attempt.task, attempt, socket: path(SOCKET)?, depth })
+}
+
+/// The project of the conversation of Claude Code whose hook we are.
+pub fn claude_project() -> Option<PathBuf> {
+    absolute(CLAUDE_PROJECT)
 }
 
 /// The home of the user.

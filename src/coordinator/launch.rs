@@ -220,6 +220,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         called: task.spec.called.clone(),
         sandbox: task.spec.sandbox.clone(),
         agent: task.spec.agent.clone(),
+        tenant: task.spec.tenant.clone(),
     })
 }
 

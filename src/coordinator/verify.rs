@@ -261,6 +261,7 @@ fn spec(world: &World, run: &Run, check: &Check) -> Result<Spec, String> {
     environment.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let commit = run.steps.last().map_or(run.head, |step| step.commit);
     Ok(Spec {
+        tenant: None,
         agent: None,
         attempt,
         repository: world.repository.common_dir().into(),

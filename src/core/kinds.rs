@@ -26,10 +26,12 @@ pub enum Kind {
     Unproven,
     /// A task asked for it, and it waits or runs as that one's child.
     Delegated,
+    /// It waits, and keeps a place for somebody who works already.
+    Tenant,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Running,
         Self::InLine,
         Self::Failed,
@@ -38,6 +40,7 @@ impl Kind {
         Self::HasLeftOvers,
         Self::Unproven,
         Self::Delegated,
+        Self::Tenant,
     ];
 
     fn is(self, task: &Task) -> bool {
@@ -49,6 +52,7 @@ impl Kind {
             Self::Ready => matches!(task.state, TaskState::Ready { .. }),
             Self::HasLeftOvers => task.attempts.iter().any(|attempt| attempt.is_removable()),
             Self::Unproven => speculation::is_to_blame(task) || speculation::is_to_verify_early(task),
+            Self::Tenant => task.spec.tenant.is_some() && task.state == TaskState::Pending,
             Self::Delegated => task.spec.parent.is_some() && task.has_work_ahead() && !task.adopted,
         }
     }

@@ -32,7 +32,9 @@ pub fn next(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
     }
     let mut starts = Vec::new();
     let may_start = |task: &&Task| !starting.contains(&task.id) && limit(state, task, now).is_none();
-    for task in state.turns().filter(may_start) {
+    // Who works there is not ours, and does so already.
+    starts.extend(state.turns_of(Kind::Tenant).into_iter().filter(may_start).map(Task::next_attempt));
+    for task in state.turns().filter(|task| task.spec.tenant.is_none()).filter(may_start) {
         if room.tasks == 0 {
             break;
         }
@@ -181,6 +183,10 @@ impl<'a> Room<'a> {
 
     /// Take a slot for the task; `false`, and nothing taken, where there is none.
     fn take(&mut self, task: &Task) -> bool {
+        // What works there is not ours, and does so already.
+        if task.spec.tenant.is_some() {
+            return true;
+        }
         let lender = self.lender(task).map(|lender| (lender.id, lender.spec.group == task.spec.group));
         let shares_group = lender.is_some_and(|(_, shares)| shares);
         let group = task.spec.group.as_deref().filter(|_| !shares_group);
@@ -234,6 +240,12 @@ mod tests {
     fn running_tasks_hold_their_slots() {
         check("1 running; 2 cancelled; 3; 4", 3, expect!["3.1"]);
         check("1 running; 2", 1, expect![""]);
+    }
+
+    #[test]
+    fn a_place_for_somebody_else_needs_no_slot() {
+        check("1 running; 2 tenant; 3; 4 tenant", 1, expect!["2.1 4.1"]);
+        check("1 tenant running; 2; 3", 1, expect!["2.1"]);
     }
 
     #[test]

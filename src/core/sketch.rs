@@ -13,7 +13,7 @@ use super::event::{Event, Facts, Record};
 use super::id::{BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
 use super::state::State;
-use super::task::{CommandLine, FoldPolicy, TaskSpec};
+use super::task::{CommandLine, FoldPolicy, TaskSpec, Tenant};
 
 pub(crate) fn now() -> Timestamp {
     "2026-01-01T12:00:00Z".parse().unwrap()
@@ -40,6 +40,10 @@ fn add(state: &mut State, text: &str) {
             "in" => spec.group = Some(next().to_owned()),
             "by" => spec.agent = agent::preset(next()).map(|preset| Box::new(Assigned::new(preset.agent))),
             "into" => spec.target = Some(BranchName(next().to_owned())),
+            "tenant" => {
+                let [by, name] = ["claude", "agent-1"].map(str::to_owned);
+                spec.tenant = Some(Box::new(Tenant { by, name, session: String::new(), process: None }));
+            }
             "auto" => spec.fold = FoldPolicy::Auto,
             "low" | "normal" | "high" | "critical" => spec.priority = word.parse().unwrap(),
             _ if word.ends_with('m') => at -= word[..word.len() - 1].parse::<i64>().unwrap().minutes(),

@@ -11,7 +11,7 @@ use super::plan::{Glob, Member};
 use super::role::TaskRole;
 use super::sandbox::Policy;
 use super::verify::Check;
-use super::word::Word;
+use super::word::{Word, shown};
 
 /// A task as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,11 +122,43 @@ pub struct TaskSpec {
     /// What it may touch in the tree, where whoever asked may touch no more; everything, where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<Glob>,
+    /// Who works in its worktree, where its command only keeps the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Box<Tenant>>,
+}
+
+/// Somebody whom we did not start and who works in the worktree of a task: a sub-agent of another program, mostly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// The program, such as `claude`.
+    pub by: String,
+    /// What that calls the place.
+    pub name: String,
+    /// The conversation that it is of.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub session: String,
+    /// The process with whose end it is over in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Living>,
+}
+
+/// One process, and no later one of the same number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Living {
+    /// Its number.
+    pub pid: u32,
+    /// When it was started, in the ticks of the system.
+    pub started: u64,
+    /// Where that number is its: the namespace.
+    pub space: String,
 }
 
 impl TaskSpec {
     /// What it does, for people, on one line: its command, or its agent and what that is told.
     pub fn shown(&self) -> String {
+        if let Some(tenant) = &self.tenant {
+            return format!("{} works there: {}", shown(&tenant.by), shown(&tenant.name));
+        }
         let Some(assigned) = &self.agent else { return self.command.shown() };
         let of_plan = || Some(self.member.as_ref()?.run.as_ref()?.prompt()?.text());
         assigned.shown(&assigned.prompt.clone().or_else(of_plan).unwrap_or_default())

@@ -4,6 +4,7 @@
 //! - [`delegate`], [`look`], [`page`], [`act`], [`waiting`]: what they do, each a thin layer over one of [`ops`](crate::ops).
 //! - [`answer`]: what they say: the same as structured content and as short text.
 //!
+//! - [`tasks`]: for a client that can, a call that waits answers at once, and is asked about.
 //! - [`http`]: the same for clients that start no programs.
 //!
 //! The server keeps nothing: a task is named by its id, which outlives it, and every call opens the repository anew.
@@ -17,14 +18,16 @@ pub mod http;
 mod look;
 mod page;
 mod roles;
+mod tasks;
 mod tools;
 mod waiting;
 
 use std::path::PathBuf;
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
-    PaginatedRequestParams, ProgressNotificationParam, ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, ContentBlock, CreateTaskResult,
+    GetTaskParams, GetTaskResult, Implementation, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
+    ServerCapabilities, ServerConfig, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, ServerInitializeError};
 use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt as _};
@@ -33,6 +36,7 @@ use tokio::sync::mpsc;
 
 use crate::ops::{Error, ErrorKind, Session};
 use answer::Answer;
+use tasks::Instead;
 
 /// What a client is told of us before it calls anything.
 const INSTRUCTIONS: &str = "Runs commands and agents as parallel tasks, each in a git worktree and sandbox of its own, on committed \
@@ -125,7 +129,7 @@ impl Call {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().build());
+        let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tasks().build());
         info.server_info = Implementation::new("pleach", env!("CARGO_PKG_VERSION"));
         info.instructions = Some(INSTRUCTIONS.to_owned());
         info
@@ -149,24 +153,86 @@ impl ServerHandler for Server {
         let Some(tool) = tools::ALL.iter().find(|tool| tool.name == request.name) else {
             return Err(ErrorData::invalid_params(format!("there is no tool {}; see tools/list", request.name), None));
         };
-        let (told, mut steps) = mpsc::unbounded_channel();
-        let given_up = context.ct.clone();
-        let call =
-            Call { settings: self.settings.clone(), is_given_up: Box::new(move || given_up.is_cancelled()), told };
+        let (call, mut steps) = self.call(&context);
         let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let can_ask_later = context.client_capabilities().is_some_and(|known| known.supports_tasks());
         // Ops are plain functions that may block: each call has a thread.
-        let mut work = tokio::task::spawn_blocking(move || (tool.run)(&call, arguments));
+        let mut work = tokio::task::spawn_blocking(move || {
+            let instead = if can_ask_later { tasks::instead(&call, tool.name, &arguments)? } else { Instead::Nothing };
+            match instead {
+                Instead::Nothing => (tool.run)(&call, arguments).map(Instead::Answer),
+                other => Ok(other),
+            }
+        });
         let ended = loop {
             tokio::select! {
                 ended = &mut work => break ended,
                 Some(step) = steps.recv() => progress(&context, step).await,
             }
         };
-        let answered = ended.unwrap_or_else(|error| {
-            Err(Error::new(ErrorKind::Error, format!("the call broke: {error}"), "this is a bug of pleach: report it"))
-        });
-        Ok(result(answered).into())
+        Ok(match ended.unwrap_or_else(|error| Err(broke(&error))) {
+            Ok(Instead::Task(task)) => CallToolResponse::Task(CreateTaskResult::new(task)),
+            Ok(Instead::Answer(answer)) => result(Ok(answer)).into(),
+            // Each tool says something.
+            Ok(Instead::Nothing) => result(Ok(Answer::new("", Value::Null))).into(),
+            Err(error) => result(Err(error)).into(),
+        })
     }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        self.look(&context, move |call| tasks::get(call, &request.task_id)).await.map(GetTaskResult::new)
+    }
+
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.look(&context, move |call| tasks::update(call, &request.task_id)).await
+    }
+
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.look(&context, move |call| tasks::cancel(call, &request.task_id)).await
+    }
+}
+
+impl Server {
+    /// One call, and what it tells on the way.
+    fn call(&self, context: &RequestContext<RoleServer>) -> (Call, mpsc::UnboundedReceiver<Step>) {
+        let (told, steps) = mpsc::unbounded_channel();
+        let given_up = context.ct.clone();
+        let is_given_up = Box::new(move || given_up.is_cancelled());
+        (Call { settings: self.settings.clone(), is_given_up, told }, steps)
+    }
+
+    /// Do something about a task of the protocol, on a thread of its own. What cannot be done is an error of the protocol there.
+    async fn look<T: Send + 'static>(
+        &self,
+        context: &RequestContext<RoleServer>,
+        act: impl FnOnce(&Call) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, ErrorData> {
+        let (call, _steps) = self.call(context);
+        let ended = tokio::task::spawn_blocking(move || act(&call)).await;
+        ended.unwrap_or_else(|error| Err(broke(&error))).map_err(|error| {
+            let answer = Answer::of_error(&error);
+            match error.kind {
+                ErrorKind::Error => ErrorData::internal_error(answer.text, Some(answer.value)),
+                _ => ErrorData::invalid_params(answer.text, Some(answer.value)),
+            }
+        })
+    }
+}
+
+fn broke(error: &tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Error, format!("the call broke: {error}"), "this is a bug of pleach: report it")
 }
 
 /// Pass on how far a call is, where the client gave a token to do so under.

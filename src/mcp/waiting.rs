@@ -27,7 +27,12 @@ pub(super) fn wait(call: &Call, arguments: Value) -> Result<Answer, Error> {
     };
     let any = args.mode == Some(args::Mode::Any);
     let timed_out = !for_these(call, &mut session, &ids, any, limit(args.timeout_s, DEFAULT))?;
-    let rows = look::rows(&mut session, &ids)?;
+    answer(&mut session, &ids, timed_out)
+}
+
+/// What is said when the waiting is over.
+pub(super) fn answer(session: &mut Session, ids: &[TaskId], timed_out: bool) -> Result<Answer, Error> {
+    let rows = look::rows(session, ids)?;
     let mut answer = look::answer(&rows);
     answer.value["timed_out"] = timed_out.into();
     if timed_out {

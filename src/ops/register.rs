@@ -3,7 +3,7 @@
 //! A file that cannot be read as what it should be is an error and stays as it is. Comments, order and all other entries
 //! stay, and what else somebody put into our entry. Twice is once.
 
-mod edit;
+pub(in crate::ops) mod edit;
 
 use std::fs;
 use std::io;
@@ -204,7 +204,7 @@ fn entry(client: Client, scope: Scope, agent: Option<&str>) -> (&'static [&'stat
 }
 
 /// How we are called: by name where we are found by it, for such files are often shared.
-fn program() -> String {
+pub(in crate::ops) fn program() -> String {
     match own_directory() {
         Some(dir) if !env::search_path().iter().any(|known| is_same(known, &dir)) => {
             dir.join(NAME).display().to_string()

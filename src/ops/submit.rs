@@ -11,7 +11,7 @@ use crate::core::delegate::Delegation;
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::secret::is_secret;
-use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec};
+use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec, Tenant};
 use crate::core::units::Bytes;
 use crate::core::word::Word;
 use crate::process::load;
@@ -75,6 +75,8 @@ pub struct Wish {
     pub agent: Option<agents::Wanted>,
     /// The role that it has.
     pub role: Option<roles::Chosen>,
+    /// Who works in its worktree, where what it runs only keeps the place.
+    pub tenant: Option<Tenant>,
 }
 
 impl Wish {
@@ -108,6 +110,7 @@ impl Wish {
             processes: None,
             agent: None,
             role: None,
+            tenant: None,
         }
     }
 
@@ -215,7 +218,8 @@ impl Asker {
             needs,
             base,
             target,
-            timeout: wish.timeout.or(config.timeout),
+            // Who works there knows when it is over.
+            timeout: wish.timeout.or(config.timeout.filter(|_| wish.tenant.is_none())),
             grace: wish.grace.unwrap_or(config.grace),
             needs_memory,
             retries: wish.retries.unwrap_or(config.retries),
@@ -252,6 +256,7 @@ impl Asker {
             paths: Vec::new(),
             agent: agent.map(Box::new),
             role: role.map(|role| Box::new(role.frozen())),
+            tenant: wish.tenant.map(Box::new),
             request: request(),
         })
     }

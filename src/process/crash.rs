@@ -11,6 +11,7 @@ static ARMED: OnceLock<PathBuf> = OnceLock::new();
 
 /// Every point, so that a test can prove that it has hit them all.
 pub const POINTS: &[&str] = &[
+    "tenant.asked",
     "journal.appended",
     "start.planned",
     "launch.pinned",

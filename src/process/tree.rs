@@ -109,8 +109,8 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 /// Kill what a dead supervisor left behind: processes that carry `mark` (`NAME=value`) in their environment, or whose
-/// working directory is below `dir`. Returns how many were met. It looks again until a look finds none.
-pub fn kill_marked(mark: &[u8], dir: &Path) -> usize {
+/// working directory is below `dir`, where one is given. Returns how many were met. It looks again until a look finds none.
+pub fn kill_marked(mark: &[u8], dir: Option<&Path>) -> usize {
     const ROUNDS: usize = 100;
     let mut killed = BTreeSet::new();
     for _ in 0..ROUNDS {
@@ -130,7 +130,7 @@ pub fn kill_marked(mark: &[u8], dir: &Path) -> usize {
     killed.len()
 }
 
-fn marked(mark: &[u8], dir: &Path) -> Vec<u32> {
+fn marked(mark: &[u8], dir: Option<&Path>) -> Vec<u32> {
     let own = std::process::id();
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -139,7 +139,7 @@ fn marked(mark: &[u8], dir: &Path) -> Vec<u32> {
         // A process that has ended and is not yet reaped can do no harm.
         let runs = fs::read_to_string(home.join("stat"))
             .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with(['Z', 'X']));
-        runs && (fs::read_link(home.join("cwd")).is_ok_and(|cwd| cwd.starts_with(dir))
+        runs && (fs::read_link(home.join("cwd")).is_ok_and(|cwd| dir.is_some_and(|dir| cwd.starts_with(dir)))
             || fs::read(home.join("environ"))
                 .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == mark)))
     };

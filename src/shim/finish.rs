@@ -84,7 +84,9 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     if let Some(group) = held.as_ref().and_then(|held| held.group.as_ref()) {
         limits::end(group.as_path());
     }
-    let killed = tree::kill_marked(&mark, spec.worktree.as_path());
+    // Whoever else works in the worktree is nobody of ours.
+    let dir_of_ours = Some(spec.worktree.as_path()).filter(|_| spec.tenant.is_none());
+    let killed = tree::kill_marked(&mark, dir_of_ours);
     let room = Room::new(dir, if how == Salvage::Patient { Patience::Later } else { Patience::Record });
     // A record that was torn by a power cut is none.
     if let Some(exit) = record::load::<Exit>(&dir.ended()).ok().flatten() {

@@ -12,6 +12,7 @@ mod asks;
 mod cage;
 mod finish;
 pub mod inside;
+pub mod keep;
 mod lead;
 mod limits;
 mod room;

@@ -17,6 +17,7 @@ use super::talk::{self, Talk};
 use crate::core::agent::Account;
 use crate::core::outcome::Outcome;
 use crate::core::secret::Redactor;
+use crate::process::living::Hold;
 use crate::process::socket;
 use crate::process::supervise::{End, Stop, Watcher, Wish};
 use crate::sandbox::proxy::Book;
@@ -47,6 +48,8 @@ pub const LARGEST_MESSAGE: usize = 128 << 10;
 const AT_ONCE: usize = 256;
 /// What the coordinator says to have the task end politely.
 pub const STOP: &[u8] = b"stop";
+/// What somebody says who works in the worktree and is through; behind it stands what they have to say in the end.
+pub const DONE: &[u8] = b"done:";
 /// What stands before a message for the agent of a task.
 pub const SAY: &[u8] = b"say:";
 /// What the coordinator says to have it end at once.
@@ -72,6 +75,10 @@ pub(super) struct Watch {
     talk: Option<Talk>,
     /// When that is to be looked at again.
     talk_look_in: Option<Duration>,
+    /// With whose end it is over, where somebody else works there.
+    tenant: Option<Hold>,
+    /// Whoever else works there is through, or gone.
+    is_left: bool,
 }
 
 impl Watch {
@@ -91,6 +98,8 @@ impl Watch {
             keeper: Keeper::new(dir, spec),
             talk: None,
             talk_look_in: None,
+            tenant: None,
+            is_left: false,
             redactor: Redactor::new(&spec.environment),
         })
     }
@@ -103,6 +112,7 @@ impl Watch {
     /// The task itself begins, and not what prepares it.
     pub(super) fn begin(&mut self, spec: &Spec) {
         self.talk = spec.agent.as_ref().map(|assigned| Talk::new(&self.dir, spec, assigned));
+        self.tenant = spec.tenant.as_ref().and_then(|tenant| tenant.process.as_ref()).map(Hold::of);
     }
 
     /// The agent that is about to start.
@@ -222,10 +232,30 @@ impl Watch {
                 // An agent that is spoken with is told first, and only then meets a signal.
                 STOP if wish == Wish::Nothing && self.talk.as_mut().is_some_and(Talk::cancel) => {}
                 STOP if wish == Wish::Nothing => wish = Wish::Stop,
+                message if message.starts_with(DONE) => self.leave(&message[DONE.len()..]),
                 message => self.pass_on(message),
             }
         }
         wish
+    }
+
+    /// Whoever else works there is through.
+    fn leave(&mut self, words: &[u8]) {
+        self.is_left = true;
+        let words = String::from_utf8_lossy(words);
+        if !words.trim().is_empty() {
+            self.progress.summary = Some(self.redactor.text(words.trim()));
+            self.save_progress();
+        }
+    }
+
+    /// Is whoever else works there through, or gone?
+    fn is_over(&mut self) -> bool {
+        if !self.is_left && self.tenant.as_ref().is_some_and(Hold::is_over) {
+            self.is_left = true;
+            self.note("whoever worked there has ended without a word; what it left is the result".to_owned());
+        }
+        self.is_left
     }
 
     /// Somebody has something to say to the agent.
@@ -251,6 +281,9 @@ impl Watch {
     /// How it ended, where that is not what its exit tells: an agent that was told to stop and did, or that had said all and
     /// had to be ended.
     pub(super) fn ended_by_talk(&mut self, end: &End) -> Option<Outcome> {
+        if self.is_left && end.stopped == Some(Stop::OverLimit) {
+            return Some(Outcome::exited(0));
+        }
         let standing = self.talk.as_ref().and_then(Talk::was_ended)?;
         match (standing, end.stopped) {
             (talk::Standing::Cancelled, None | Some(Stop::Cancelled)) => Some(Outcome::Cancelled),
@@ -287,7 +320,9 @@ impl Watcher for Watch {
 
     fn doors(&self) -> Vec<rustix::fd::BorrowedFd<'_>> {
         let doors = [self.control.as_fd(), self.inbox.as_fd(), self.bell.as_fd()];
-        let more = [self.talk.as_ref().and_then(Talk::door), self.desk.as_ref().map(Desk::door)];
+        // A process that has ended stays readable, and there is no need to look twice.
+        let tenant = self.tenant.as_ref().filter(|_| !self.is_left).and_then(Hold::door);
+        let more = [self.talk.as_ref().and_then(Talk::door), self.desk.as_ref().map(Desk::door), tenant];
         doors.into_iter().chain(more.into_iter().flatten()).collect()
     }
 
@@ -299,6 +334,7 @@ impl Watcher for Watch {
         let asked = self.read_control();
         let follows = self.follow_talk();
         match (asked, follows) {
+            (Wish::Nothing, Wish::Nothing) if self.is_over() => Wish::Halt,
             (Wish::Nothing, Wish::Nothing) => self.keeper.look(),
             (Wish::Nothing, wish) | (wish, _) => wish,
         }

@@ -13,7 +13,7 @@ use crate::core::id::{AttemptId, CommitId, TreeId};
 use crate::core::outcome::Outcome;
 use crate::core::sandbox::traffic::Traffic;
 use crate::core::sandbox::{Policy, Tier, Warning};
-use crate::core::task::{CommandLine, Setup};
+use crate::core::task::{CommandLine, Setup, Tenant};
 use crate::core::word::Word;
 
 /// What the shim is to do (`spec.json`).
@@ -72,6 +72,9 @@ pub struct Spec {
     /// The agent that does it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Box<Assigned>>,
+    /// Who works in the worktree, where the command only keeps the place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Box<Tenant>>,
 }
 
 /// What a run verifies; its commit is [`Spec::base`].

@@ -30,6 +30,7 @@ fn each_command_of_the_other_pages_works() {
         "docs/internals.md",
         "docs/plans.md",
         "docs/mcp.md",
+        "docs/hooks.md",
         "docs/roles.md",
         "docs/agents.md",
         "docs/delegating.md",

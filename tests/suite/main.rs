@@ -11,6 +11,7 @@ mod docs;
 mod fold;
 mod foreseen;
 mod git;
+mod hooks;
 mod journals;
 mod lost_work;
 mod many;

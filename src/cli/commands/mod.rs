@@ -2,7 +2,9 @@
 
 mod agents;
 pub(in crate::cli) mod fold;
+mod hook;
 mod house;
+mod init;
 mod look;
 mod mcp;
 mod plan;
@@ -92,6 +94,8 @@ pub(super) fn act(context: &Context, verb: Verb) -> Result<u8, Error> {
         Verb::Agents(args) => agents::list(context, &args),
         Verb::Approve(args) => house::approve(context, &args),
         Verb::Mcp(args) => mcp::mcp(context, args),
+        Verb::Init(args) => init::init(context, &args),
+        Verb::Hook(args) => hook::hook(context, &args.verb),
         Verb::Completions(args) => answer(|out| super::generate::completions(out, args.shell)),
         Verb::ShellInit(args) => look::shell_init(&args),
         Verb::Prompt(args) => look::prompt(context, &args),
@@ -148,6 +152,7 @@ fn wants_json(verb: &Verb) -> bool {
             args.json || matches!(&args.verb, Some(crate::cli::args::RolesVerb::Show(show)) if show.json)
         }
         Verb::Agents(args) => args.json,
+        Verb::Init(args) => args.json,
         Verb::Send(args) => args.json,
         Verb::Plan(args) => args.json,
         Verb::Report(args) => args.json,
@@ -160,6 +165,7 @@ fn wants_json(verb: &Verb) -> bool {
         | Verb::Demo(_)
         | Verb::Sandbox(_)
         | Verb::Mcp(_)
+        | Verb::Hook(_)
         | Verb::Completions(_)
         | Verb::Man(_) => false,
     }

@@ -115,6 +115,7 @@ fn wish(task: TaskArgs, is_inside: bool) -> Result<Wish, Error> {
         processes: task.processes,
         agent,
         role: None,
+        tenant: None,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike};
 
 /// What has to be in our entry, in the order in which a person would write it.
@@ -13,6 +13,66 @@ pub(super) type Entry = Vec<(&'static str, Value)>;
 /// # Errors
 /// Where the text is no JSON, or something else is in the way.
 pub(super) fn json(text: &str, keys: &[&str], entry: &Entry) -> Result<String, String> {
+    let root = root(text)?;
+    let mut object = root.object_value().ok_or("it is no object of JSON")?;
+    for key in keys {
+        object = inner(&object, key)?;
+    }
+    set(&object, entry);
+    Ok(root.to_string())
+}
+
+/// A command for an event of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ops) struct Hook {
+    /// When.
+    pub(in crate::ops) event: &'static str,
+    /// For which tools.
+    pub(in crate::ops) matcher: Option<&'static str>,
+    /// What is run.
+    pub(in crate::ops) command: String,
+    /// Seconds that it may take.
+    pub(in crate::ops) timeout: u64,
+    /// There can be one only: somebody else's goes first.
+    pub(in crate::ops) is_alone: bool,
+}
+
+/// See to it that these hooks are there. Ours are known by `mark` in their command. Answers the events that were left to a hook of
+/// somebody else.
+///
+/// # Errors
+/// Where the text is no JSON, or something else is in the way.
+pub(in crate::ops) fn hooks(text: &str, mark: &str, wanted: &[Hook]) -> Result<(String, Vec<&'static str>), String> {
+    let root = root(text)?;
+    let hooks = inner(&root.object_value().ok_or("it is no object of JSON")?, "hooks")?;
+    let mut left = Vec::new();
+    for hook in wanted {
+        let mut group = json!({ "hooks": [{ "type": "command", "command": hook.command, "timeout": hook.timeout }] });
+        if let Some(matcher) = hook.matcher {
+            group["matcher"] = matcher.into();
+        }
+        let Some(known) = hooks.get(hook.event) else {
+            drop(hooks.append(hook.event, CstInputValue::Array(vec![input(&group)])));
+            continue;
+        };
+        let groups = known.array_value().ok_or_else(|| format!("{:?} in it is no list", hook.event))?;
+        let commands = groups.elements().into_iter().filter_map(|group| group.as_object()?.get("hooks")?.array_value());
+        let mut commands = commands.flat_map(|list| list.elements()).filter_map(|one| one.as_object());
+        let is_ours = |one: &CstObject| {
+            let value = one.get("command").and_then(|command| command.value()?.to_serde_value());
+            value.as_ref().and_then(Value::as_str).is_some_and(|command| command.contains(mark))
+        };
+        match commands.find(is_ours) {
+            Some(ours) => set(&ours, &vec![("command", json!(hook.command)), ("timeout", json!(hook.timeout))]),
+            None if hook.is_alone && !groups.elements().is_empty() => left.push(hook.event),
+            None => drop(groups.append(input(&group))),
+        }
+    }
+    Ok((root.to_string(), left))
+}
+
+/// Text as JSON with comments; nothing is an empty object.
+fn root(text: &str) -> Result<CstRootNode, String> {
     let begun = if text.trim().is_empty() { "{}\n" } else { text };
     let options = ParseOptions {
         allow_loose_object_property_names: false,
@@ -21,11 +81,10 @@ pub(super) fn json(text: &str, keys: &[&str], entry: &Entry) -> Result<String, S
         allow_hexadecimal_numbers: false,
         ..ParseOptions::default()
     };
-    let root = CstRootNode::parse(begun, &options).map_err(|error| error.to_string())?;
-    let mut object = root.object_value().ok_or("it is no object of JSON")?;
-    for key in keys {
-        object = inner(&object, key)?;
-    }
+    CstRootNode::parse(begun, &options).map_err(|error| error.to_string())
+}
+
+fn set(object: &CstObject, entry: &Entry) {
     for (key, value) in entry {
         match object.get(key) {
             Some(known) if known.value().and_then(|known| known.to_serde_value()).as_ref() == Some(value) => {}
@@ -33,7 +92,6 @@ pub(super) fn json(text: &str, keys: &[&str], entry: &Entry) -> Result<String, S
             None => drop(object.append(key, input(value))),
         }
     }
-    Ok(root.to_string())
 }
 
 fn inner(object: &CstObject, key: &str) -> Result<CstObject, String> {
@@ -108,8 +166,6 @@ fn plain(value: &toml_edit::Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const KEYS: &[&str] = &["mcpServers", "pleach"];
@@ -160,6 +216,29 @@ mod tests {
         }
         for broken in ["a = ", "mcpServers = 1", "[mcpServers]\npleach = []"] {
             assert!(toml(broken, KEYS, &ours()).is_err(), "{broken}");
+        }
+    }
+
+    fn hook(event: &'static str, is_alone: bool) -> Hook {
+        Hook { event, matcher: None, command: "pleach hook claude".to_owned(), timeout: 60, is_alone }
+    }
+
+    #[test]
+    fn hooks_come_beside_those_of_others_and_once() {
+        let theirs = r#"{"a": 1, "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "theirs"}]}], "WorktreeCreate": [{"hooks": []}]}}"#;
+        let wanted = [hook("Stop", false), hook("WorktreeCreate", true), hook("SessionEnd", false)];
+        let (after, left) = hooks(theirs, "pleach hook", &wanted).unwrap();
+        assert_eq!(left, ["WorktreeCreate"]);
+        let value: Value = serde_json::from_str(&after).unwrap();
+        let ours = json!({ "hooks": [{ "type": "command", "command": "pleach hook claude", "timeout": 60 }] });
+        let other = json!({ "hooks": [{ "type": "command", "command": "theirs" }] });
+        assert_eq!(value["hooks"]["Stop"], json!([other, ours]));
+        assert_eq!((&value["hooks"]["SessionEnd"], &value["a"]), (&json!([ours]), &json!(1)));
+        assert_eq!(hooks(&after, "pleach hook", &wanted).unwrap().0, after, "twice is once");
+        let moved = after.replace("pleach hook claude", "/old/pleach hook claude");
+        assert_eq!(hooks(&moved, "pleach hook", &wanted).unwrap().0, after);
+        for broken in ["[]", "{\"hooks\": []}", "{\"hooks\": {\"Stop\": {}}}", "{"] {
+            assert!(hooks(broken, "pleach hook", &wanted).is_err(), "{broken}");
         }
     }
 

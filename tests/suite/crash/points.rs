@@ -1,6 +1,7 @@
 //! A crash at every named point, of coordinator and shim, and then nothing but ordinary commands.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Mutex;
 
 use pleach::process::crash::POINTS;
@@ -142,6 +143,23 @@ impl Play {
         });
         self.check(a, b, c, f);
         self.check_part(d);
+        self.place();
+    }
+
+    /// A place for somebody else: where its hook is killed, asked again it is the same.
+    fn place(&self) {
+        let input = r#"{"hook_event_name": "WorktreeCreate", "session_id": "s", "name": "guest"}"#;
+        let ask = || crate::hooks::hook(&self.scene, &["claude"], input);
+        let asked = ask();
+        let asked = if asked.code == Some(0) { asked } else { ask() };
+        assert_eq!(asked.code, Some(0), "{asked:?}\n{}", self.scene.story());
+        std::fs::write(Path::new(asked.out.trim()).join("guest"), "here\n").unwrap();
+        let guests: Vec<u64> =
+            self.scene.board().iter().filter(|(_, row)| row["name"] == "guest").map(|(id, _)| *id).collect();
+        assert_eq!(guests.len(), 1, "{}\n{}", self.point, self.scene.story());
+        self.scene.ok(&["hook", "done", &guests[0].to_string()]);
+        assert_eq!(self.scene.stands(guests[0]), "ready", "{}", self.point);
+        self.as_before();
     }
 
     /// A part of it is its result, once, and the whole is kept.

@@ -5,5 +5,6 @@ pub(crate) mod client;
 mod http;
 mod install;
 mod real;
+mod tasks;
 mod tools;
 mod waiting;

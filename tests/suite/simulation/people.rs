@@ -108,6 +108,7 @@ impl World {
                 .is_multiple_of(3)
                 .then(|| Box::new(Assigned::new(preset("claude").expect("it is built in").agent))),
             role: None,
+            tenant: None,
             request: String::new(),
             delegation: Default::default(),
             parent: None,

@@ -1,0 +1,50 @@
+//! The examples below `hooks/`, as they are.
+
+use std::path::Path;
+
+use crate::support::scene::Scene;
+
+fn example(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("hooks").join(name)).unwrap()
+}
+
+#[test]
+fn each_prepares_and_verifies_what_is_there() {
+    let scene = Scene::new();
+    scene.write("hooks/setup/dependencies", example("setup/dependencies"));
+    scene.write("hooks/verify/tests", example("verify/tests"));
+    scene.write("hooks/verify/no-conflict-marks", example("verify/no-conflict-marks"));
+    scene.write(".env.example", "COLOUR=green\n");
+    scene.write(".gitignore", "*.ignored\n.env\n");
+    scene.write("Makefile", "test:\n\ttest ! -e broken\n");
+    let check = "sh hooks/verify/no-conflict-marks && sh hooks/verify/tests";
+    let config = format!(
+        "[worktree]\nsetup = \"sh hooks/setup/dependencies\"\n[verify]\ncommand = \"{check}\"\ndeterministic = true\n"
+    );
+    scene.write(".pleach.toml", config);
+    scene.git(&["add", "-A"]);
+    scene.git(&["commit", "-qm", "hooks"]);
+    scene.ok(&["approve", "--yes"]);
+    scene.ok(&["run", "--name", "good", "--", "grep -q green .env && cp .env made"]);
+    scene.ok(&["merge", "good"]);
+    assert_eq!(scene.read("made"), "COLOUR=green\n");
+    for (name, line) in [("red", "touch broken"), ("marks", "printf '<<<<<<< ours\\n' >> readme")] {
+        scene.ok(&["run", "--name", name, "--", line]);
+        let ran = scene.pleach(&["merge", name]);
+        assert_eq!(ran.code, Some(8), "{name}: {ran:?}");
+        scene.ok(&["discard", name]);
+    }
+    assert_eq!(scene.read("readme"), "hello\n");
+}
+
+#[test]
+fn a_notice_is_written_down() {
+    let scene = Scene::new();
+    let [script, log] = [scene.path("log"), scene.path("events.log")];
+    std::fs::write(&script, example("notify/log")).unwrap();
+    let line = format!("PLEACH_NOTIFY_LOG={} sh {}", log.display(), script.display());
+    scene.configure(&format!("[notify]\ncommand = [\"sh\", \"-c\", {line:?}]\nevents = [\"done\"]\n"));
+    scene.ok(&["run", "--", "true"]);
+    let text = || std::fs::read_to_string(&log).unwrap_or_default();
+    scene.until("it is written down", || text().contains(" done {"));
+}

@@ -1,0 +1,53 @@
+//! Claude Code itself, with the hooks that `pleach init` wrote for it, against a model of our own: its sub-agent works in a place of
+//! ours. It is tried where `PLEACH_TEST_CLAUDE` names the program (`tests/agents.sh` installs it).
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
+use crate::support::scene::Scene;
+
+#[test]
+fn a_sub_agent_of_claude_code_is_reviewed_and_folded() {
+    let Ok(program) = std::env::var("PLEACH_TEST_CLAUDE") else {
+        eprintln!("PLEACH_TEST_CLAUDE does not name a program: not tested");
+        return;
+    };
+    let scene = Scene::new();
+    scene.ok(&["init", "--agent", "claude"]);
+    // What is tried is the hooks.
+    std::fs::remove_file(scene.top.join(".mcp.json")).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/agents/model.py");
+    let mut model = Command::new("python3");
+    model.arg(script).arg(scene.path("asked")).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut model = model.spawn().unwrap();
+    let mut url = String::new();
+    BufReader::new(model.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    let envs = scene.command(&[]);
+    let envs = envs.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    let mut claude = Command::new(program);
+    claude.args(["-p", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"]);
+    claude
+        .env_clear()
+        .envs(envs)
+        .env("ANTHROPIC_BASE_URL", format!("{}/ok", url.trim()))
+        .env("ANTHROPIC_API_KEY", "key-of-nobody");
+    claude.env("IS_SANDBOX", "1").env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1").current_dir(&scene.top);
+    let mut claude = claude.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let prompt = r#"CALL: Agent {"description": "make", "subagent_type": "general-purpose", "isolation": "worktree", "prompt": "RUN: echo made > made.txt\nSAY: I made it"}
+SAY: the parent is done
+"#;
+    claude.stdin.take().unwrap().write_all(prompt.as_bytes()).unwrap();
+    let output = claude.wait_with_output().unwrap();
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).join("\n");
+    let _ = model.kill();
+    let _ = model.wait();
+    assert!(output.status.success(), "{told}");
+    let status = scene.status(1);
+    assert_eq!(status["state"], "ready", "{status:#}\n{told}\n{}", scene.story());
+    assert_eq!(status["attempts"][0]["summary"], "I made it", "{told}");
+    assert!(told.contains("waits for review"), "the parent was not told: {told}");
+    assert!(!scene.top.join("made.txt").exists() && !scene.top.join(".claude/worktrees").exists());
+    scene.ok(&["merge", "1"]);
+    assert_eq!(scene.read("made.txt"), "made\n");
+    scene.assert_tidy();
+}
