@@ -197,6 +197,7 @@ impl World {
                 strategy,
                 message: None,
                 accept_flags: true,
+                tip: None,
                 check,
                 unverified,
                 hooks: Vec::new(),
