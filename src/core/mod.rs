@@ -33,6 +33,7 @@ pub mod foresight;
 pub mod handback;
 pub mod hunk;
 pub mod id;
+pub mod ink;
 pub mod inventory;
 pub mod lines;
 pub mod lines_of;
