@@ -1,6 +1,7 @@
 """Terminal recording to SVG: a terminal small enough to read, and pictures of some of what it showed.
 
-usage: render.py RECORDING DIRECTORY
+usage: render.py RECORDING DIRECTORY               the pictures of the demonstration
+       render.py --screen CAPTURE PICTURE TITLE    one of a screen, as `tmux capture-pane -e -p` writes it
 """
 
 import html
@@ -8,16 +9,18 @@ import re
 import sys
 from pathlib import Path
 
-COLORS = {31: "#f47067", 32: "#8ddb8c", 33: "#daaa3f", 36: "#6cb6ff"}
+COLORS = {30: "#0d1117", 31: "#f47067", 32: "#8ddb8c", 33: "#daaa3f", 34: "#6cb6ff", 35: "#d2a8ff", 36: "#6cc7d8", 37: "#c9d1d9",
+          90: "#7d8590", 91: "#ff938a", 92: "#b4f1b4", 93: "#e3c46a", 94: "#96d0ff", 95: "#e2c5ff", 96: "#96e0ee", 97: "#ffffff"}
+PLAINLY = (None, False, False, False, None)
 PLAIN, BACK, FAINT = "#c9d1d9", "#0d1117", "#7d8590"
 TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[=>]|([\r\n])|([^\x1b\r\n]+)")
 
 
 class Screen:
-    """Lines of cells; a cell is a character and its looks (colour, bold, faint, inverse)."""
+    """Lines of cells; a cell is a character and its looks (colour, bold, faint, inverse, colour behind)."""
 
     def __init__(self):
-        self.lines, self.row, self.column, self.look = [[]], 0, 0, (None, False, False, False)
+        self.lines, self.row, self.column, self.look = [[]], 0, 0, PLAINLY
         self.snapshots = []
 
     def feed(self, text):
@@ -38,7 +41,7 @@ class Screen:
     def put(self, words):
         line = self.lines[self.row]
         for char in words:
-            line.extend([(" ", (None, False, False, False))] * (self.column + 1 - len(line)))
+            line.extend([(" ", PLAINLY)] * (self.column + 1 - len(line)))
             line[self.column] = (char, self.look)
             self.column += 1
 
@@ -58,19 +61,29 @@ class Screen:
             del self.lines[self.row + 1 :]
 
     def paint(self, args):
-        color, bold, faint, inverse = self.look
-        for code in (int(part or 0) for part in args.split(";")):
-            if code == 0:
-                color, bold, faint, inverse = None, False, False, False
-            elif code == 1:
-                bold = True
-            elif code == 2:
-                faint = True
+        color, bold, faint, inverse, back = self.look
+        codes = [int(part or 0) for part in args.split(";")]
+        while codes:
+            code = codes.pop(0)
+            if code in (38, 48) and codes[:1] == [5]:
+                # One of 256: of these only the first sixteen, by their own codes.
+                number = codes[1]
+                codes[:2] = [number + (30 if number < 8 else 82) + (code - 38)] if number < 16 else []
+            elif code == 0:
+                color, bold, faint, inverse, back = PLAINLY
+            elif code in (1, 2, 22):
+                bold, faint = code == 1 or (bold and code == 2), code == 2 or (faint and code == 1)
             elif code in (7, 27):
                 inverse = code == 7
+            elif code == 39:
+                color = None
+            elif code == 49:
+                back = None
             elif code in COLORS:
                 color = COLORS[code]
-        self.look = (color, bold, faint, inverse)
+            elif code - 10 in COLORS:
+                back = COLORS[code - 10]
+        self.look = (color, bold, faint, inverse, back)
 
 
 def text(line):
@@ -103,12 +116,13 @@ def svg(lines, title):
     for number, line in enumerate(lines):
         y = 16 + number * high
         for start, run, look in runs(line):
-            color, bold, faint, inverse = look
+            color, bold, faint, inverse, back = look
             fill = color or (FAINT if faint else PLAIN)
             x = 16 + start * wide
             if inverse:
-                out.append(f'<rect x="{x:.1f}" y="{y}" width="{len(run) * wide:.1f}" height="{high}" fill="{fill}"/>')
-                fill = BACK
+                fill, back = back or BACK, fill
+            if back:
+                out.append(f'<rect x="{x:.1f}" y="{y}" width="{len(run) * wide:.1f}" height="{high}" fill="{back}"/>')
             weight = ' font-weight="bold"' if bold else ""
             out.append(
                 f'<text x="{x:.1f}" y="{y + 14}" fill="{fill}"{weight} textLength="{len(run) * wide:.1f}"'
@@ -127,13 +141,22 @@ def runs(line):
         while end < len(line) and line[end][1] == look:
             end += 1
         run = "".join(char for char, _ in line[start:end])
-        kept = run if look[3] else run.strip()
+        is_seen = look[3] or look[4]
+        kept = run if is_seen else run.strip()
         if kept:
-            yield start + (0 if look[3] else len(run) - len(run.lstrip())), kept, look
+            yield start + (0 if is_seen else len(run) - len(run.lstrip())), kept, look
         start = end
 
 
+def of_a_screen(capture, picture, title):
+    screen = Screen()
+    screen.feed(Path(capture).read_text(encoding="utf-8", errors="replace"))
+    Path(picture).write_text(svg(screen.lines, title), encoding="utf-8")
+
+
 def main():
+    if sys.argv[1] == "--screen":
+        return of_a_screen(*sys.argv[2:])
     recording, directory = sys.argv[1:]
     screen = Screen()
     raw = Path(recording).read_bytes().decode(errors="replace")

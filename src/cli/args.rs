@@ -102,6 +102,9 @@ pub enum Verb {
     /// Run tasks again; what earlier attempts left is kept
     #[command(visible_alias = "restart", after_help = example!("pleach retry 7", "pleach retry lint test", "pleach retry 8 --onto-target     # a conflict: once more, on what the target is now"))]
     Retry(RetryArgs),
+    /// Let tasks that wait go sooner or later than others
+    #[command(after_help = example!("pleach priority high 7", "pleach priority low lint docs"))]
+    Priority(PriorityArgs),
     /// Start no more tasks until `resume`; what runs goes on
     #[command(after_help = example!("pleach pause"))]
     Pause(Answer),
@@ -448,6 +451,17 @@ pub struct RetryArgs {
     /// prints it, with comments; `-` reads it
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub with_review: Option<Option<std::path::PathBuf>>,
+    /// Which, and how to answer.
+    #[command(flatten)]
+    pub tasks: TasksArgs,
+}
+
+/// `priority`
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct PriorityArgs {
+    /// Who goes first
+    #[arg(value_name = "PRIORITY", value_parser = words(Priority::ALL))]
+    pub level: Priority,
     /// Which, and how to answer.
     #[command(flatten)]
     pub tasks: TasksArgs,

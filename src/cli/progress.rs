@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::board;
 use super::commands::Context;
 use super::style::{Paint, Style, count, fit};
-use super::time::span;
+use super::time::{about, span};
 use crate::config::env;
 use crate::core::estimate::{Expected, left};
 use crate::core::id::TaskId;
@@ -95,7 +95,7 @@ impl Progress {
         }
         Some(match left(&expected, self.monitor.slots())? {
             0 => "longer than usual".to_owned(),
-            left => format!("about {} left", rounded(left)),
+            left => format!("about {} left", about(left)),
         })
     }
 
@@ -141,7 +141,7 @@ impl Progress {
             if before.is_some_and(|before| before != event) {
                 let name = row.name.as_ref().map(|name| format!(" ({})", shown(name.as_str()))).unwrap_or_default();
                 let usual = self.usual.get(&row.id).copied().flatten().filter(|_| row.state == Standing::Running);
-                let usual = usual.map(|usual| format!(", usually for {}", rounded(usual))).unwrap_or_default();
+                let usual = usual.map(|usual| format!(", usually for {}", about(usual))).unwrap_or_default();
                 let _ = writeln!(io::stderr(), "task {}{name}: {event}{usual}", row.id);
             }
         }
@@ -178,19 +178,6 @@ fn is_landing(state: Standing) -> bool {
     matches!(state, Standing::Queued | Standing::Landing)
 }
 
-/// Nobody believes an estimate to the tenth.
-fn rounded(milliseconds: u64) -> String {
-    let step = match milliseconds {
-        0..10_000 => 1000,
-        10_000..120_000 => 5000,
-        _ => 60_000,
-    };
-    match milliseconds.div_ceil(step) * step {
-        short @ 0..10_000 => format!("{}s", short / 1000),
-        long => span(long),
-    }
-}
-
 /// The same for who waits in one go: told by a thread, until it is dropped.
 pub(super) struct Ticking(Option<(Sender<()>, JoinHandle<()>)>);
 
@@ -220,18 +207,5 @@ impl Drop for Ticking {
             drop(stop);
             let _ = thread.join();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_estimate_is_no_more_exact_than_it_can_be() {
-        assert_eq!(
-            [200, 1000, 9_400, 41_000, 119_000, 200_000].map(rounded),
-            ["1s", "1s", "10s", "45s", "2m00s", "4m00s"]
-        );
     }
 }

@@ -15,6 +15,19 @@ pub fn span(milliseconds: u64) -> String {
     }
 }
 
+/// How long it will take: nobody believes an estimate to the tenth.
+pub fn about(milliseconds: u64) -> String {
+    let step = match milliseconds {
+        0..10_000 => 1000,
+        10_000..120_000 => 5000,
+        _ => 60_000,
+    };
+    match milliseconds.div_ceil(step) * step {
+        short @ 0..10_000 => format!("{}s", short / 1000),
+        long => span(long),
+    }
+}
+
 /// `just now`, `12s ago`, `3m ago`, `2h ago`, `5d ago`.
 pub fn ago(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - then.as_second();
@@ -43,6 +56,14 @@ mod tests {
         assert_eq!(
             spans,
             ["0.0s", "0.4s", "9.9s", "10s", "59s", "1m00s", "1m05s", "59m59s", "2h07m", "1d00h", "3d04h"]
+        );
+    }
+
+    #[test]
+    fn an_estimate_is_no_more_exact_than_it_can_be() {
+        assert_eq!(
+            [200, 1000, 9_400, 41_000, 119_000, 200_000].map(about),
+            ["1s", "1s", "10s", "45s", "2m00s", "4m00s"]
         );
     }
 

@@ -37,7 +37,7 @@ pub(super) fn judge(state: &State, request: &Request) -> Result<Vec<Event>, Refu
                 let task = find(state, *id)?;
                 let event = Event::FoldRequested { task: *id, request: request.clone() };
                 match request.direction {
-                    Direction::Fold => fold(task, event),
+                    Direction::Fold => fold(task, request.tip, event),
                     Direction::Undo => undo(task, event),
                 }
             });
@@ -260,8 +260,12 @@ pub(super) fn refused(state: &State, attempts: &[AttemptId]) -> Vec<AttemptId> {
     attempts.iter().filter(is_refused).copied().collect()
 }
 
-fn fold(task: &Task, event: Event) -> Result<Option<Event>, Refused> {
+fn fold(task: &Task, looked_at: Option<CommitId>, event: Event) -> Result<Option<Event>, Refused> {
     let id = task.id;
+    if looked_at.is_some() && task.tip().is_some() && task.tip() != looked_at {
+        let message = format!("task {id} has another result now than the one that was looked at");
+        return Err(wrong(message, "look at it anew with `pleach review`"));
+    }
     match task.state {
         TaskState::Ready { .. } | TaskState::Refused { .. } => Ok(Some(event)),
         TaskState::Queued { .. } | TaskState::Landing { .. } | TaskState::Folded(_) => Ok(None),
@@ -287,5 +291,28 @@ fn undo(task: &Task, event: Event) -> Result<Option<Event>, Refused> {
             format!("task {} is {}, not folded", task.id, stands(task)),
             "see what is with `pleach ls --all`",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::change::FoldRequest;
+    use crate::core::sketch;
+
+    #[test]
+    fn what_was_looked_at_is_folded_and_nothing_that_took_its_place() {
+        let state = sketch::state("1 ready; 2 pending");
+        let task = state.task(TaskId(1)).unwrap();
+        let asked = |tip| {
+            let request = FoldRequest { tip, ..task.usual_fold().unwrap() };
+            judge(&state, &Request::Fold { folds: vec![(TaskId(1), request)] })
+        };
+        let is_asked_for = |tip| matches!(asked(tip).as_deref(), Ok([Event::FoldRequested { task: TaskId(1), .. }]));
+        assert!(is_asked_for(task.tip()));
+        assert!(is_asked_for(None), "nobody looked");
+        let refused = asked(Some(sketch::commit(99))).unwrap_err();
+        assert_eq!(refused.kind, RefusedKind::WrongState);
+        assert!(refused.message.contains("another result now"), "{refused:?}");
     }
 }

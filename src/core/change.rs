@@ -138,6 +138,9 @@ pub struct FoldRequest {
     pub direction: Direction,
     /// The branch to move.
     pub target: BranchName,
+    /// The last commit of the result that somebody looked at: another one is not folded. None where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<CommitId>,
     /// How.
     #[serde(default)]
     pub strategy: Strategy,

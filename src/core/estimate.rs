@@ -1,7 +1,12 @@
 //! How long tasks will take, from how long the same command took before.
 
+use std::collections::BTreeMap;
+
+use super::id::TaskId;
 use super::outcome::Outcome;
 use super::state::{Attempt, State, Task};
+use super::task::CommandLine;
+use super::word::Word;
 
 /// Earlier attempts that are looked at: the newest count.
 const NEWEST: usize = 15;
@@ -18,10 +23,28 @@ pub struct Expected {
 /// What the command of a task usually took, in milliseconds: the median of its newest attempts that ended well, or else of
 /// those that ended by themselves. None where it never ran.
 pub fn usual(state: &State, task: &Task) -> Option<u64> {
-    let is_same =
-        |other: &&Task| other.spec.command == task.spec.command && other.spec.directory == task.spec.directory;
-    let attempts: Vec<(bool, u64)> =
-        state.tasks().rev().filter(is_same).flat_map(|task| task.attempts.iter().rev()).filter_map(took).collect();
+    usual_of(state, [task]).remove(&task.id)
+}
+
+/// The same of many, in one pass; those of which nothing is known are left out.
+pub fn usual_of<'a>(state: &'a State, tasks: impl IntoIterator<Item = &'a Task>) -> BTreeMap<TaskId, u64> {
+    let mut wanted: BTreeMap<(&CommandLine, &Word), Vec<TaskId>> = BTreeMap::new();
+    for task in tasks {
+        wanted.entry((&task.spec.command, &task.spec.directory)).or_default().push(task.id);
+    }
+    let mut known: BTreeMap<(&CommandLine, &Word), Vec<(bool, u64)>> = BTreeMap::new();
+    for task in state.tasks().rev() {
+        let key = (&task.spec.command, &task.spec.directory);
+        if wanted.contains_key(&key) {
+            known.entry(key).or_default().extend(task.attempts.iter().rev().filter_map(took));
+        }
+    }
+    let all = known.iter().filter_map(|(key, attempts)| Some((middle(attempts)?, &wanted[key])));
+    all.flat_map(|(usual, ids)| ids.iter().map(move |id| (*id, usual))).collect()
+}
+
+/// Of attempts, the newest first.
+fn middle(attempts: &[(bool, u64)]) -> Option<u64> {
     let times = |is_good: bool| -> Vec<u64> {
         attempts.iter().filter(|(good, _)| *good == is_good).map(|(_, took)| *took).take(NEWEST).collect()
     };
@@ -61,7 +84,6 @@ pub fn left(tasks: &[Expected], slots: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::id::TaskId;
     use crate::core::report::sample;
 
     #[test]
@@ -73,6 +95,8 @@ mod tests {
         sample::run(&mut state, 5, 900, "never good", 3, None);
         let usual = |id| usual(&state, state.task(TaskId(id)).unwrap());
         assert_eq!((usual(4), usual(5)), (Some(5000), Some(5000)));
+        assert_eq!(usual_of(&state, state.tasks()).len(), 5, "the same of all at once");
+        assert_eq!(usual_of(&state, []), BTreeMap::new());
         assert_eq!(median(vec![9, 1, 3]), Some(3));
         assert_eq!(median(vec![9, 1, 3, 5]), Some(4));
         assert_eq!(median(Vec::new()), None);

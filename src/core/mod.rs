@@ -35,6 +35,7 @@ pub mod foresight;
 pub mod handback;
 pub mod hunk;
 pub mod id;
+pub mod ink;
 pub mod inventory;
 pub mod kinds;
 pub mod lines;

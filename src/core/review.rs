@@ -183,6 +183,13 @@ pub struct Remarks {
     pub comments: Vec<Comment>,
 }
 
+impl Remarks {
+    /// Is there not a word?
+    pub fn is_mute(&self) -> bool {
+        self.says.as_deref().is_none_or(|says| says.trim().is_empty()) && self.comments.is_empty()
+    }
+}
+
 /// What is accepted of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {

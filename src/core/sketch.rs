@@ -110,6 +110,7 @@ fn attempt_events(attempt: super::id::AttemptId, fate: &str, target: &BranchName
             strategy,
             message: None,
             accept_flags: false,
+            tip: None,
             check: None,
             unverified: false,
             hooks: Vec::new(),

@@ -191,7 +191,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// What to run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandLine {
     /// One line for `sh -c`.

@@ -6,7 +6,7 @@ use std::io::ErrorKind as Io;
 
 use super::review::{self, Reviewed};
 use super::{Error, ErrorKind, Session, find};
-use crate::core::id::{AttemptId, TaskHandle, TaskId};
+use crate::core::id::{AttemptId, CommitId, TaskHandle, TaskId};
 use crate::core::review::Sheet;
 use crate::store::{self, Layout, StoreError};
 
@@ -15,13 +15,21 @@ use crate::store::{self, Layout, StoreError};
 /// # Errors
 /// Where there is such a file and it cannot be read.
 pub fn take_up(session: &Session, reviewed: &mut Reviewed) -> Result<(), Error> {
-    let Some(layout) = session.layout() else { return Ok(()) };
-    let bytes = store::read(&layout.draft(reviewed.attempt))?;
-    let draft: Option<Sheet> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    if let Some(draft) = draft.filter(|draft| draft.tip == reviewed.sheet.tip) {
+    if let Some(draft) = kept(session, reviewed.attempt, reviewed.sheet.tip)? {
         reviewed.sheet.take_up(&draft);
     }
     Ok(())
+}
+
+/// What was said before of the result of this attempt, where that is still the one with this last commit.
+///
+/// # Errors
+/// Where there is such a file and it cannot be read.
+pub fn kept(session: &Session, attempt: AttemptId, tip: Option<CommitId>) -> Result<Option<Sheet>, Error> {
+    let Some(layout) = session.layout() else { return Ok(None) };
+    let bytes = store::read(&layout.draft(attempt))?;
+    let draft: Option<Sheet> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    Ok(draft.filter(|draft| draft.tip == tip))
 }
 
 /// Keep what is said of this result. Where nothing is said any more, nothing is kept.

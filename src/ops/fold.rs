@@ -31,6 +31,8 @@ pub struct How {
     pub accept_flags: bool,
     /// What the target has to pass.
     pub verify: Verifying,
+    /// The results that somebody looked at, by their last commits: where a task has another one by now, nothing is folded.
+    pub looked_at: Vec<(TaskId, CommitId)>,
 }
 
 /// What became of one task.
@@ -91,7 +93,8 @@ pub fn merge(session: &mut Session, handles: &[TaskHandle], how: &How) -> Result
         }
         let of_it = frozen.iter().find(|(known, _)| *known == said).map(|(_, frozen)| frozen.clone());
         let Frozen { check, unverified, hooks } = of_it.unwrap_or_default();
-        folds.push((task.id, FoldRequest { check, unverified, hooks, ..request(session, task, how)? }));
+        let tip = how.looked_at.iter().find(|(looked_at, _)| *looked_at == task.id).map(|(_, tip)| *tip);
+        folds.push((task.id, FoldRequest { tip, check, unverified, hooks, ..request(session, task, how)? }));
     }
     session.coordinator()?.ask(&Request::Fold { folds: folds.clone() })?;
     until(session, &ids, Until::Landed, Patience { any: false, timeout: None })?;
@@ -144,6 +147,7 @@ fn request(session: &Session, task: &Task, how: &How) -> Result<FoldRequest, Err
         strategy,
         message: how.message.clone(),
         accept_flags: how.accept_flags,
+        tip: None,
         check: None,
         unverified: false,
         hooks: Vec::new(),
@@ -273,6 +277,7 @@ pub fn undo(session: &mut Session, task: Option<&TaskHandle>, into: Option<&Bran
         strategy: Strategy::Merge,
         message: None,
         accept_flags: true,
+        tip: None,
         check: None,
         unverified: false,
         hooks: Vec::new(),

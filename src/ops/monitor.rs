@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use super::logs::{self, Log};
 use super::queue::{self, LineReport};
 use super::{Error, Session, client, look};
-use crate::core::estimate;
+use crate::core::estimate::{self, Expected};
 use crate::core::id::{AttemptId, TaskHandle, TaskId};
-use crate::core::report::{self, Board, Row, Seen, Show};
+use crate::core::report::{self, Board, Row, Seen, Show, Standing};
 use crate::core::state::{State, Task, TaskState};
 use crate::process::{clock, load};
 use crate::store::Layout;
@@ -41,6 +41,10 @@ pub struct Picture {
     pub lines: Vec<LineReport>,
     /// What the tasks that run take of the machine.
     pub loads: BTreeMap<TaskId, Load>,
+    /// About how long each that runs goes on, in milliseconds; 0 where it runs longer than usual. Where nothing is known, nothing.
+    pub left: BTreeMap<TaskId, u64>,
+    /// The same of all that run or wait, together.
+    pub all_left: Option<u64>,
 }
 
 /// What a task takes of the machine.
@@ -155,8 +159,24 @@ impl Monitor {
             (id, before.copied().unwrap_or((now, load)))
         });
         self.loads = kept.collect();
-        Picture { board, lines, loads }
+        let (left, all_left) = time_left(state, &board.tasks, self.session.limits().tasks);
+        Picture { board, lines, loads, left, all_left }
     }
+}
+
+fn time_left(state: &State, rows: &[Row], slots: usize) -> (BTreeMap<TaskId, u64>, Option<u64>) {
+    let is_ahead = |row: &&Row| matches!(row.state, Standing::Waiting | Standing::Running | Standing::Cancelling);
+    let rows: Vec<&Row> = rows.iter().filter(is_ahead).collect();
+    let usual = estimate::usual_of(state, rows.iter().filter_map(|row| state.task(row.id)));
+    let expected = rows.iter().map(|row| {
+        let elapsed = row.duration_ms.filter(|_| row.state != Standing::Waiting);
+        (row.id, Expected { usual: usual.get(&row.id).copied(), elapsed })
+    });
+    let expected: Vec<(TaskId, Expected)> = expected.collect();
+    let of_one = |(id, it): &(TaskId, Expected)| Some((*id, it.usual?.saturating_sub(it.elapsed?)));
+    let each = expected.iter().filter_map(of_one).collect();
+    let all: Vec<Expected> = expected.iter().map(|(_, expected)| *expected).collect();
+    (each, estimate::left(&all, slots).filter(|_| !all.is_empty()))
 }
 
 fn load_of(layout: &Layout, attempt: AttemptId) -> Option<load::Load> {

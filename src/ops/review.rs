@@ -52,6 +52,8 @@ pub struct Applied {
     pub task: TaskId,
     /// What.
     pub done: Done,
+    /// What was said of it and reaches no task, for it is not sent back.
+    pub untold: Option<Remarks>,
 }
 
 /// What was done.
@@ -226,6 +228,7 @@ pub fn apply(session: &mut Session, sheets: &[Sheet], how: Option<&How>) -> Resu
     let plans = plans(session, &state, sheets)?;
     let mut all: Vec<Applied> = Vec::new();
     let mut to_fold: Vec<(usize, TaskId, Option<AttemptId>)> = Vec::new();
+    let mut looked_at: Vec<(TaskId, CommitId)> = Vec::new();
     for plan in &plans {
         let task = plan.reviewed.attempt.task;
         let handle = [TaskHandle::Id(task)];
@@ -241,7 +244,8 @@ pub fn apply(session: &mut Session, sheets: &[Sheet], how: Option<&How>) -> Resu
                 Done::SentBack
             }
             Some(Verdict::Accept) => {
-                let part = accept(session, &state, plan)?;
+                let (part, tip) = accept(session, &state, plan)?;
+                looked_at.push((task, tip));
                 to_fold.push((all.len(), task, part));
                 Done::Accepted { part }
             }
@@ -249,13 +253,17 @@ pub fn apply(session: &mut Session, sheets: &[Sheet], how: Option<&How>) -> Resu
         if done != Done::Left {
             draft::drop_of(session, plan.reviewed.attempt)?;
         }
-        all.push(Applied { task, done });
+        let is_told = matches!(done, Done::SentBack | Done::Left);
+        let untold = Some(plan.said.remarks()).filter(|remarks| !is_told && !remarks.is_mute());
+        all.push(Applied { task, done, untold });
     }
     if let Some(how) = how
         && !to_fold.is_empty()
     {
         let handles: Vec<TaskHandle> = to_fold.iter().map(|(_, task, _)| TaskHandle::Id(*task)).collect();
-        let told = fold::merge(session, &handles, how)?;
+        // What took the place of a result since then, nobody has seen.
+        let how = How { looked_at, ..how.clone() };
+        let told = fold::merge(session, &handles, &how)?;
         for ((place, _, part), told) in to_fold.into_iter().zip(told) {
             all[place].done = Done::Folded { part, told: Box::new(told) };
         }
@@ -351,7 +359,7 @@ fn plans<'a>(session: &Session, state: &State, sheets: &'a [Sheet]) -> Result<Ve
 fn judge(said: &Sheet, reviewed: &Reviewed) -> Result<Accepted, Vec<String>> {
     let accepted = said.settle(&reviewed.sheet)?;
     let is_said = |file: &FileSheet| file.verdict.is_some() || file.hunks.iter().any(|hunk| hunk.verdict.is_some());
-    let is_mute = said.says.as_deref().is_none_or(|says| says.trim().is_empty()) && said.comments.is_empty();
+    let is_mute = said.remarks().is_mute();
     match said.verdict {
         None if said.others.is_some() || said.files.iter().any(is_said) => {
             Err(vec!["something is said of its files and nothing of itself: say \"verdict\" too".to_owned()])
@@ -366,15 +374,15 @@ fn judge(said: &Sheet, reviewed: &Reviewed) -> Result<Accepted, Vec<String>> {
     }
 }
 
-/// Take what is accepted for the task's result; answers the attempt that a part counts as.
-fn accept(session: &mut Session, state: &State, plan: &Plan<'_>) -> Result<Option<AttemptId>, Error> {
+/// Take what is accepted for the task's result; answers the attempt that a part counts as, and the last commit of what is the result then.
+fn accept(session: &mut Session, state: &State, plan: &Plan<'_>) -> Result<(Option<AttemptId>, CommitId), Error> {
     let whole = plan.reviewed.attempt;
-    let Some(task) = state.task(whole.task) else { return Ok(None) };
+    let Some(task) = state.task(whole.task) else { return Ok((None, plan.reviewed.tip)) };
     let Accepted::Part(part) = &plan.accepted else {
         if !task.shows_branch() {
             session.coordinator()?.ask(&Request::Restore { attempts: vec![whole] })?;
         }
-        return Ok(None);
+        return Ok((None, plan.reviewed.tip));
     };
     let pieces: Vec<Piece> = part.iter().flat_map(|(place, pieces)| plan.reviewed.pieces(*place, pieces)).collect();
     let root = session.make_layout()?.state.clone();
@@ -386,7 +394,7 @@ fn accept(session: &mut Session, state: &State, plan: &Plan<'_>) -> Result<Optio
     let tip = part::commit(repository, (base, tip), &pieces, message, &who, scratch.path())?;
     let seen = task.attempts.len();
     session.coordinator()?.ask(&Request::TakePart { of: whole, seen, tip })?;
-    Ok(Some(task.next_attempt()))
+    Ok((Some(task.next_attempt()), tip))
 }
 
 impl Reviewed {

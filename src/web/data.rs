@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Served, render};
-use crate::core::id::TaskHandle;
+use crate::core::id::{AttemptId, TaskHandle};
+use crate::core::ink::Grammars;
 use crate::core::report::FileChange;
 use crate::core::review::{FileSheet, HunkSheet, Sheet};
 use crate::core::word::shown;
 use crate::ops::fold::How;
-use crate::ops::review;
-use crate::ops::{Error, ErrorKind};
+use crate::ops::{Error, ErrorKind, draft, review};
 
 /// How many results are kept cut: the files of one are asked for one by one.
 const KEPT: usize = 3;
@@ -61,7 +61,12 @@ pub(super) fn review(served: &Served, task: &str) -> Result<Value, Error> {
     let sheet = served.shelf.take(served, task, None)?;
     let safe = |text: &Option<String>| text.as_deref().map(lines_shown);
     let files: Vec<Value> = sheet.files.iter().map(file_line).collect();
+    let draft = match attempt(&sheet) {
+        Some(attempt) => draft::kept(&served.session()?, attempt, sheet.tip)?,
+        None => None,
+    };
     Ok(json!({
+        "draft": draft,
         "task": match &sheet.task {
             TaskHandle::Id(id) => json!(id),
             TaskHandle::Name(name) => json!(name.to_string()),
@@ -76,6 +81,29 @@ pub(super) fn review(served: &Served, task: &str) -> Result<Value, Error> {
         "flags": sheet.flags.iter().map(|flag| shown(flag)).collect::<Vec<_>>(),
         "files": files,
     }))
+}
+
+fn attempt(sheet: &Sheet) -> Option<AttemptId> {
+    match (&sheet.task, sheet.attempt) {
+        (TaskHandle::Id(task), Some(number)) => Some(AttemptId { task: *task, number }),
+        _ => None,
+    }
+}
+
+/// Keep what is said of a result, as long as it is the one that it is said of.
+pub(super) fn keep(served: &Served, bytes: &[u8]) -> Result<Value, Error> {
+    let said: Sheet = read(bytes)?;
+    let tip = said.tip.map(|tip| tip.to_string());
+    let whole = served.shelf.take(served, &said.task.to_string(), Some(tip.as_deref().unwrap_or_default()))?;
+    if let Some(attempt) = attempt(&whole) {
+        draft::keep(&served.session()?, attempt, &said)?;
+    }
+    Ok(json!({ "kept": true }))
+}
+
+fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Error::new(ErrorKind::Usage, format!("that is no review: {error}"), "see docs/json.md"))
 }
 
 fn file_line(file: &FileSheet) -> Value {
@@ -135,7 +163,8 @@ pub(super) fn file(served: &Served, asked: &Asked) -> Result<String, Error> {
     let sheet = served.shelf.take(served, &asked.task, Some(&asked.tip))?;
     let file = asked.file.and_then(|place| sheet.files.get(place));
     let file = file.ok_or_else(|| Error::plain(ErrorKind::Usage, "there is no such file in it"))?;
-    Ok(render::file(file, asked.view, asked.from))
+    let grammars = served.grammars.get_or_init(Grammars::load);
+    Ok(render::file(file, asked.view, asked.from, Some(grammars)))
 }
 
 /// What the page sends.
@@ -150,8 +179,7 @@ struct Said {
 
 /// Do what is said, and wait for what comes of it.
 pub(super) fn apply(served: &Served, bytes: &[u8]) -> Result<Value, Error> {
-    let said: Said = serde_json::from_slice(bytes)
-        .map_err(|error| Error::new(ErrorKind::Usage, format!("that is no review: {error}"), "see docs/json.md"))?;
+    let said: Said = read(bytes)?;
     let how = served.settings.how.as_ref();
     let how = how.map(|how| How { accept_flags: how.accept_flags || said.accept_flags, ..how.clone() });
     let applied = review::apply(&mut served.session()?, &said.reviews, how.as_ref())?;

@@ -6,7 +6,7 @@
 //! - `page/`: what the browser gets: one document, one style, one script, all inside of the program.
 //!
 //! It is bound to loopback, and to nothing else ever. What it does is what [`review::apply`](crate::ops::review::apply)
-//! does; what somebody has not carried out yet is kept by their browser. Left to others: what a result is, and what it
+//! does; what somebody has not carried out yet is kept where the review on a terminal keeps it. Left to others: what a result is, and what it
 //! comes to.
 
 mod data;
@@ -18,7 +18,7 @@ mod routes;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -31,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::core::id::{TaskHandle, TaskId};
+use crate::core::ink::Grammars;
 use crate::ops::fold::How;
 use crate::ops::review::Applied;
 use crate::ops::{Error, ErrorKind, Session, find, token};
@@ -60,6 +61,8 @@ struct Served {
     guard: guard::Guard,
     shelf: data::Shelf,
     board: live::Board,
+    /// Had when a file is looked at first.
+    grammars: OnceLock<Grammars>,
 }
 
 impl Served {
@@ -92,7 +95,8 @@ pub fn serve(settings: Settings, up: impl FnOnce(&str) -> Result<(), Error>) -> 
         let mut end = signal(SignalKind::terminate()).map_err(cannot)?;
         let guard = guard::Guard::new(address, &token);
         let board = live::Board::default();
-        let served = Arc::new(Served { settings, only, guard, shelf: data::Shelf::default(), board });
+        let (shelf, grammars) = (data::Shelf::default(), OnceLock::new());
+        let served = Arc::new(Served { settings, only, guard, shelf, board, grammars });
         live::follow(&served);
         // After the `#`: no browser says that part to anybody.
         up(&format!("http://{address}/#{token}"))?;

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use crate::core::hunk::{Fate, Line};
+use crate::core::ink::{Grammars, Ink, Tongue};
 use crate::core::marks;
 use crate::core::review::{FileSheet, HunkSheet, MODE, Side};
 use crate::core::word::is_hostile;
@@ -16,6 +17,10 @@ const MOST_LINES: usize = 2000;
 const MOST_BYTES: usize = 2 << 20;
 /// Bytes of one line that are shown.
 const LONGEST: usize = 2000;
+/// Lines of a hunk that are in colour; what comes behind them is plain.
+const MOST_IN_COLOUR: usize = 2000;
+/// Bytes of a hunk of which the same is true.
+const MOST_BYTES_IN_COLOUR: usize = 256 << 10;
 
 /// How the sides stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +43,11 @@ struct Seen<'a> {
     old: u32,
     new: u32,
     marks: Vec<Range<usize>>,
+    inks: Vec<(usize, Ink)>,
 }
 
-/// The change of a file, from this line of its hunks on.
-pub(super) fn file(file: &FileSheet, view: View, from: usize) -> String {
+/// The change of a file, from this line of its hunks on; in the colours of its language where grammars are given.
+pub(super) fn file(file: &FileSheet, view: View, from: usize, grammars: Option<&Grammars>) -> String {
     let name = if view == View::Unified { "unified" } else { "split" };
     let mut out = format!("<table class=\"diff {name}\">");
     let (mut before, mut shown) = (0, 0);
@@ -57,7 +63,7 @@ pub(super) fn file(file: &FileSheet, view: View, from: usize) -> String {
         if room == 0 || out.len() > MOST_BYTES {
             break;
         }
-        shown += section(&mut out, hunk, first..hunk.lines.len().min(first + room), view, file);
+        shown += section(&mut out, hunk, first..hunk.lines.len().min(first + room), view, file, grammars);
     }
     let next = from + shown;
     if next < all {
@@ -74,10 +80,20 @@ pub(super) fn file(file: &FileSheet, view: View, from: usize) -> String {
 }
 
 /// Some lines of a hunk; answers how many.
-fn section(out: &mut String, hunk: &HunkSheet, part: Range<usize>, view: View, file: &FileSheet) -> usize {
+fn section(
+    out: &mut String,
+    hunk: &HunkSheet,
+    part: Range<usize>,
+    view: View,
+    file: &FileSheet,
+    grammars: Option<&Grammars>,
+) -> usize {
     let (mut old, mut new) = starts(&hunk.id);
+    let mut painter = grammars.and_then(|grammars| Painter::of(grammars, file));
+    let mut paint = |line| painter.as_mut().map(|painter| painter.inks(line)).unwrap_or_default();
     for line in &hunk.lines[..part.start] {
         step(line, &mut old, &mut new);
+        paint(line);
     }
     let mut seen: Vec<Seen<'_>> = Vec::new();
     let mut bytes = 0;
@@ -86,7 +102,7 @@ fn section(out: &mut String, hunk: &HunkSheet, part: Range<usize>, view: View, f
             break;
         }
         bytes += line.text.as_bytes().len().min(LONGEST);
-        seen.push(Seen { line, old, new, marks: Vec::new() });
+        seen.push(Seen { line, old, new, marks: Vec::new(), inks: paint(line) });
         step(line, &mut old, &mut new);
     }
     mark(&mut seen);
@@ -101,6 +117,29 @@ fn section(out: &mut String, hunk: &HunkSheet, part: Range<usize>, view: View, f
     }
     out.push_str("</tbody>");
     seen.len()
+}
+
+/// What gives the lines of a hunk their colours, as long as they are not too many.
+struct Painter<'a> {
+    grammars: &'a Grammars,
+    tongue: Tongue,
+    lines: usize,
+    bytes: usize,
+}
+
+impl<'a> Painter<'a> {
+    fn of(grammars: &'a Grammars, file: &FileSheet) -> Option<Self> {
+        Some(Self { grammars, tongue: Tongue::of(grammars, file)?, lines: 0, bytes: 0 })
+    }
+
+    fn inks(&mut self, line: &Line) -> Vec<(usize, Ink)> {
+        self.lines += 1;
+        self.bytes += line.text.as_bytes().len();
+        if self.lines > MOST_IN_COLOUR || self.bytes > MOST_BYTES_IN_COLOUR {
+            return Vec::new();
+        }
+        self.tongue.ink(line, self.grammars)
+    }
 }
 
 fn head(out: &mut String, hunk: &HunkSheet, view: View, file: &FileSheet) {
@@ -226,14 +265,14 @@ fn code(out: &mut String, seen: Option<&Seen<'_>>) {
     let end = boundary(bytes, LONGEST);
     let mut at = 0;
     for mark in seen.marks.iter().filter(|mark| mark.start < end) {
-        escape(out, &bytes[at..mark.start]);
+        inked(out, seen, at..mark.start);
         let to = mark.end.min(end);
         out.push_str("<b>");
-        escape(out, &bytes[mark.start..to]);
+        inked(out, seen, mark.start..to);
         out.push_str("</b>");
         at = to;
     }
-    escape(out, &bytes[at..end]);
+    inked(out, seen, at..end);
     if end < bytes.len() {
         let _ = write!(out, "<span class=\"note\">\u{2026} {} more bytes in this line</span>", bytes.len() - end);
     }
@@ -241,6 +280,38 @@ fn code(out: &mut String, seen: Option<&Seen<'_>>) {
         out.push_str("<span class=\"note\"> no line feed at the end</span>");
     }
     out.push_str("</td>");
+}
+
+/// A part of a line, each piece with a class for its colour: a style of its own is what the page forbids.
+fn inked(out: &mut String, seen: &Seen<'_>, part: Range<usize>) {
+    let bytes = seen.line.text.as_bytes();
+    let mut at = part.start;
+    while at < part.end {
+        let next = seen.inks.partition_point(|(from, _)| *from <= at);
+        let ink = next.checked_sub(1).map(|place| seen.inks[place].1).unwrap_or_default();
+        let end = seen.inks.get(next).map_or(part.end, |(from, _)| part.end.min(*from));
+        match ink_class(ink) {
+            Some(class) => {
+                let _ = write!(out, "<span class=\"{class}\">");
+                escape(out, &bytes[at..end]);
+                out.push_str("</span>");
+            }
+            None => escape(out, &bytes[at..end]),
+        }
+        at = end;
+    }
+}
+
+fn ink_class(ink: Ink) -> Option<&'static str> {
+    Some(match ink {
+        Ink::Plain => return None,
+        Ink::Comment => "ink-comment",
+        Ink::Text => "ink-text",
+        Ink::Number => "ink-number",
+        Ink::Keyword => "ink-keyword",
+        Ink::Type => "ink-type",
+        Ink::Function => "ink-function",
+    })
 }
 
 /// The largest place up to `most` that is not within a character.
@@ -297,7 +368,7 @@ mod tests {
     #[test]
     fn nothing_in_it_acts() {
         let new = "<script>alert(1)</script>&\"'\u{202e}\u{200b}\x1b[31m\r\n".as_bytes();
-        let html = file(&sheet(b"", &[new, b"\xff\n"].concat()), View::Unified, 0);
+        let html = file(&sheet(b"", &[new, b"\xff\n"].concat()), View::Unified, 0, None);
         assert!(!html.contains("<script") && html.contains("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#39;"));
         for odd in ["\\u{202e}", "\\u{200b}", "\\u{1b}", "\\r", "\\xff"] {
             assert!(html.contains(&format!("<span class=\"odd\">{odd}</span>")), "{odd} in {html}");
@@ -307,27 +378,52 @@ mod tests {
 
     #[test]
     fn the_words_that_changed_are_marked_and_lines_have_their_numbers() {
-        let html = file(&sheet(b"same\nthe colour is red\n", b"same\nthe colour is blue\n"), View::Unified, 0);
+        let html = file(&sheet(b"same\nthe colour is red\n", b"same\nthe colour is blue\n"), View::Unified, 0, None);
         assert!(html.contains("the colour is <b>red</b>") && html.contains("the colour is <b>blue</b>"), "{html}");
         assert!(
             html.contains("data-side=\"old\" data-line=\"2\"") && html.contains("data-side=\"new\" data-line=\"2\"")
         );
-        let split = file(&sheet(b"a\nb\n", b"b\n"), View::Split, 0);
+        let split = file(&sheet(b"a\nb\n", b"b\n"), View::Split, 0, None);
         assert_eq!(split.matches("<tr class=\"line\">").count(), 2);
         assert!(split.contains("code none"), "{split}");
+    }
+
+    #[test]
+    fn a_language_has_its_colours_and_only_so_many_lines_have_them() {
+        let grammars = Grammars::load();
+        let of = |old: &str, new: &str, view| {
+            let sheet = FileSheet { path: "a.rs".into(), ..sheet(old.as_bytes(), new.as_bytes()) };
+            file(&sheet, view, 0, Some(&grammars))
+        };
+        let html = of("let total = 1; // <b>\n", "let total = 22; // <b>\n", View::Unified);
+        assert!(html.contains("<span class=\"ink-keyword\">let</span> total"), "{html}");
+        // The words that changed are marked all the same, and nothing of it acts.
+        assert!(html.contains("<b><span class=\"ink-number\">22</span></b>"), "{html}");
+        assert!(html.contains("<span class=\"ink-comment\">// &lt;b&gt;</span>") && !html.contains("style="), "{html}");
+        let both = of("let a = 1;\n", "let b = 1;\n", View::Split);
+        assert_eq!(both.matches("<span class=\"ink-keyword\">let</span>").count(), 2, "{both}");
+        let many = "let a = 1;\n".repeat(3000);
+        let sheet = FileSheet { path: "a.rs".into(), ..sheet(b"", many.as_bytes()) };
+        let count = |from| file(&sheet, View::Unified, from, Some(&grammars)).matches("ink-keyword").count();
+        assert_eq!((count(0), count(1000), count(2000)), (2000, 1000, 0));
+        let long = format!("let a = \"{}\";\n", "x".repeat(990)).repeat(1000);
+        let sheet = FileSheet { path: "a.rs".into(), ..self::sheet(b"", long.as_bytes()) };
+        let html = file(&sheet, View::Unified, 0, Some(&grammars));
+        assert_eq!(html.matches("class=\"line added\"").count(), 1000);
+        assert!(html.matches("ink-keyword").count() < 300);
     }
 
     #[test]
     fn one_answer_is_bounded_and_the_next_goes_on() {
         let new: String = (0..5000).map(|n| format!("line {n}\n")).collect();
         let sheet = sheet(b"", new.as_bytes());
-        let first = file(&sheet, View::Unified, 0);
+        let first = file(&sheet, View::Unified, 0, None);
         assert_eq!(first.matches("class=\"line added\"").count(), MOST_LINES);
         assert!(first.contains("data-from=\"2000\"") && first.contains("3000 of 5000 lines are left"), "{first:.200}");
-        let last = file(&sheet, View::Unified, 4000);
+        let last = file(&sheet, View::Unified, 4000, None);
         assert_eq!(last.matches("class=\"line added\"").count(), 1000);
         assert!(!last.contains("data-from") && !last.contains("class=\"head\"") && last.contains("data-line=\"4001\""));
-        let long = file(&self::sheet(b"", &"\u{e9}".repeat(1 << 20).into_bytes()), View::Unified, 0);
+        let long = file(&self::sheet(b"", &"\u{e9}".repeat(1 << 20).into_bytes()), View::Unified, 0, None);
         assert!(
             long.len() < 10_000 && long.contains("more bytes in this line") && !long.contains("\\x"),
             "{}",

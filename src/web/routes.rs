@@ -34,6 +34,7 @@ enum Route<'a> {
         tip: &'a str,
         file: &'a str,
     },
+    Draft,
     Apply,
 }
 
@@ -46,6 +47,7 @@ fn route(path: &str) -> Option<Route<'_>> {
         ["api", "events"] => Route::Events,
         ["api", "review", task] => Route::Review(task),
         ["api", "review", task, tip, file] => Route::File { task, tip, file },
+        ["api", "draft"] => Route::Draft,
         ["api", "apply"] => Route::Apply,
         _ => return None,
     })
@@ -66,7 +68,7 @@ async fn admitted(served: Arc<Served>, request: Request<Incoming>) -> Answer {
         return plain(status, why);
     }
     let Some(route) = route else { return plain(StatusCode::NOT_FOUND, "there is no such page") };
-    let wanted = if route == Route::Apply { Method::POST } else { Method::GET };
+    let wanted = if matches!(route, Route::Draft | Route::Apply) { Method::POST } else { Method::GET };
     if *request.method() != wanted {
         return plain(StatusCode::METHOD_NOT_ALLOWED, "that is not how it is asked for");
     }
@@ -84,6 +86,10 @@ async fn admitted(served: Arc<Served>, request: Request<Incoming>) -> Answer {
                 Err(error) => failed(&error),
             }
         }
+        Route::Draft => match body(request).await {
+            Ok(bytes) => json_of(blocking(move || data::keep(&served, &bytes)).await),
+            Err((status, why)) => plain(status, why),
+        },
         Route::Apply => match body(request).await {
             Ok(bytes) => json_of(blocking(move || data::apply(&served, &bytes)).await),
             Err((status, why)) => plain(status, why),

@@ -24,23 +24,22 @@ fn each_command_of_the_readme_works() {
 
 #[test]
 fn each_command_of_the_other_pages_works() {
-    for page in [
-        "docs/configuration.md",
-        "docs/sandbox.md",
-        "docs/internals.md",
-        "docs/plans.md",
-        "docs/mcp.md",
-        "docs/hooks.md",
-        "docs/roles.md",
-        "docs/agents.md",
-        "docs/delegating.md",
-        "docs/monitor.md",
-        "docs/review.md",
-        "hooks/README.md",
-        "CONTRIBUTING.md",
-    ] {
-        run_all(page);
-    }
+    // Those of json.md are run with its examples, below.
+    let pages = pages().into_iter().filter(|page| !["README.md", "docs/json.md"].contains(&page.as_str()));
+    pages.for_each(|page| run_all(&page));
+}
+
+/// Every page that somebody reads.
+fn pages() -> Vec<String> {
+    let names = |dir: &str| -> Vec<String> {
+        let entries = fs::read_dir(root().join(dir)).unwrap().map(|entry| entry.unwrap().file_name());
+        let names = entries.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".md"));
+        names.map(|name| if dir.is_empty() { name } else { format!("{dir}/{name}") }).collect()
+    };
+    let mut all: Vec<String> = ["", "docs", "hooks", "fixtures"].into_iter().flat_map(names).collect();
+    all.sort();
+    assert!(all.len() > 14, "{all:?}");
+    all
 }
 
 /// All `sh` blocks of a page, in order, in one repository.
@@ -59,8 +58,8 @@ fn run_all(page: &str) {
 #[test]
 fn what_no_test_runs_is_run_by_ci() {
     let ci = read(".ci/run");
-    for page in ["README.md", "CONTRIBUTING.md"] {
-        let text = read(page);
+    for page in pages() {
+        let text = read(&page);
         let lines = blocks(&text).filter(|(kind, _)| *kind == "console").flat_map(|(_, code)| code.lines());
         for line in lines.filter_map(|line| line.strip_prefix("$ ")) {
             assert!(ci.contains(line), "{page}: nobody runs `{line}`");
@@ -281,25 +280,11 @@ fn shape(value: &Value, path: &str, found: &mut BTreeSet<String>) {
 
 #[test]
 fn links_lead_somewhere() {
-    let pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "hooks/README.md", "fixtures/README.md"];
-    let docs = [
-        "docs/configuration.md",
-        "docs/internals.md",
-        "docs/json.md",
-        "docs/monitor.md",
-        "docs/mcp.md",
-        "docs/plans.md",
-        "docs/agents.md",
-        "docs/roles.md",
-        "docs/delegating.md",
-        "docs/review.md",
-        "docs/review-web.md",
-    ];
-    for page in pages.into_iter().chain(docs) {
-        let text = read(page);
+    for page in pages() {
+        let text = read(&page);
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for target in targets.filter(|target| !target.starts_with("http") && !target.starts_with('#')) {
-            let file = root().join(page).parent().unwrap().join(target.split('#').next().unwrap());
+            let file = root().join(&page).parent().unwrap().join(target.split('#').next().unwrap());
             assert!(file.exists(), "{page} leads to {target}, which is not there");
         }
     }

@@ -46,6 +46,7 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
         message: args.message.clone(),
         accept_flags: args.accept_flags,
         verify: args.verify.clone().into(),
+        looked_at: Vec::new(),
     };
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::is_ready)?;
     let told = match args.dry_run {

@@ -16,7 +16,7 @@ use crate::cli::review as view;
 use crate::cli::style::{Paint, Style, count};
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::report::{FileChange, SCHEMA};
-use crate::core::review::{FileSheet, Sheet};
+use crate::core::review::{FileSheet, Remarks, Sheet};
 use crate::core::word::shown;
 use crate::ops::fold::How;
 use crate::ops::review::{self, Applied, Done, Reviews};
@@ -91,10 +91,8 @@ fn carry_out(context: &Context, args: &ReviewArgs, sheets: &[Sheet]) -> Result<u
         answer(|out| print_json(out, &answers))?;
     } else {
         answer(|out| {
-            applied.iter().zip(sheets).try_for_each(|(applied, sheet)| {
-                tell(out, applied, &context.style())?;
-                untold(out, applied, sheet)
-            })
+            let style = context.style();
+            applied.iter().try_for_each(|applied| tell(out, applied, &style))
         })?;
     }
     let codes = applied.iter().map(|applied| match &applied.done {
@@ -164,6 +162,8 @@ struct Answer<'a> {
     review: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<AttemptId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untold: Option<&'a Remarks>,
     #[serde(flatten)]
     fold: super::fold::Answer<'a>,
 }
@@ -178,7 +178,7 @@ impl<'a> Answer<'a> {
             Done::SentBack => ("sent_back", None, plain("pending")),
             Done::Left => ("left", None, plain("ready")),
         };
-        Self { review, part, fold }
+        Self { review, part, untold: applied.untold.as_ref(), fold }
     }
 }
 
@@ -187,34 +187,29 @@ fn tell(out: &mut dyn Write, applied: &Applied, style: &Style) -> io::Result<()>
     let whole =
         |part: &Option<AttemptId>| part.map(|part| format!("the accepted part is attempt {part}; all of it is kept"));
     match &applied.done {
-        Done::Left => writeln!(out, "task {task}: nothing was said of it"),
-        Done::Discarded => writeln!(out, "task {task}: discarded; take that back with `pleach restore {task}`"),
-        Done::SentBack => writeln!(out, "task {task}: runs again, and is told what the review says"),
+        Done::Left => writeln!(out, "task {task}: nothing was said of it")?,
+        Done::Discarded => writeln!(out, "task {task}: discarded; take that back with `pleach restore {task}`")?,
+        Done::SentBack => writeln!(out, "task {task}: runs again, and is told what the review says")?,
         Done::Accepted { part } => {
             let words = whole(part).unwrap_or_else(|| "accepted".to_owned());
-            writeln!(out, "task {task}: {words}; fold it with `pleach merge {task}`")
+            writeln!(out, "task {task}: {words}; fold it with `pleach merge {task}`")?;
         }
         Done::Folded { part, told } => {
             if let Some(words) = whole(part) {
                 writeln!(out, "task {task}: {words}")?;
             }
-            say(out, told, "merge", style)
+            say(out, told, "merge", style)?;
         }
     }
+    applied.untold.iter().try_for_each(|remarks| untold(out, remarks))
 }
 
 /// What was said of a result that is not sent back: nobody else is told, so it is not to vanish unseen.
-fn untold(out: &mut dyn Write, applied: &Applied, sheet: &Sheet) -> io::Result<()> {
-    if matches!(applied.done, Done::SentBack | Done::Left) {
-        return Ok(());
-    }
-    let said = sheet.says.iter().flat_map(|says| says.lines().map(shown));
-    let comments = sheet.comments.iter().map(|comment| shown(&comment.to_string()));
-    let mut said = said.chain(comments).peekable();
-    if said.peek().is_some() {
-        writeln!(out, "  what you said of it reaches no task, for it is not sent back:")?;
-    }
-    said.try_for_each(|line| writeln!(out, "    {line}"))
+fn untold(out: &mut dyn Write, remarks: &Remarks) -> io::Result<()> {
+    writeln!(out, "  what you said of it reaches no task, for it is not sent back:")?;
+    let said = remarks.says.iter().flat_map(|says| says.lines().map(shown));
+    let comments = remarks.comments.iter().map(|comment| shown(&comment.to_string()));
+    said.chain(comments).try_for_each(|line| writeln!(out, "    {line}"))
 }
 
 /// What there is to review, in lines.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::plan::{self, meant};
 use super::{Context, answer, print_json, run};
-use crate::cli::args::{Answer, CancelArgs, ResumeArgs, RetryArgs, WaitArgs};
+use crate::cli::args::{Answer, CancelArgs, PriorityArgs, ResumeArgs, RetryArgs, WaitArgs};
 use crate::cli::bell::Bell;
 use crate::cli::progress::Ticking;
 use crate::cli::style::{self, Style};
@@ -106,6 +106,12 @@ pub(super) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, Error> {
     };
     let ids = control::retry(&mut session, &args.tasks.tasks, from)?;
     said(&mut session, &ids, args.tasks.json, what)
+}
+
+pub(super) fn priority(context: &Context, args: &PriorityArgs) -> Result<u8, Error> {
+    let mut session = context.session()?;
+    let ids = control::prioritize(&mut session, &args.tasks.tasks, args.level)?;
+    said(&mut session, &ids, args.tasks.json, &format!("goes with priority {} now", args.level))
 }
 
 fn said(session: &mut Session, ids: &[TaskId], json: bool, what: &str) -> Result<u8, Error> {

@@ -18,7 +18,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("z", "give the pane below the whole screen; Esc takes it back"),
     ("/ n N", "search in the log; the next match, the one before"),
     ("f", "follow the log"),
-    ("d", "show what the task changed"),
+    ("d v", "show what the task changed; review it hunk by hunk"),
     ("m", "merge: fold the result into its target"),
     ("c", "cancel"),
     ("r R", "retry; R on what the target is now"),

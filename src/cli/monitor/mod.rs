@@ -18,20 +18,19 @@ mod tree;
 pub(super) mod view;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::time::Duration;
 
 use crossterm::event::{self, Event, KeyEventKind};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::SIGTSTP;
 
-use super::args::{DiffArgs, Verb, Which};
+use super::args::{DiffArgs, ReviewArgs, Verb, Which};
 use super::bell::Bell;
 use super::commands::{Context, act};
 use super::style::Style;
 use crate::config::env;
-use crate::core::id::TaskId;
+use crate::core::id::{TaskHandle, TaskId};
 use crate::core::word::shown;
 use crate::ops::logs::Piece;
 use crate::ops::monitor::Monitor;
@@ -60,11 +59,7 @@ pub(super) fn monitor(context: &Context) -> Result<u8, Error> {
     }
     let monitor = Monitor::open(&context.directory)?;
     let bell = Bell::new(&context.session()?);
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGTERM, SIGHUP, SIGINT] {
-        let heard = signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize);
-        heard.map_err(|error| terminal("listen for signals", &error))?;
-    }
+    let signal = screen::signals().map_err(|error| terminal("listen for signals", &error))?;
     let (tell, news) = sync_channel(8);
     let (wish, wishes) = channel();
     let place = monitor.place().display().to_string();
@@ -196,13 +191,29 @@ impl Show<'_> {
         match effect {
             Effect::Quit | Effect::ShowAll(_) => {}
             Effect::Suspend => drop(self.screen.lend(|| signal_hook::low_level::raise(SIGTSTP))?),
-            Effect::Diff(task) => {
-                let context = self.context;
-                self.screen.lend(|| diff(context, task))?;
+            Effect::Diff(task) => self.lend_to(Verb::Diff(diff(task)))?,
+            Effect::Review(task) => {
+                let tasks = vec![TaskHandle::Id(task)];
+                self.lend_to(Verb::Review(ReviewArgs { tasks, ..ReviewArgs::default() }))?;
             }
             Effect::Do(deed) => self.act(deed),
         }
         Ok(())
+    }
+
+    /// Do this on the terminal as it is without us.
+    fn lend_to(&mut self, verb: Verb) -> io::Result<()> {
+        let context = self.context;
+        self.screen.lend(|| {
+            let mut out = io::stdout();
+            if let Err(error) = act(context, verb) {
+                let _ = writeln!(out, "{}", shown(&error.message));
+            }
+            // A short one does not fill the screen, and would be gone at once.
+            let _ = write!(out, "\nEnter goes back to the monitor ");
+            let _ = out.flush();
+            let _ = io::stdin().lock().read_line(&mut String::new());
+        })
     }
 
     fn act(&mut self, deed: Deed) {
@@ -227,23 +238,15 @@ impl Show<'_> {
     }
 }
 
-/// What a task changed, on the terminal as it is without us.
-fn diff(context: &Context, task: TaskId) {
-    let args = DiffArgs {
+/// What a task changed.
+fn diff(task: TaskId) -> DiffArgs {
+    DiffArgs {
         stat: false,
         name_only: false,
         unified: 3,
         no_pager: false,
         json: false,
-        task: Which::Task(crate::core::id::TaskHandle::Id(task)),
+        task: Which::Task(TaskHandle::Id(task)),
         paths: Vec::new(),
-    };
-    let mut out = io::stdout();
-    if let Err(error) = act(context, Verb::Diff(args)) {
-        let _ = writeln!(out, "{}", shown(&error.message));
     }
-    // A short one does not fill the screen, and would be gone at once.
-    let _ = write!(out, "\nEnter goes back to the monitor ");
-    let _ = out.flush();
-    let _ = io::stdin().lock().read_line(&mut String::new());
 }

@@ -23,6 +23,8 @@ pub(super) enum Effect {
     ShowAll(bool),
     /// Show what a task changed.
     Diff(TaskId),
+    /// Look at its result hunk by hunk.
+    Review(TaskId),
     /// Ask the coordinator.
     Do(Deed),
 }
@@ -261,7 +263,8 @@ impl Model {
             KeyCode::Char('n') => self.log.next_match(true),
             KeyCode::Char('N') => self.log.next_match(false),
             KeyCode::Char('f') => self.log.follow(),
-            KeyCode::Char('d') if !is_control => return self.diff(),
+            KeyCode::Char('d') if !is_control => return self.look_at(Effect::Diff),
+            KeyCode::Char('v') if !is_control => return self.look_at(Effect::Review),
             KeyCode::Char(c) if !is_control && self.deed(c) => return self.effect(),
             code => self.travel(code, is_control),
         }
@@ -337,9 +340,9 @@ impl Model {
         self.arrange();
     }
 
-    fn diff(&mut self) -> Option<Effect> {
+    fn look_at(&mut self, how: fn(TaskId) -> Effect) -> Option<Effect> {
         match self.row() {
-            Some(row) if row.attempt > 0 => Some(Effect::Diff(row.id)),
+            Some(row) if row.attempt > 0 => Some(how(row.id)),
             Some(row) => {
                 self.message = Some(Message { is_bad: true, text: format!("task {} has not run yet", row.id) });
                 None

@@ -1,8 +1,9 @@
 //! The terminal: taken over whole, and left as it was found, also by a panic.
 
 use std::io::{self, Stdout, Write};
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -10,6 +11,12 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use crossterm::{execute, queue};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// How long a view has to end by itself once its terminal is gone: the last that was asked for is waited for.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Is the terminal ours at the moment?
 static OURS: AtomicBool = AtomicBool::new(false);
@@ -56,6 +63,29 @@ impl Screen {
         self.terminal.clear()?;
         Ok(answer)
     }
+}
+
+/// The number of the signal that is to end a view; 0 until there is one. A terminal that is gone counts as a hang-up, also where
+/// nobody sends one.
+pub(in crate::cli) fn signals() -> io::Result<Arc<AtomicUsize>> {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [SIGTERM, SIGHUP, SIGINT] {
+        signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize)?;
+    }
+    let heard = Arc::clone(&signal);
+    std::thread::spawn(move || {
+        // Asked for nothing, it answers only when the other side is gone.
+        let gone = || poll(&mut [PollFd::new(&io::stdin(), PollFlags::empty())], None);
+        let answer = std::iter::repeat_with(gone).find(|answer| *answer != Err(Errno::INTR));
+        if !matches!(answer, Some(Ok(_))) {
+            return;
+        }
+        heard.store(SIGHUP as usize, Ordering::SeqCst);
+        // Who reads keys may never come back: there, the end of the input is read again and again.
+        std::thread::sleep(GRACE);
+        let _ = signal_hook::low_level::emulate_default_handler(SIGHUP);
+    });
+    Ok(signal)
 }
 
 impl Drop for Screen {

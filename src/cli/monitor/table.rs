@@ -14,27 +14,31 @@ use crate::core::task::Priority;
 use crate::core::units::Bytes;
 use crate::core::word::shown;
 
-const COLUMNS: usize = 8;
-const TITLES: [&str; COLUMNS] = ["TASK", "STATE", "", "PROGRESS", "TIME", "CPU", "MEMORY", "NOTE"];
+const COLUMNS: usize = 9;
+const TITLES: [&str; COLUMNS] = ["TASK", "STATE", "", "PROGRESS", "TIME", "LEFT", "CPU", "MEMORY", "NOTE"];
 const TASK: usize = 0;
 const STATE: usize = 1;
 const PRIORITY: usize = 2;
 const PROGRESS: usize = 3;
 const TIME: usize = 4;
-const CPU: usize = 5;
-const MEMORY: usize = 6;
-const NOTE: usize = 7;
+const LEFT: usize = 5;
+const CPU: usize = 6;
+const MEMORY: usize = 7;
+const NOTE: usize = 8;
 
 /// How wide each column is; 0 leaves it out. The narrower the screen, the fewer there are.
-fn widths(room: u16, has_progress: bool, has_loads: bool) -> [u16; COLUMNS] {
-    let mut widths = [0, 10, 1, 14, 6, 5, 9, 0];
+fn widths(room: u16, has_progress: bool, has_estimates: bool, has_loads: bool) -> [u16; COLUMNS] {
+    let mut widths = [0, 10, 1, 14, 6, 6, 5, 9, 0];
     if !has_progress {
         widths[PROGRESS] = 0;
+    }
+    if !has_estimates {
+        widths[LEFT] = 0;
     }
     if !has_loads {
         (widths[CPU], widths[MEMORY]) = (0, 0);
     }
-    for column in [PROGRESS, MEMORY, CPU, PRIORITY, TIME] {
+    for column in [PROGRESS, MEMORY, CPU, LEFT, PRIORITY, TIME] {
         if left(&widths, room) < 36 {
             widths[column] = 0;
         }
@@ -55,7 +59,8 @@ pub(super) fn draw(cells: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let shown_items = model.items.iter().enumerate().skip(model.top).take(usize::from(area.height.saturating_sub(1)));
     let has_progress = shown_items.clone().any(|(_, item)| row(model, item).is_some_and(|row| row.progress.is_some()));
     let has_loads = model.picture.as_ref().is_some_and(|picture| !picture.loads.is_empty());
-    let widths = widths(area.width, has_progress, has_loads);
+    let has_estimates = model.picture.as_ref().is_some_and(|picture| !picture.left.is_empty());
+    let widths = widths(area.width, has_progress, has_estimates, has_loads);
     line(cells, area.y, &widths, &TITLES.map(|title| (title.to_owned(), Paint::Faint)), look);
     if model.items.is_empty() && model.picture.is_some() {
         let text = "no task yet: start one with `pleach add -- COMMAND`";
@@ -87,7 +92,7 @@ fn line(cells: &mut Buffer, y: u16, widths: &[u16; COLUMNS], texts: &[(String, P
         let text = fit(text, usize::from(room));
         // Numbers are compared by their ends.
         let start = match column {
-            TIME | CPU | MEMORY => x + room.saturating_sub(width(&text) as u16),
+            TIME | LEFT | CPU | MEMORY => x + room.saturating_sub(width(&text) as u16),
             _ => x,
         };
         put(cells, start, y, &text, room, look.style(*paint));
@@ -108,6 +113,12 @@ fn cells_of(model: &Model, item: &Item) -> [(String, Paint); COLUMNS] {
     texts[PRIORITY] = priority(row.priority);
     texts[PROGRESS] = (row.progress.as_ref().map(bar).unwrap_or_default(), Paint::Busy);
     texts[TIME].0 = row.duration_ms.map(time::span).unwrap_or_default();
+    let left = model.picture.as_ref().and_then(|picture| picture.left.get(&row.id));
+    texts[LEFT] = match left {
+        // Longer than usual.
+        Some(0) => ("late".to_owned(), Paint::Look),
+        left => (left.map(|left| time::about(*left)).unwrap_or_default(), Paint::Plain),
+    };
     if let Some(load) = model.picture.as_ref().and_then(|picture| picture.loads.get(&row.id)) {
         texts[CPU].0 = load.cpu.map(|percent| format!("{percent}%")).unwrap_or_default();
         texts[MEMORY].0 = Bytes(load.memory).to_string();

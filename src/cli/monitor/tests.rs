@@ -19,7 +19,7 @@ use crate::ops::queue::{LineReport, RunReport};
 fn picture() -> Picture {
     let board = board(&sample::state(), &sample::seen(), at(600), Show::All);
     let loads = BTreeMap::from([(TaskId(13), Load { cpu: Some(187), memory: 320 << 20 })]);
-    Picture { board, lines: Vec::new(), loads }
+    Picture { board, lines: Vec::new(), loads, left: BTreeMap::new(), all_left: None }
 }
 
 fn model(width: u16, height: u16) -> Model {
@@ -119,6 +119,20 @@ fn the_board_with_the_log_of_a_task() {
     let y = found.iter().position(|line| line.starts_with("found it")).unwrap();
     assert!(found.iter().any(|line| line.contains("/it 1 of 1")), "{found:#?}");
     assert_ne!(cells[(6, y as u16)].style(), cells[(0, y as u16)].style(), "a match stands out");
+}
+
+#[test]
+fn how_long_it_will_take_is_said_where_that_is_known() {
+    let mut model = model(100, 24);
+    let left = BTreeMap::from([(TaskId(13), 95_000), (TaskId(14), 0)]);
+    model.see(Picture { left, all_left: Some(400_000), ..picture() });
+    let seen = lines(&drawn(&model, 100, 24)).join("\n");
+    assert!(seen.contains("about 7m00s left") && seen.contains(" TIME   LEFT"), "{seen}");
+    keys(&mut model, "G");
+    let seen = lines(&drawn(&model, 100, 24));
+    assert!(seen.iter().any(|line| line.contains("13 test") && line.contains(" 4m40s  1m35s  187%")), "{seen:#?}");
+    // Longer than it usually takes.
+    assert!(seen.iter().any(|line| line.trim_start().starts_with("14 ") && line.contains(" late")), "{seen:#?}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::table;
 use super::text::{Line, places};
 use super::{help, queue};
 use crate::cli::style::{Paint, width};
+use crate::cli::time;
 use crate::core::report::Board;
 use crate::core::word::shown;
 
@@ -74,12 +75,12 @@ fn heading(cells: &mut Buffer, model: &Model, look: Look) {
     let x = put(cells, 0, 0, " pleach ", room, look.style(Paint::Strong).add_modifier(Modifier::REVERSED));
     let x = put(cells, x, 0, &format!(" {} ", shown(&model.place)), room / 2, look.style(Paint::Strong));
     let Some(picture) = &model.picture else { return };
-    let (words, paint) = &tally(&picture.board);
+    let (words, paint) = &tally(&picture.board, picture.all_left);
     let start = room.saturating_sub(width(words) as u16 + 1).max(x);
     put(cells, start, 0, words, room, look.style(*paint));
 }
 
-fn tally(board: &Board) -> (String, Paint) {
+fn tally(board: &Board, left: Option<u64>) -> (String, Paint) {
     let mut parts = Vec::new();
     if board.paused {
         parts.push("PAUSED".to_owned());
@@ -88,6 +89,9 @@ fn tally(board: &Board) -> (String, Paint) {
         parts.push(format!("{} without a sandbox", board.unconfined));
     }
     parts.extend([format!("{} running", board.running), format!("{} waiting", board.waiting)]);
+    if let Some(left) = left.filter(|left| *left > 0) {
+        parts.push(format!("about {} left", time::about(left)));
+    }
     if board.attention > 0 {
         parts.push(format!("{} to look at", board.attention));
     }

@@ -1,7 +1,8 @@
 //! A line of a file as cells: nothing in it acts on the terminal, and nothing in it is unseen.
 
-use super::dress::{Dress, Ink};
+use super::dress::Dress;
 use crate::cli::style::width;
+use crate::core::ink::Ink;
 use crate::core::word::is_hostile;
 
 const TAB: usize = 4;

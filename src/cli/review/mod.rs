@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossterm::event::{self, Event, KeyEventKind};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGINT, SIGTSTP};
 
 use super::commands::Context;
-use super::monitor::screen::Screen;
+use super::monitor::screen::{self, Screen};
 use super::monitor::view::Look;
 use super::style::Style;
 use crate::config::env;
@@ -68,11 +68,7 @@ pub(super) fn show(context: &Context, session: &Session, tasks: &[TaskHandle]) -
             review::of(session, &[TaskHandle::Id(*task)])?;
         }
     }
-    let signal = Arc::new(AtomicUsize::new(0));
-    for number in [SIGTERM, SIGHUP, SIGINT] {
-        let heard = signal_hook::flag::register_usize(number, Arc::clone(&signal), number as usize);
-        heard.map_err(|error| terminal("listen for signals", &error))?;
-    }
+    let signal = screen::signals().map_err(|error| terminal("listen for signals", &error))?;
     let look = Look { color: Style::of_stdout(context.color).color };
     let dresser = if look.color { Dresser::loading() } else { Dresser::plain() };
     let screen = Screen::take().map_err(|error| terminal("take over the terminal", &error))?;

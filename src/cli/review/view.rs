@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
-use super::dress::{Dress, Dresser, Ink};
+use super::dress::{Dress, Dresser};
 use super::help;
 use super::line::pieces;
 use super::model::{About, Mode, Model, contains};
@@ -13,6 +13,7 @@ use super::tree::Item;
 use crate::cli::monitor::view::{Look, put};
 use crate::cli::style::{Paint, fit, width};
 use crate::core::hunk::Fate;
+use crate::core::ink::Ink;
 use crate::core::report::FileChange;
 use crate::core::review::{Choice, FileSheet, Sheet, Side, Verdict};
 use crate::core::word::{count, shown};

@@ -77,6 +77,7 @@ fn request() -> FoldRequest {
         strategy: Strategy::Merge,
         message: None,
         accept_flags: false,
+        tip: None,
         check: None,
         unverified: false,
         hooks: Vec::new(),

@@ -121,25 +121,58 @@ function drawTasks() {
   if (document.activeElement !== focused && focused.dataset && focused.dataset.task) focused.focus();
 }
 
-// ---- What is said, kept in this browser until it is carried out.
+// ---- What is said, kept by the server until it is carried out: what `pleach review` on a terminal has, too.
 
-const draftKey = (review) => `pleach.draft.${app.board.repository}.${review.task}.${review.attempt}.${review.tip}`;
+const keyOf = (path) => JSON.stringify(path);
 
+// What was said, from the sheet that is kept.
 function loadDraft(review) {
-  const empty = { verdict: null, rest: false, flagged: false, says: "", message: "", files: {}, comments: [] };
-  try {
-    return { ...empty, ...JSON.parse(localStorage.getItem(draftKey(review)) || "{}") };
-  } catch {
-    return empty;
+  const kept = review.draft || {};
+  const files = {};
+  for (const file of kept.files || []) {
+    const hunks = (file.hunks || []).filter((hunk) => hunk.verdict).map((hunk) => [hunk.id, hunk.verdict]);
+    if (file.verdict || hunks.length) files[keyOf(file.path)] = { verdict: file.verdict || null, hunks: Object.fromEntries(hunks) };
+  }
+  const { verdict = null, says = "", message = "", comments = [] } = kept;
+  return { verdict, rest: kept.others === "refuse", flagged: false, says, message, files, comments };
+}
+
+// One at a time and in order; of each result only the newest is sent.
+const unkept = new Map();
+let timer = 0;
+let keeping = null;
+
+function keep() {
+  drawCount();
+  if (app.settled === app.review.task) return;
+  unkept.set(`${app.review.task}.${app.review.tip}`, sheet());
+  $("kept").textContent = "\u2026";
+  clearTimeout(timer);
+  timer = setTimeout(flush, 200);
+}
+
+function flush() {
+  clearTimeout(timer);
+  keeping = keeping || send().finally(() => { keeping = null; });
+  return keeping;
+}
+
+async function send() {
+  for (const [key, said] of unkept) {
+    unkept.delete(key);
+    const body = JSON.stringify(said);
+    try {
+      // It arrives also where the page is closed meanwhile; a browser promises that of little text only.
+      await call("api/draft", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: body.length < 16000 });
+      $("kept").textContent = "kept";
+    } catch (error) {
+      if (!unkept.has(key)) unkept.set(key, said);
+      $("kept").textContent = `not kept: ${error.message}`;
+      return;
+    }
   }
 }
 
-function keep() {
-  localStorage.setItem(draftKey(app.review), JSON.stringify(app.draft));
-  drawCount();
-}
-
-const keyOf = (path) => JSON.stringify(path);
 const said = (file) => app.draft.files[keyOf(file.path)] || { verdict: null, hunks: {} };
 
 function say(file, change) {
@@ -194,6 +227,7 @@ async function openTask(id) {
     app.review = review;
     app.draft = loadDraft(review);
     app.settled = null;
+    $("kept").textContent = review.draft ? "kept" : "";
     app.opened = app.board.tasks.find((task) => task.id === id)?.attempt;
     app.room = SHOWN;
     app.file = 0;
@@ -261,7 +295,6 @@ function drawOutcome() {
 
 async function carryOut() {
   const { review, draft } = app;
-  const key = draftKey(review);
   const good = ["folded", "already_folded", "discarded", "pending", "ready", "nothing_to_fold"];
   app.busy.add(review.task);
   app.outcomes.delete(review.task);
@@ -269,14 +302,16 @@ async function carryOut() {
   drawOutcome();
   let outcome;
   try {
+    // What is kept later than it was carried out would be there once more.
+    await flush();
     const body = JSON.stringify({ reviews: [sheet()], accept_flags: draft.flagged });
     const answer = await call("api/apply", { method: "POST", headers: { "Content-Type": "application/json" }, body });
     const { done } = await answer.json();
     const kind = done.every((one) => good.includes(one.result)) ? "good" : "bad";
     outcome = { kind, text: done.map((one) => one.words.trim()).join("\n") };
-    if (kind === "good") {
-      localStorage.removeItem(key);
-      if (app.review === review) app.settled = review.task;
+    if (kind === "good" && app.review === review) {
+      app.settled = review.task;
+      $("kept").textContent = "";
     }
   } catch (error) {
     outcome = { kind: "bad", text: error.message };
@@ -576,6 +611,8 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
+
+addEventListener("pagehide", () => { if (unkept.size) flush(); });
 
 if (token) follow();
 else live("open the address that `pleach review --web` printed: the token is in it", true);

@@ -98,6 +98,34 @@ fn what_matters_more_goes_first_and_a_pause_holds_all() {
 }
 
 #[test]
+fn who_waits_can_be_given_another_turn() {
+    let scene = Scene::with_concurrency(1);
+    let order = scene.path("order");
+    scene.ok(&["pause"]);
+    for name in ["first", "second", "third"] {
+        scene.add(&["--name", name], &format!("echo {name} >> {}", order.display()));
+    }
+    assert_eq!(scene.ok(&["priority", "high", "third"]), "task 3 goes with priority high now");
+    assert_eq!(scene.ok(&["priority", "high", "3"]), "task 3 goes with priority high now", "twice is once");
+    let told = scene.json(&["priority", "low", "1"]);
+    assert_eq!((&told[0]["id"], &told[0]["priority"]), (&1.into(), &"low".into()));
+    let ran = scene.pleach(&["priority", "3", "high"]);
+    assert!(ran.code == Some(2) && ran.err.contains("low, normal, high, critical"), "{ran:?}");
+    scene.ok(&["resume"]);
+    scene.ok(&["wait"]);
+    assert_eq!(fs::read_to_string(order).unwrap(), "third\nsecond\nfirst\n");
+    // Of several, one that does not wait: nothing is changed.
+    scene.ok(&["pause"]);
+    let waits = scene.add(&[], "true").to_string();
+    let ran = scene.pleach(&["priority", "critical", &waits, "1"]);
+    assert!(
+        ran.code == Some(7) && ran.err.contains("task 1 is without changes, and only who waits has a turn"),
+        "{ran:?}"
+    );
+    assert_eq!(scene.status(4)["priority"], "normal");
+}
+
+#[test]
 fn a_chain_waits_for_a_need_that_failed_and_goes_on_after_its_retry() {
     let scene = Scene::new();
     let flag = scene.path("flag");

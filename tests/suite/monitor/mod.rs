@@ -147,6 +147,60 @@ fn a_thousand_tasks_and_their_turns() {
 }
 
 #[test]
+fn it_ends_where_its_terminal_is_gone() {
+    if !tmux::is_there() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.ok(&["run", "--", "echo x > x"]);
+    for verb in ["monitor", "review"] {
+        let tmux = Tmux::new(&scene, 80, 24);
+        tmux.open(&format!("$PLEACH {verb}"));
+        let viewer = tmux.viewer(verb).pid;
+        drop(tmux);
+        scene.until("it has ended", || scene.processes().iter().all(|process| process.pid != viewer));
+    }
+}
+
+/// What a task is called, says, writes and leaves, and how much of it.
+#[test]
+fn nothing_that_a_task_says_or_leaves_acts_on_the_terminal() {
+    if !tmux::is_there() {
+        return;
+    }
+    let scene = Scene::new();
+    let script = r#"pleach progress 1/2 "$(printf 'says\033[2J\342\200\256<script>')";
+        head -c 100000000 /dev/zero | tr '\0' x; echo; printf 'wrote\033]0;evil\007\033[2J\r\n';
+        mkdir many; (cd many && seq 1 10000 | xargs touch); printf 'a\0b' > binary; ln -s /etc/passwd link; head -c 100000000 /dev/zero | tr '\0' x > huge;
+        printf 'left\033[2J\342\200\256\n' > "$(printf 'name\033[31m')"; chmod +x readme"#;
+    scene.ok(&["add", "--name", "odd", script]);
+    scene.add(&[], "true '\u{1b}]0;evil\u{7}\u{202e}<script>'");
+    scene.ok(&["wait"]);
+    let tmux = Tmux::new(&scene, 140, 40);
+    tmux.open("GIT_PAGER='head -n 30' $PLEACH monitor");
+    for words in [r"says\u{1b}[2J\u{202e}<script>", r"wrote\u{1b}]0;evil\u{7}\u{1b}[2J", "log of 1 odd"] {
+        tmux.until_seen(words);
+    }
+    tmux.keys(&["a"]);
+    tmux.until_seen(r"true '\u{1b}]0;evil\u{7}\u{202e}<script>'");
+    // What it changed, in a pager: 10,000 files and 100 MB.
+    tmux.keys(&["d"]);
+    tmux.until_seen("Enter goes back to the monitor");
+    assert!(tmux.screen().contains("binary") && tmux.tells("#{pane_title}") != "evil", "{}", tmux.screen());
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("log of 1 odd");
+    // The same hunk by hunk, and back.
+    tmux.keys(&["v"]);
+    tmux.until_seen("it is a symbolic link now");
+    tmux.keys(&["q"]);
+    tmux.until_seen("Enter goes back to the monitor");
+    tmux.keys(&["Enter"]);
+    tmux.until_seen("log of 1 odd");
+    tmux.keys(&["q"]);
+    tmux.assert_left(0);
+}
+
+#[test]
 fn without_a_terminal_it_says_what_to_do() {
     let scene = Scene::new();
     let ran = scene.pleach(&["monitor"]);

@@ -68,6 +68,10 @@ fn an_accepted_part_goes_in_and_the_whole_is_kept() {
             {"path": "a", "hunks": [{"id": "-1,5 +1,5", "verdict": "refuse"}, {"id": "mode", "verdict": "refuse"}]},
         ],
     });
+    let other = task(&scene, "echo other > other");
+    let refused = json!({"task": other, "verdict": "refuse", "says": "no"});
+    let told: Value = serde_json::from_str(&apply(&scene, &["--json"], &refused).out).unwrap();
+    assert_eq!((&told[0]["review"], &told[0]["untold"]), (&json!("refused"), &json!({"says": "no"})));
     let ran = apply(&scene, &[], &review);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains(&format!("the accepted part is attempt {id}.2; all of it is kept")), "{ran:?}");

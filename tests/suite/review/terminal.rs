@@ -209,3 +209,34 @@ fn what_somebody_made_to_hurt_is_harmless_and_what_is_much_is_fast() {
     assert!(said.contains("odd") && said.len() < 1000, "{said}");
     scene.ok(&["discard", &id.to_string()]);
 }
+
+#[test]
+fn what_is_no_change_of_lines_is_told_in_words() {
+    if !tmux::is_there() {
+        return;
+    }
+    let scene = Scene::new();
+    at_top(&scene, "seq 1 30 > moved; echo x > turns; ln -s old-place link; git add -A; git commit -qm base");
+    let script = r#"chmod +x turns; ln -sfn "$(printf '../new\033[31m\342\200\256')" link; git mv moved "new name"; sed -i 's/^30$/thirty/' "new name";
+        echo '<script>alert(1)</script>' > page.html; rm readme"#;
+    scene.ok(&["add", "--name", "odd", script]);
+    scene.ok(&["wait", "odd"]);
+    let tmux = Tmux::new(&scene, 140, 40);
+    tmux.open("$PLEACH review");
+    let mut left = vec![
+        r"it was a symbolic link to old-place and is a symbolic link to ../new\u{1b}[31m\u{202e}",
+        "mode 100644 -> 100755",
+        "renamed from moved",
+        "<script>alert(1)</script>",
+        "1-hello",
+    ];
+    // Each is in a file of its own.
+    while !left.is_empty() {
+        tmux.until("one of what is left", |screen| left.iter().any(|words| screen.contains(words)));
+        let screen = tmux.screen();
+        left.retain(|words| !screen.contains(words));
+        tmux.keys(&["]"]);
+    }
+    tmux.keys(&["q"]);
+    tmux.assert_left(0);
+}

@@ -219,6 +219,7 @@ impl World {
                 strategy,
                 message: None,
                 accept_flags: true,
+                tip: None,
                 check,
                 unverified,
                 hooks: Vec::new(),

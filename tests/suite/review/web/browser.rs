@@ -52,15 +52,31 @@ fn a_hunk_is_accepted_another_is_refused_and_a_line_gets_a_comment() {
     browser.keys("jXs");
     browser.until("document.querySelector('#diff').dataset.place === '2' && document.querySelector('table.split')");
     assert!(browser.text("#count").starts_with("accepts 3 of 6 pieces in 3 of 4 files"), "{}", browser.text("#count"));
-    // What was said is still there in a page that is loaded anew.
-    browser.reload();
+    // What was said is kept where the review on a terminal keeps it: it outlives the page, the browser and the server.
+    browser.until("document.querySelector('#kept').innerText === 'kept'");
+    drop((browser, served));
+    let sheet = super::super::sheet(&scene, id);
+    assert_eq!((&sheet["verdict"], &sheet["message"]), (&"accept".into(), &"only thirty".into()));
+    assert_eq!(sheet["comments"][0]["text"], "spelt like this?");
+    assert_eq!(sheet["files"][2]["verdict"], "refuse");
+    let Some(browser) = Browser::start() else { return };
+    let served = Served::new(&scene, &[]);
+    browser.go(&served.address);
     open(&browser, id);
+    // The file that comes first is YAML: it has colours, by classes, for styles in a document are forbidden.
+    let colour = "return getComputedStyle(document.querySelector('#diff [class^=ink-]')).color";
+    assert_ne!(
+        browser.eval(colour),
+        browser.eval("return getComputedStyle(document.querySelector('#diff td.code')).color")
+    );
     open_file(&browser, 1);
     assert_eq!(browser.text("tr.below .comment"), "line 30: spelt like this?Remove");
     let pressed =
         "return [...document.querySelectorAll('[aria-pressed=true][data-choice]')].map((b) => b.dataset.choice).join()";
     assert_eq!(browser.eval(pressed), "refuse,refuse,accept");
     let outcome = carry_out(&browser);
+    assert!(outcome.contains("reaches no task") && outcome.contains("a:30: spelt like this?"), "{outcome}");
+    assert_eq!(browser.text("#kept"), "", "it was carried out");
     assert!(
         outcome.contains(&format!("the accepted part is attempt {id}.2")) && outcome.contains("folded into main"),
         "{outcome}"
