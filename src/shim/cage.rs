@@ -22,6 +22,7 @@ use crate::store::layout::AttemptDir;
 use crate::store::record::{self, Held, Spec};
 use crate::store::{Durable, StoreError};
 
+use super::state;
 use super::talk::Talk;
 use super::watch::Watch;
 
@@ -138,6 +139,7 @@ impl<'a> Cages<'a> {
         let tiers = self.chosen.map_or_else(|| self.spec.sandbox.tiers(), |tier| vec![tier]);
         let mut first = None;
         for tier in tiers {
+            let state = state::bring(self.dir, self.spec, tier)?;
             let cage = match Cage::prepare(tier, &self.spec.sandbox, &places(self.dir, self.spec, work), Group::Own) {
                 Ok(cage) => cage,
                 Err(refused) => {
@@ -147,6 +149,7 @@ impl<'a> Cages<'a> {
             };
             let mut command = super::tool(self.spec, line, work).into_command();
             command.envs(cage.variables().iter().copied());
+            command.envs(state);
             let keeper = watch.keeper();
             keeper.starts(tier);
             let group = keeper.group().map(|group| group.path().into());
@@ -213,7 +216,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
         checkout: spec.checkout.as_ref().map(|checkout| checkout.as_path().to_owned()),
         called: spec.called.as_ref().map(|called| called.as_path().to_owned()),
         common: Some(common),
-        write: vec![private],
+        write: [private].into_iter().chain(Some(dir.agent()).filter(|path| path.is_dir())).collect(),
         show: ours.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect(),
         tmp: Some(dir.tmp()),
         hide: states(dir),

@@ -13,6 +13,7 @@ mod finish;
 pub mod inside;
 mod limits;
 mod room;
+mod state;
 mod talk;
 mod verify;
 pub mod watch;
@@ -105,6 +106,7 @@ fn serve(dir: &AttemptDir, salvage: Option<Salvage>) -> Result<(), StoreError> {
     } else {
         attempt(dir, &spec)?;
     }
+    state::forget(dir);
     tell_coordinator(&spec);
     Ok(())
 }
