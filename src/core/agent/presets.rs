@@ -215,9 +215,15 @@ const ANY: &str = "ANTHROPIC_API_KEY ANTHROPIC_BASE_URL OPENAI_API_KEY OPENAI_BA
     GEMINI_API_KEY GOOGLE_API_KEY GOOGLE_GENERATIVE_AI_API_KEY DEEPSEEK_API_KEY MISTRAL_API_KEY GROQ_API_KEY XAI_API_KEY \
     OPENCODE_CONFIG OPENCODE_CONFIG_CONTENT OPENCODE_API_KEY";
 
+const MINI: &str = "ANTHROPIC_API_KEY ANTHROPIC_BASE_URL OPENAI_API_KEY OPENAI_BASE_URL OPENAI_API_BASE OPENROUTER_API_KEY \
+    GEMINI_API_KEY GOOGLE_API_KEY DEEPSEEK_API_KEY MISTRAL_API_KEY GROQ_API_KEY XAI_API_KEY MSWEA_MODEL_NAME \
+    MSWEA_COST_TRACKING MSWEA_GLOBAL_CONFIG_DIR LITELLM_MODEL_REGISTRY_PATH";
+
 // As root it refuses to go without questions unless it is told that something holds it, which is so.
 const CLAUDE_ENV: &[(&str, &str)] =
     &[("IS_SANDBOX", "1"), ("DISABLE_AUTOUPDATER", "1"), ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")];
+// Without it, it asks for a model and a key, and nobody is there to answer.
+const MINI_ENV: &[(&str, &str)] = &[("MSWEA_CONFIGURED", "true")];
 const GEMINI_ENV: &[(&str, &str)] = &[("GEMINI_CLI_TRUST_WORKSPACE", "true")];
 
 const KNOWN: &[Known] = &[
@@ -318,7 +324,8 @@ const KNOWN: &[Known] = &[
         prompt: PromptBy::Argument,
         model: "-m {model}",
         budget: "-l {budget}",
-        pass: ANY,
+        env: MINI_ENV,
+        pass: MINI,
         install: "pip install mini-swe-agent mcp",
         ..NONE
     },
@@ -428,7 +435,7 @@ impl Tools {
 
 /// What agents call the tools that are named so in general.
 pub(super) fn calls(general: &str) -> impl Iterator<Item = &'static str> {
-    let named = |known: &'static Known| known.tools.names.iter().filter(move |(name, _)| *name == general);
+    let named = move |known: &'static Known| known.tools.names.iter().filter(move |(name, _)| *name == general);
     KNOWN.iter().flat_map(named).flat_map(|(_, names)| names.split_whitespace())
 }
 
