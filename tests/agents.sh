@@ -59,7 +59,7 @@ for agent in "$@"; do
     fi
     case $agent in
     # They speak their protocol, and nothing else.
-    claude-acp) version=0.16.2 ;;
+    claude-acp | codex-acp) version="is installed, and says no version" ;;
     *) version=$(timeout 120 "$program" --version </dev/null 2>&1 | grep -m1 '[0-9]') || version= ;;
     esac
     if [ -z "$version" ]; then

@@ -131,21 +131,34 @@ fn check(agent: &Agent) -> Result<(), String> {
         () if !agent.budget.is_empty() && !has(&agent.budget, "{budget}") => {
             Err("`budget` has no {budget} in it".to_owned())
         }
-        () if agent.state.iter().any(|state| !is_below(&state.from) || !(state.to.is_empty() || is_below(&state.to))) => {
-            Err("`state`: `from` and `to` are paths without `..` that begin with no `/`: `from` lies below your home".to_owned())
+        () if agent
+            .state
+            .iter()
+            .any(|state| !is_below(&state.from) || !(state.to.is_empty() || is_below(&state.to))) =>
+        {
+            Err("`state`: `from` and `to` are paths without `..` that begin with no `/`: `from` lies below your home"
+                .to_owned())
         }
         () if agent.state.iter().any(|state| !is_variable(&state.variable)) => {
             Err("`state` needs the name of a `variable` that says where the copy is".to_owned())
         }
-        () if !agent.tools.only.is_empty() && !has(&agent.tools.only, "{tools}") && !has(&agent.tools.only, "{names}") => {
+        () if !agent.tools.only.is_empty()
+            && !has(&agent.tools.only, "{tools}")
+            && !has(&agent.tools.only, "{names}") =>
+        {
             Err("`tools.only` has no {tools} in it".to_owned())
         }
         () if !agent.tools.never.is_empty() && !has(&agent.tools.never, "{tools}") => {
             Err("`tools.never` has no {tools} in it".to_owned())
         }
-        () => match agent.tools.names.keys().chain(agent.tools.without.keys()).chain(&agent.tools.asks).find(|name| {
-            !agent::tools::GENERAL.contains(&name.as_str())
-        }) {
+        () => match agent
+            .tools
+            .names
+            .keys()
+            .chain(agent.tools.without.keys())
+            .chain(&agent.tools.asks)
+            .find(|name| !agent::tools::GENERAL.contains(&name.as_str()))
+        {
             Some(name) => Err(format!("`tools`: {name:?} is none of {}", agent::tools::GENERAL.join(", "))),
             None => Ok(()),
         },
@@ -159,7 +172,9 @@ fn is_below(path: &str) -> bool {
 
 fn is_variable(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(plain) && !name.starts_with("PLEACH_")
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(plain)
+        && !name.starts_with("PLEACH_")
 }
 
 /// What a repository says of agents: programs, and variables that are handed to them.

@@ -236,7 +236,11 @@ impl Role {
     pub fn agent_tools(&self) -> Tools {
         let mut allowed = self.allowed_tools.clone();
         if !allowed.is_empty() {
-            let commands = self.permissions.commands.as_ref().is_some_and(|commands| commands.read_only || !commands.patterns.is_empty());
+            let commands = self
+                .permissions
+                .commands
+                .as_ref()
+                .is_some_and(|commands| commands.read_only || !commands.patterns.is_empty());
             let held = [("shell", commands), ("write", !self.result.paths.is_empty())];
             allowed.extend(held.into_iter().filter(|(_, is_held)| *is_held).map(|(name, _)| name.to_owned()));
         }

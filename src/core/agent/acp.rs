@@ -230,7 +230,10 @@ impl Client {
             "execute" => self.tools.grants("shell"),
             "fetch" => self.tools.grants("web"),
             "think" | "switch_mode" => true,
-            _ => self.tools.only.is_none() && !self.tools.never.iter().any(|tool| text("title").starts_with(tool.as_str())),
+            _ => {
+                self.tools.only.is_none()
+                    && !self.tools.never.iter().any(|tool| text("title").starts_with(tool.as_str()))
+            }
         };
         if is_granted { Permit::Allow } else { Permit::Deny }
     }

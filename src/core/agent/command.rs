@@ -95,7 +95,8 @@ impl Assigned {
 
 /// A command without these words, where they stand one after the other.
 fn without<'a>(command: &'a [String], left_out: &[String]) -> impl Iterator<Item = &'a String> {
-    let at = (!left_out.is_empty()).then(|| command.windows(left_out.len()).position(|words| words == left_out)).flatten();
+    let at =
+        (!left_out.is_empty()).then(|| command.windows(left_out.len()).position(|words| words == left_out)).flatten();
     let gone = at.map_or(0..0, |at| at..at + left_out.len());
     command.iter().enumerate().filter(move |(place, _)| !gone.contains(place)).map(|(_, word)| word)
 }

@@ -78,13 +78,8 @@ const OPENCODE_STATE: &[Kept] = &[
     Kept { from: ".local/state/opencode", to: "opencode", variable: "XDG_STATE_HOME", skip: "", shared: "" },
     Kept { from: ".cache/opencode", to: "opencode", variable: "XDG_CACHE_HOME", skip: "", shared: "" },
 ];
-const PI_STATE: &[Kept] = &[Kept {
-    from: ".pi/agent",
-    to: "",
-    variable: "PI_CODING_AGENT_DIR",
-    skip: "sessions",
-    shared: "auth.json",
-}];
+const PI_STATE: &[Kept] =
+    &[Kept { from: ".pi/agent", to: "", variable: "PI_CODING_AGENT_DIR", skip: "sessions", shared: "auth.json" }];
 const CLINE_STATE: &[Kept] =
     &[Kept { from: ".cline", to: "", variable: "CLINE_DIR", skip: "data/sessions worktrees", shared: "" }];
 
@@ -128,10 +123,8 @@ const CLAUDE_TOOLS: Tools = Tools {
     patterns: true,
     ..UNTOLD
 };
-const CODEX_TOOLS: Tools = Tools {
-    without: &[("shell", "-c features.shell_tool=false"), ("web", "-c web_search=disabled")],
-    ..UNTOLD
-};
+const CODEX_TOOLS: Tools =
+    Tools { without: &[("shell", "-c features.shell_tool=false"), ("web", "-c web_search=disabled")], ..UNTOLD };
 const GEMINI_NAMES: &[(&str, &str)] = &[
     ("read", "read_file read_many_files list_directory glob grep_search search_file_content"),
     ("write", "write_file replace"),
@@ -271,6 +264,7 @@ const KNOWN: &[Known] = &[
         turns: "--max-session-turns {turns}",
         pass: QWEN,
         tools: QWEN_TOOLS,
+        tested: Some("0.15.10"),
         install: "npm install -g @qwen-code/qwen-code",
         ..NONE
     },
@@ -292,6 +286,7 @@ const KNOWN: &[Known] = &[
         pass: ANY,
         tools: PI_TOOLS,
         state: PI_STATE,
+        tested: Some("0.73.1"),
         install: "npm install -g @mariozechner/pi-coding-agent",
         ..NONE
     },
@@ -302,6 +297,7 @@ const KNOWN: &[Known] = &[
         prompt: PromptBy::Argument,
         pass: ANY,
         state: CLINE_STATE,
+        tested: Some("3.0.65"),
         install: "npm install -g cline",
         ..NONE
     },
@@ -326,6 +322,7 @@ const KNOWN: &[Known] = &[
         budget: "-l {budget}",
         env: MINI_ENV,
         pass: MINI,
+        tested: Some("2.4.6"),
         install: "pip install mini-swe-agent mcp",
         ..NONE
     },
@@ -372,21 +369,33 @@ const KNOWN: &[Known] = &[
         pass: ANTHROPIC,
         tools: ASKS,
         state: CLAUDE_STATE,
+        tested: Some("0.16.2"),
         install: "npm install -g @zed-industries/claude-code-acp",
         ..NONE
     },
     Known {
         name: "codex-acp",
         kind: Kind::Acp,
-        command: "codex-acp",
+        // By itself it may only read, and asks nobody.
+        command: "codex-acp -c approval_policy=never -c sandbox_mode=danger-full-access",
         model: "-c model={model}",
         pass: OPENAI,
         tools: CODEX_TOOLS,
         state: CODEX_STATE,
+        tested: Some("0.16.0"),
         install: "npm install -g @zed-industries/codex-acp",
         ..NONE
     },
-    Known { name: "kiro-acp", kind: Kind::Acp, command: "kiro-cli acp", model: "", tools: ASKS, pass: KIRO, install: "see kiro.dev", ..NONE },
+    Known {
+        name: "kiro-acp",
+        kind: Kind::Acp,
+        command: "kiro-cli acp",
+        model: "",
+        tools: ASKS,
+        pass: KIRO,
+        install: "see kiro.dev",
+        ..NONE
+    },
 ];
 
 impl Known {

@@ -48,8 +48,19 @@ fn sum(value: &Value, places: &[&str]) -> Option<u64> {
 
 /// The use of a tool; `input` is what it is given.
 pub(super) fn tool(name: &str, input: Option<&Value>) -> Said {
-    const TELLING: &[&str] =
-        &["command", "cmd", "commands", "file_path", "filePath", "path", "pattern", "query", "url", "description", "prompt"];
+    const TELLING: &[&str] = &[
+        "command",
+        "cmd",
+        "commands",
+        "file_path",
+        "filePath",
+        "path",
+        "pattern",
+        "query",
+        "url",
+        "description",
+        "prompt",
+    ];
     const LONGEST: usize = 120;
     let told = input.and_then(|input| match input {
         Value::String(text) => Some(text.clone()),
@@ -106,7 +117,10 @@ fn claude(event: &Value) -> Vec<Said> {
             let told = first(event, &["/result", "/error/message", "/errors/0"]);
             let subtype = text(event, "/subtype");
             // An answer of 401 is an error whose subtype is success; of qwen, it is no error at all, but a result that says so.
-            if told.starts_with("[API Error") || event.pointer("/is_error").and_then(Value::as_bool) == Some(true) || subtype.starts_with("error") {
+            if told.starts_with("[API Error")
+                || event.pointer("/is_error").and_then(Value::as_bool) == Some(true)
+                || subtype.starts_with("error")
+            {
                 said.push(failure(if told.is_empty() { subtype } else { told }));
             } else {
                 said.push(Said::Message(told.to_owned()));
@@ -318,7 +332,10 @@ mod tests {
             assert!(failed("codex", recorded!("codex-0.169.0-401")).starts_with("agent failed: unexpected status 401"));
             assert_eq!(failed("opencode", recorded!("opencode-1.18.33-401")), "agent failed: invalid x-api-key");
             assert!(failed("gemini", recorded!("gemini-0.61.0-401")).starts_with("agent failed: [API Error"));
-            assert_eq!(failed("qwen", recorded!("qwen-0.15.10-401")), "agent failed: [API Error: 401 invalid x-api-key]");
+            assert_eq!(
+                failed("qwen", recorded!("qwen-0.15.10-401")),
+                "agent failed: [API Error: 401 invalid x-api-key]"
+            );
             assert_eq!(failed("cline", recorded!("cline-3.0.65-401")), "agent failed: invalid x-api-key");
             assert_eq!(failed("pi", recorded!("pi-0.73.1-401")), "agent failed: 401 invalid x-api-key");
             assert!(failed("codex", recorded!("codex-0.169.0-429")).starts_with("limit reached: exceeded retry limit"));

@@ -117,7 +117,8 @@ impl Tools {
         let is_all = |list: &[String]| list.iter().any(|tool| tool == "*" || tool == "@builtin");
         let tools = tools.filter(|tools| !is_all(tools));
         let allowed = Some(allowed).filter(|allowed| !allowed.is_empty() && !is_all(allowed));
-        let same = |a: &str, b: &str| bare(a) == bare(b) || general(a).is_some_and(|general_a| Some(general_a) == general(b));
+        let same =
+            |a: &str, b: &str| bare(a) == bare(b) || general(a).is_some_and(|general_a| Some(general_a) == general(b));
         let only = match (tools, allowed) {
             (None, None) => None,
             (Some(list), None) | (None, Some(list)) => Some(list.to_vec()),
@@ -178,7 +179,8 @@ impl Tools {
             told.variable = Some((name.clone(), serde_json::Value::Object(all).to_string()));
         }
         let is_told = |wanted: &str| {
-            let by_name = (by_list && (self.only.is_some() || options.never.is_empty())) || !options.never.is_empty() && self.only.is_none();
+            let by_name = (by_list && (self.only.is_some() || options.never.is_empty()))
+                || !options.never.is_empty() && self.only.is_none();
             let can = by_name && options.names.contains_key(wanted) || options.asks.iter().any(|known| known == wanted);
             can || options.without.contains_key(wanted)
         };
@@ -281,7 +283,9 @@ mod tests {
     fn a_role_of_one_program_is_understood_by_another() {
         let codex = told("pi", Some("Read Bash"), "");
         assert_eq!(codex, "pi -p --mode json --tools read,grep,find,ls,bash");
-        assert!(told("claude", Some("fs_write @git/status"), "").contains("--tools Edit,Write,NotebookEdit,@git/status"));
+        assert!(
+            told("claude", Some("fs_write @git/status"), "").contains("--tools Edit,Write,NotebookEdit,@git/status")
+        );
         assert!(told("claude", Some("Bash(git:*)"), "").ends_with("--tools Bash --allowedTools 'Bash(git:*)'"));
         assert!(told("pi", Some("Bash(git:*)"), "").ends_with("untold: Bash(git:*)"));
     }
@@ -298,7 +302,13 @@ mod tests {
         assert_eq!(of(Some("@builtin"), "fs_read").as_deref(), Some("fs_read"));
         assert_eq!(of(Some("Bash Read"), "Bash(git:*)").as_deref(), Some("Bash(git:*)"));
         let read = |tools: &str| Tools { only: Some(list(tools)), never: Vec::new() }.only_read();
-        assert!(read("read web") && read("") && !read("read shell") && !read("@git/status") && !Tools::default().only_read());
+        assert!(
+            read("read web")
+                && read("")
+                && !read("read shell")
+                && !read("@git/status")
+                && !Tools::default().only_read()
+        );
     }
 
     #[test]

@@ -187,7 +187,15 @@ fn each_that_is_refused_fails() {
 
 #[test]
 fn each_is_cancelled_whole() {
-    let all = [("claude", ""), ("codex", ""), ("opencode", ""), ("pi", "fake/fake"), ("cline", ""), ("qwen", ""), ("codex-acp", "")];
+    let all = [
+        ("claude", ""),
+        ("codex", ""),
+        ("opencode", ""),
+        ("pi", "fake/fake"),
+        ("cline", ""),
+        ("qwen", ""),
+        ("codex-acp", ""),
+    ];
     all.into_iter().for_each(|(agent, model)| is_cancelled_whole(agent, model));
 }
 
@@ -214,7 +222,14 @@ fn what_claude_may_not_do_is_denied() {
 /// The model would run a command. Its role grants no shell, and leaves the worktree to be written: the agent alone holds that.
 #[test]
 fn what_a_role_does_not_grant_is_not_used() {
-    let all = [("claude", ""), ("gemini", "gemini-2.5-flash"), ("opencode", ""), ("codex", ""), ("pi", "fake/fake"), ("qwen", "")];
+    let all = [
+        ("claude", ""),
+        ("gemini", "gemini-2.5-flash"),
+        ("opencode", ""),
+        ("codex", ""),
+        ("pi", "fake/fake"),
+        ("qwen", ""),
+    ];
     for (agent, model) in all {
         let Some((scene, _model)) = with(agent, "ok") else { continue };
         let model = if model.is_empty() { String::new() } else { format!("model = {model:?}\n") };
@@ -222,7 +237,12 @@ fn what_a_role_does_not_grant_is_not_used() {
         fs::create_dir_all(scene.path("home/config/pleach/roles")).unwrap();
         fs::write(scene.path("home/config/pleach/roles/writer.toml"), role).unwrap();
         let report = run(&scene, agent, &["--role", "writer", "--timeout", "120s"], MAKE);
-        assert_eq!((&report["state"], report["files"].as_u64().unwrap_or(0)), (&"failed".into(), 0), "{report:#}\n{}", scene.log(1));
+        assert_eq!(
+            (&report["state"], report["files"].as_u64().unwrap_or(0)),
+            (&"failed".into(), 0),
+            "{report:#}\n{}",
+            scene.log(1)
+        );
         let granted = format!("agent = {agent:?}\n{model}tools = [\"read\", \"shell\"]\n");
         fs::write(scene.path("home/config/pleach/roles/runner.toml"), granted).unwrap();
         let report = run(&scene, agent, &["--role", "runner", "--timeout", "120s"], MAKE);
