@@ -94,6 +94,11 @@ pub fn details(out: &mut dyn Write, report: &RoleReport, style: &Style) -> io::R
     field(out, "tools", &tools)?;
     field(out, "unasked", &words(&role.allowed_tools))?;
     field(out, "without", &words(&role.disallowed_tools))?;
+    field(out, "handed on", &words(&report.told))?;
+    let untold = words(&report.untold);
+    if !untold.is_empty() {
+        field(out, "not told", &format!("its agent cannot be told to leave these alone: {untold}"))?;
+    }
     field(out, "resources", &words(&role.resources))?;
     for line in &row.may {
         field(out, "may", &shown(line))?;

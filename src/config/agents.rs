@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::file::{Size, Spelled};
 use super::lay::Told;
 use super::{Origin, Sourced, Untrusted, set};
-use crate::core::agent::{self, Agent, Changes, Dialect, Kind, PromptBy, StateDir};
+use crate::core::agent::{self, Agent, Changes, Dialect, Kind, PromptBy, StateDir, ToolOptions};
 
 /// What a file says of one agent.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -27,12 +27,14 @@ pub struct Said {
     pub max_turns: Option<Vec<String>>,
     /// What is added where a limit of cost is.
     pub budget: Option<Vec<String>>,
+    /// How it is told which of its tools it may use.
+    pub tools: Option<ToolOptions>,
     /// Variables that it is given.
     pub env: Option<BTreeMap<String, String>>,
     /// Variables of the caller that it inherits.
     pub env_pass: Option<Vec<String>>,
-    /// The directory of which each attempt gets a copy.
-    pub state: Option<StateDir>,
+    /// The directories of which each attempt gets a copy.
+    pub state: Option<States>,
     /// Bytes of memory that a task of it needs.
     pub needs_memory: Option<Size>,
     /// What it leaves that is no result.
@@ -42,6 +44,10 @@ pub struct Said {
     /// Must it change something?
     pub changes: Option<Spelled<Changes>>,
 }
+
+/// One directory, or a list of them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct States(#[serde(deserialize_with = "agent::one_or_many")] Vec<StateDir>);
 
 /// Agents that files speak of, each whole.
 pub type Agents = BTreeMap<String, Sourced<Agent>>;
@@ -67,9 +73,10 @@ pub(super) fn lay(known: &mut Agents, said: BTreeMap<String, Said>, told: &mut T
         set(&mut agent.model, said.model);
         set(&mut agent.turns, said.max_turns);
         set(&mut agent.budget, said.budget);
+        set(&mut agent.tools, said.tools);
         set(&mut agent.env, said.env);
         set(&mut agent.pass, said.env_pass);
-        set(&mut agent.state, said.state.map(Some));
+        set(&mut agent.state, said.state.map(|state| state.0));
         set(&mut agent.needs_memory, said.needs_memory.map(|size| size.0));
         set(&mut agent.leftovers, said.leftovers);
         set(&mut agent.accept, said.accept_exit_codes);
@@ -92,9 +99,10 @@ fn none(name: &str) -> Agent {
         model: Vec::new(),
         turns: Vec::new(),
         budget: Vec::new(),
+        tools: ToolOptions::default(),
         env: BTreeMap::new(),
         pass: Vec::new(),
-        state: None,
+        state: Vec::new(),
         needs_memory: 0,
         leftovers: Vec::new(),
         accept: Vec::new(),
@@ -127,8 +135,50 @@ fn check(agent: &Agent) -> Result<(), String> {
         () if !agent.budget.is_empty() && !has(&agent.budget, "{budget}") => {
             Err("`budget` has no {budget} in it".to_owned())
         }
-        () => Ok(()),
+        () if agent
+            .state
+            .iter()
+            .any(|state| !is_below(&state.from) || !(state.to.is_empty() || is_below(&state.to))) =>
+        {
+            Err("`state`: `from` and `to` are paths without `..` that begin with no `/`: `from` lies below your home"
+                .to_owned())
+        }
+        () if agent.state.iter().any(|state| !is_variable(&state.variable)) => {
+            Err("`state` needs the name of a `variable` that says where the copy is".to_owned())
+        }
+        () if !agent.tools.only.is_empty()
+            && !has(&agent.tools.only, "{tools}")
+            && !has(&agent.tools.only, "{names}") =>
+        {
+            Err("`tools.only` has no {tools} in it".to_owned())
+        }
+        () if !agent.tools.never.is_empty() && !has(&agent.tools.never, "{tools}") => {
+            Err("`tools.never` has no {tools} in it".to_owned())
+        }
+        () => match agent
+            .tools
+            .names
+            .keys()
+            .chain(agent.tools.without.keys())
+            .chain(&agent.tools.asks)
+            .find(|name| !agent::tools::GENERAL.contains(&name.as_str()))
+        {
+            Some(name) => Err(format!("`tools`: {name:?} is none of {}", agent::tools::GENERAL.join(", "))),
+            None => Ok(()),
+        },
     }
+}
+
+fn is_below(path: &str) -> bool {
+    let mut parts = std::path::Path::new(path).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(plain)
+        && !name.starts_with("PLEACH_")
 }
 
 /// What a repository says of agents: programs, and variables that are handed to them.

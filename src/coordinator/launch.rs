@@ -119,7 +119,8 @@ fn prepare(
     private::checkout(&place.private, &place.worktree)?;
     worktree::give_index(&world.repository, &place)?;
     let paths = modules::fill(&world.repository, &place, from.as_deref())?;
-    let warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
+    let mut warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
+    warnings.extend(task.spec.agent.as_deref().and_then(|agent| Warning::untold(agent, &task.spec.sandbox)));
     super::provision::bring(task, &place.worktree)?;
     super::handback::bring(world, task, attempt, base)?;
     let command = needs::bring(world, task, attempt, needs)?;
@@ -177,7 +178,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
     let inherited = task.spec.environment.as_deref().map(|name| environment::find(&world.layout, name));
     let mut variables: BTreeMap<String, Word> = inherited.transpose()?.unwrap_or_default();
     if let Some(assigned) = &task.spec.agent {
-        variables.extend(assigned.agent.env.iter().map(|(name, value)| (name.clone(), value.as_str().into())));
+        variables.extend(assigned.variables().map(|(name, value)| (name, value.as_str().into())));
     }
     variables.extend(task.spec.env.clone());
     let own = [

@@ -31,7 +31,8 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
         worktree::remove(&world.repository, &lock, &place, &bin, &crash::point)?;
     }
     let dir = world.layout.attempt(attempt);
-    for part in [dir.git(), dir.git().with_extension("substitute"), dir.tmp(), dir.pack(), dir.lead()] {
+    let git = dir.git();
+    for part in [git.with_extension("substitute"), git, dir.tmp(), dir.agent(), dir.pack(), dir.lead()] {
         trash::throw(&part, &bin)?;
     }
     let pin = base_pin(attempt);

@@ -13,10 +13,11 @@ mod command;
 mod limit;
 mod presets;
 pub mod stream;
+pub mod tools;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::task::words;
 
@@ -25,6 +26,7 @@ pub use command::Unfit;
 pub use limit::limit_of;
 pub use presets::{Preset, preset, presets};
 pub use stream::read;
+pub use tools::{ToolOptions, Tools};
 
 /// What is known of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,15 +52,18 @@ pub struct Agent {
     /// The same for a limit of what it may cost in dollars, with `{budget}`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budget: Vec<String>,
+    /// How it is told which of its tools it may use.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tools: ToolOptions,
     /// Variables that it is given.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Variables of the caller that it inherits although tasks do not: its keys, and where its provider is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pass: Vec<String>,
-    /// The directory in which it keeps its own state, where each attempt needs a copy of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<StateDir>,
+    /// Where it keeps its own state, of which each attempt gets a copy of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "one_or_many")]
+    pub state: Vec<StateDir>,
     /// Bytes of memory that a task of it needs.
     #[serde(default, skip_serializing_if = "is_default")]
     pub needs_memory: u64,
@@ -73,7 +78,7 @@ pub struct Agent {
     pub changes: Changes,
 }
 
-/// A directory of state that is copied for each attempt.
+/// A directory of state, or a file, that is copied for each attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateDir {
@@ -81,6 +86,30 @@ pub struct StateDir {
     pub from: String,
     /// The variable that says where the copy is.
     pub variable: String,
+    /// Where below that it is; nothing for right there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub to: String,
+    /// What of it is not copied: paths in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skip: Vec<String>,
+    /// What is a link to the original where the task may write that anyway: keys that are given out once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared: Vec<String>,
+}
+
+/// One, or a list of them.
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<StateDir>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        One(StateDir),
+        Many(Vec<StateDir>),
+    }
+    Ok(match Option::<Said>::deserialize(d)? {
+        None => Vec::new(),
+        Some(Said::One(one)) => vec![one],
+        Some(Said::Many(many)) => many,
+    })
 }
 
 /// How an agent is understood.
@@ -196,6 +225,9 @@ pub struct Assigned {
     /// What its questions are answered.
     #[serde(default, skip_serializing_if = "is_default")]
     pub permit: Permit,
+    /// What its role says of its tools.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub tools: Tools,
     /// What it is told; none for a task of a plan, which has its prompt there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
@@ -205,7 +237,16 @@ impl Assigned {
     /// To this agent, and nothing else said.
     pub fn new(agent: Agent) -> Self {
         let changes = agent.changes;
-        Self { agent, model: None, turns: None, budget: None, changes, permit: Permit::Allow, prompt: None }
+        Self {
+            agent,
+            model: None,
+            turns: None,
+            budget: None,
+            changes,
+            permit: Permit::Allow,
+            tools: Tools::default(),
+            prompt: None,
+        }
     }
 }
 

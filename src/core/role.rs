@@ -25,6 +25,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::agent::Tools;
 use super::id::ParseId;
 use super::plan::Glob;
 use super::sandbox::{Home, Network, Policy, Tier, closer};
@@ -231,6 +232,23 @@ impl Role {
         };
         let parts = [self.prompt.trim().to_owned(), read];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// Which tools its agent may use.
+    ///
+    /// Commands that are allowed, and paths, need tools that are not asked about: the kernel and a look at the result hold these.
+    pub fn agent_tools(&self) -> Tools {
+        let mut allowed = self.allowed_tools.clone();
+        if !allowed.is_empty() {
+            let commands = self
+                .permissions
+                .commands
+                .as_ref()
+                .is_some_and(|commands| commands.read_only || !commands.patterns.is_empty());
+            let held = [("shell", commands), ("write", !self.result.paths.is_empty())];
+            allowed.extend(held.into_iter().filter(|(_, is_held)| *is_held).map(|(name, _)| name.to_owned()));
+        }
+        Tools::of(self.tools.as_deref(), &allowed, &self.disallowed_tools)
     }
 
     /// May it hand tasks to a role of this name?

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Error, ErrorKind, Session, approve};
 use crate::config::{self, Origin, Sourced, agents as said};
-use crate::core::agent::{self, Agent, Assigned, Changes, Permit};
+use crate::core::agent::{self, Agent, Assigned, Changes, Permit, Tools};
 use crate::core::state::Limited;
 use crate::core::word::shown;
 use crate::process::supervise::{plainly, run_quietly};
@@ -31,6 +31,8 @@ pub struct Wanted {
     pub changes: Option<Changes>,
     /// What its questions are answered.
     pub permit: Permit,
+    /// What its role says of its tools.
+    pub tools: Tools,
     /// What it is told; none where a plan says that.
     pub prompt: Option<String>,
 }
@@ -128,6 +130,7 @@ pub(super) fn assign(session: &Session, wanted: &Wanted) -> Result<Assigned, Err
         budget: wanted.budget.clone(),
         changes: wanted.changes.unwrap_or(agent.changes),
         permit: wanted.permit,
+        tools: wanted.tools.clone(),
         prompt: wanted.prompt.clone(),
         ..Assigned::new(agent)
     };

@@ -105,7 +105,11 @@ fn report(session: &Session, catalog: &Catalog, found: &Found) -> Result<RoleRep
     let nothing = CommandLine::Exec(Vec::new());
     let exec = programs::exec(&found.role.permissions, &nothing, &runner(session, &found.role));
     let (policy, refused) = found.role.permissions.narrow(&config.sandbox, found.owner, exec?);
+    let agent = found.role.agent.as_ref().and_then(|name| agents::find(session, name).ok());
+    let told = agent.map(|agent| found.role.agent_tools().told(&agent.value.tools)).unwrap_or_default();
     Ok(RoleReport {
+        untold: told.open(&policy),
+        told: told.options.into_iter().chain(told.variable.map(|(name, value)| format!("{name}={value}"))).collect(),
         schema: crate::core::report::SCHEMA,
         row: row(session, catalog, found)?,
         role: found.role.clone(),
@@ -326,6 +330,7 @@ impl Chosen {
         if wanted.name == own {
             wanted.model = wanted.model.or_else(|| role.model.clone());
         }
+        wanted.tools = role.agent_tools();
         let has_turns = !agents::find(session, &wanted.name)?.value.turns.is_empty();
         wanted.turns = wanted.turns.or(role.max_turns.filter(|_| has_turns));
         wanted.changes = wanted.changes.or(match (role.result.require_changes, role.permissions.read_only) {

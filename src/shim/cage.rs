@@ -23,6 +23,7 @@ use crate::store::record::{self, Held, Spec};
 use crate::store::{Durable, StoreError};
 
 use super::lead;
+use super::state;
 use super::talk::Talk;
 use super::watch::Watch;
 
@@ -140,6 +141,7 @@ impl<'a> Cages<'a> {
         let mut first = None;
         for tier in tiers {
             lead::during(self.dir, self.spec, tier).map_err(|error| io::Error::other(error.words()))?;
+            let state = state::bring(self.dir, self.spec, tier)?;
             let cage = match Cage::prepare(tier, &self.spec.sandbox, &places(self.dir, self.spec, work), Group::Own) {
                 Ok(cage) => cage,
                 Err(refused) => {
@@ -149,6 +151,7 @@ impl<'a> Cages<'a> {
             };
             let mut command = super::tool(self.spec, line, work).into_command();
             command.envs(cage.variables().iter().copied());
+            command.envs(state);
             let keeper = watch.keeper();
             keeper.starts(tier);
             let group = keeper.group().map(|group| group.path().into());
@@ -215,7 +218,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
         checkout: spec.checkout.as_ref().map(|checkout| checkout.as_path().to_owned()),
         called: spec.called.as_ref().map(|called| called.as_path().to_owned()),
         common: Some(common),
-        write: vec![private],
+        write: [private].into_iter().chain(Some(dir.agent()).filter(|path| path.is_dir())).collect(),
         show: ours.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect(),
         lead: Some((dir.lead(), worktree.join(".git"))).filter(|(file, _)| file.is_file()),
         tmp: Some(dir.tmp()),

@@ -16,6 +16,7 @@ pub mod keep;
 mod lead;
 mod limits;
 mod room;
+mod state;
 mod talk;
 mod verify;
 pub mod watch;
@@ -108,6 +109,7 @@ fn serve(dir: &AttemptDir, salvage: Option<Salvage>) -> Result<(), StoreError> {
     } else {
         attempt(dir, &spec)?;
     }
+    state::forget(dir);
     tell_coordinator(&spec);
     Ok(())
 }

@@ -137,7 +137,8 @@ impl Talk {
             rustix::io::ioctl_fionbio(&input, true)?;
             ends.input = Some(reader.into());
             let model = self.assigned.model.clone().filter(|_| self.assigned.agent.model.is_empty());
-            let mut client = Client::new(self.directory.clone(), prompt, model, self.assigned.permit);
+            let mut client = Client::new(self.directory.clone(), prompt, model, self.assigned.permit)
+                .with_tools(self.assigned.tools.clone());
             let steps = client.begin();
             let (input, unread) = (Some(input), Vec::new());
             self.speech = Some(Speech { client, input, unread, due: None, is_cancelled: false });

@@ -334,6 +334,11 @@ impl AttemptDir {
         self.handback().join("prompt.md")
     }
 
+    /// Copies of what its agent keeps of itself.
+    pub fn agent(&self) -> PathBuf {
+        self.0.join("agent")
+    }
+
     /// The temporary directory of the task.
     pub fn tmp(&self) -> PathBuf {
         self.0.join("tmp")

@@ -9,7 +9,7 @@
 use serde_json::{Value, json};
 
 use super::stream::{failure, tool};
-use super::{Permit, Said};
+use super::{Permit, Said, Tools};
 
 /// The version that is spoken.
 const VERSION: u64 = 1;
@@ -40,6 +40,7 @@ pub struct Client {
     directory: String,
     model: Option<String>,
     permit: Permit,
+    tools: Tools,
     /// Prompts that were not sent yet.
     waiting: std::collections::VecDeque<String>,
     session: Option<String>,
@@ -52,8 +53,24 @@ pub struct Client {
 impl Client {
     /// For a worktree.
     pub fn new(directory: String, prompt: String, model: Option<String>, permit: Permit) -> Self {
-        let waiting = [prompt].into();
-        Self { directory, model, permit, waiting, session: None, awaits: Await::Nothing, last: 0, is_cancelled: false }
+        Self {
+            directory,
+            model,
+            permit,
+            tools: Tools::default(),
+            waiting: [prompt].into(),
+            session: None,
+            awaits: Await::Nothing,
+            last: 0,
+            is_cancelled: false,
+        }
+    }
+
+    /// The same for one whose role says this of its tools.
+    #[must_use]
+    pub fn with_tools(mut self, tools: Tools) -> Self {
+        self.tools = tools;
+        self
     }
 
     /// The first line.
@@ -179,7 +196,8 @@ impl Client {
         if method != "session/request_permission" {
             return vec![answer("error", json!({ "code": -32601, "message": "this is not offered" }))];
         }
-        let wanted: &[&str] = match self.permit {
+        let permit = self.permit_for(message.pointer("/params/toolCall").unwrap_or(&Value::Null));
+        let wanted: &[&str] = match permit {
             _ if self.is_cancelled => &[],
             Permit::Allow => &["allow_once", "allow_always"],
             Permit::Deny => &["reject_once", "reject_always"],
@@ -193,11 +211,31 @@ impl Client {
             None => json!({ "outcome": "cancelled" }),
         };
         let mut steps = vec![answer("result", json!({ "outcome": outcome }))];
-        if self.permit == Permit::Deny {
+        if permit == Permit::Deny && !self.is_cancelled {
             let title = message.pointer("/params/toolCall/title").and_then(Value::as_str).unwrap_or("a tool");
             steps.push(Step::Said(Said::Denied(title.to_owned())));
         }
         steps
+    }
+
+    /// By what the tool is for, as the protocol has it. What is for nothing that is known is only for who may use all.
+    fn permit_for(&self, call: &Value) -> Permit {
+        if self.tools.is_silent() || self.permit == Permit::Deny {
+            return self.permit;
+        }
+        let text = |key: &str| call.get(key).and_then(Value::as_str).unwrap_or_default();
+        let is_granted = match text("kind") {
+            "read" | "search" => self.tools.grants("read"),
+            "edit" | "delete" | "move" => self.tools.grants("write"),
+            "execute" => self.tools.grants("shell"),
+            "fetch" => self.tools.grants("web"),
+            "think" | "switch_mode" => true,
+            _ => {
+                self.tools.only.is_none()
+                    && !self.tools.never.iter().any(|tool| text("title").starts_with(tool.as_str()))
+            }
+        };
+        if is_granted { Permit::Allow } else { Permit::Deny }
     }
 }
 
@@ -283,6 +321,21 @@ mod tests {
         assert_eq!(open(Permit::Deny).receive(ask)[1], Step::Said(Said::Denied("rm -r".to_owned())));
         let file = r#"{"jsonrpc":"2.0","id":7,"method":"fs/read_text_file","params":{}}"#;
         assert_eq!(sent(&open(Permit::Allow).receive(file))[0]["error"]["code"], -32601);
+    }
+
+    #[test]
+    fn a_question_is_answered_by_what_a_role_grants() {
+        let tools = Tools { only: Some(vec!["read".to_owned(), "Bash".to_owned()]), never: Vec::new() };
+        let chosen = |kind: &str| {
+            let ask = format!(
+                r#"{{"jsonrpc":"2.0","id":"q","method":"session/request_permission","params":{{"toolCall":{{"kind":"{kind}"}},
+                "options":[{{"optionId":"n","kind":"reject_once"}},{{"optionId":"y","kind":"allow_once"}}]}}}}"#
+            );
+            let answer = open(Permit::Allow).with_tools(tools.clone()).receive(&ask);
+            sent(&answer)[0]["result"]["outcome"]["optionId"].as_str().unwrap().to_owned()
+        };
+        let answers = ["read", "search", "execute", "edit", "delete", "fetch", "other", ""].map(chosen);
+        assert_eq!(answers, ["y", "y", "y", "n", "n", "n", "n", "n"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From a preset and what somebody asked for to a command line.
 
+use super::tools::Told;
 use super::{Agent, Assigned, PromptBy};
 use crate::core::task::CommandLine;
 
@@ -49,7 +50,8 @@ impl Assigned {
             (&agent.turns, "{turns}", turns.as_deref()),
             (&agent.budget, "{budget}", self.budget.as_deref()),
         ];
-        let mut options = Vec::new();
+        let told = self.told();
+        let mut options = told.options;
         for (words, hole, value) in said {
             let Some(value) = value else { continue };
             options.extend(words.iter().map(|word| word.replace(hole, value)));
@@ -60,7 +62,7 @@ impl Assigned {
         };
         let mut words: Vec<String> = Vec::new();
         let mut has_place = false;
-        for word in &agent.command {
+        for word in without(&agent.command, &told.left_out) {
             if word == "{options}" {
                 has_place = true;
                 words.append(&mut options);
@@ -74,11 +76,29 @@ impl Assigned {
         CommandLine::Exec(words.into_iter().map(Into::into).collect())
     }
 
+    /// What it is told of its tools.
+    pub fn told(&self) -> Told {
+        self.tools.told(&self.agent.tools)
+    }
+
+    /// The variables that it is given because of what it is.
+    pub fn variables(&self) -> impl Iterator<Item = (String, String)> {
+        self.agent.env.clone().into_iter().chain(self.told().variable)
+    }
+
     /// For people, in a few words: who, and what it is told.
     pub fn shown(&self, prompt: &str) -> String {
         let line = prompt.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
         format!("{}: {}", self.agent.name, crate::core::word::shown(line))
     }
+}
+
+/// A command without these words, where they stand one after the other.
+fn without<'a>(command: &'a [String], left_out: &[String]) -> impl Iterator<Item = &'a String> {
+    let at =
+        (!left_out.is_empty()).then(|| command.windows(left_out.len()).position(|words| words == left_out)).flatten();
+    let gone = at.map_or(0..0, |at| at..at + left_out.len());
+    command.iter().enumerate().filter(move |(place, _)| !gone.contains(place)).map(|(_, word)| word)
 }
 
 #[cfg(test)]

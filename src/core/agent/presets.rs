@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Agent, Changes, Dialect, Kind, PromptBy};
+use super::{Agent, Changes, Dialect, Kind, PromptBy, StateDir, ToolOptions};
 
 /// An agent that is known beforehand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +25,159 @@ struct Known {
     model: &'static str,
     turns: &'static str,
     budget: &'static str,
+    tools: Tools,
     env: &'static [(&'static str, &'static str)],
     pass: &'static str,
+    state: &'static [Kept],
     leftovers: &'static [&'static str],
     tested: Option<&'static str>,
     install: &'static str,
 }
+
+/// Where one keeps its state, in short: see [`StateDir`].
+struct Kept {
+    from: &'static str,
+    to: &'static str,
+    variable: &'static str,
+    skip: &'static str,
+    shared: &'static str,
+}
+
+const CLAUDE_STATE: &[Kept] = &[
+    Kept {
+        from: ".claude",
+        to: "",
+        variable: "CLAUDE_CONFIG_DIR",
+        skip: "projects todos shell-snapshots statsig file-history debug history.jsonl",
+        shared: ".credentials.json",
+    },
+    Kept { from: ".claude.json", to: ".claude.json", variable: "CLAUDE_CONFIG_DIR", skip: "", shared: "" },
+];
+const CODEX_STATE: &[Kept] = &[Kept {
+    from: ".codex",
+    to: "",
+    variable: "CODEX_HOME",
+    skip: "sessions archived_sessions log history.jsonl tmp worktrees",
+    shared: "auth.json",
+}];
+const GEMINI_STATE: &[Kept] = &[Kept {
+    from: ".gemini",
+    to: ".gemini",
+    variable: "GEMINI_CLI_HOME",
+    skip: "tmp history",
+    shared: "oauth_creds.json",
+}];
+const OPENCODE_STATE: &[Kept] = &[
+    Kept {
+        from: ".local/share/opencode",
+        to: "opencode",
+        variable: "XDG_DATA_HOME",
+        skip: "log snapshot storage worktree opencode.db opencode.db-wal opencode.db-shm",
+        shared: "auth.json",
+    },
+    Kept { from: ".local/state/opencode", to: "opencode", variable: "XDG_STATE_HOME", skip: "", shared: "" },
+    Kept { from: ".cache/opencode", to: "opencode", variable: "XDG_CACHE_HOME", skip: "", shared: "" },
+];
+const PI_STATE: &[Kept] =
+    &[Kept { from: ".pi/agent", to: "", variable: "PI_CODING_AGENT_DIR", skip: "sessions", shared: "auth.json" }];
+const CLINE_STATE: &[Kept] =
+    &[Kept { from: ".cline", to: "", variable: "CLINE_DIR", skip: "data/sessions worktrees", shared: "" }];
+
+impl Kept {
+    fn state(&self) -> StateDir {
+        StateDir {
+            from: self.from.to_owned(),
+            to: self.to.to_owned(),
+            variable: self.variable.to_owned(),
+            skip: words(self.skip),
+            shared: words(self.shared),
+        }
+    }
+}
+
+/// How one is told of its tools, in short: see [`ToolOptions`]. Each text is words with blanks between them.
+struct Tools {
+    names: &'static [(&'static str, &'static str)],
+    all: &'static str,
+    only: &'static str,
+    never: &'static str,
+    without: &'static [(&'static str, &'static str)],
+    variable: Option<&'static str>,
+    patterns: bool,
+    asks: &'static str,
+}
+
+const UNTOLD: Tools =
+    Tools { names: &[], all: "", only: "", never: "", without: &[], variable: None, patterns: false, asks: "" };
+const CLAUDE_TOOLS: Tools = Tools {
+    names: &[
+        ("read", "Read Glob Grep"),
+        ("write", "Edit Write NotebookEdit"),
+        ("shell", "Bash"),
+        ("web", "WebFetch WebSearch"),
+        ("delegate", "Agent"),
+    ],
+    all: "--dangerously-skip-permissions",
+    only: "--permission-mode dontAsk --tools {names} --allowedTools {tools}",
+    never: "--disallowedTools {tools}",
+    patterns: true,
+    ..UNTOLD
+};
+const CODEX_TOOLS: Tools =
+    Tools { without: &[("shell", "-c features.shell_tool=false"), ("web", "-c web_search=disabled")], ..UNTOLD };
+const GEMINI_NAMES: &[(&str, &str)] = &[
+    ("read", "read_file read_many_files list_directory glob grep_search search_file_content"),
+    ("write", "write_file replace"),
+    ("shell", "run_shell_command"),
+    ("web", "web_fetch google_web_search"),
+];
+const GEMINI_TOOLS: Tools =
+    Tools { names: GEMINI_NAMES, all: "--yolo", only: "--allowed-tools {tools}", patterns: true, ..UNTOLD };
+const QWEN_TOOLS: Tools = Tools {
+    names: &[
+        ("read", "read_file list_directory glob grep_search"),
+        ("write", "write_file edit"),
+        ("shell", "run_shell_command"),
+        ("web", "web_fetch"),
+        ("delegate", "agent"),
+    ],
+    only: "--core-tools {tools}",
+    never: "--exclude-tools {tools}",
+    patterns: true,
+    ..UNTOLD
+};
+const OPENCODE_TOOLS: Tools = Tools {
+    names: &[
+        ("read", "read glob grep list"),
+        ("write", "edit"),
+        ("shell", "bash"),
+        ("web", "webfetch websearch"),
+        ("delegate", "task"),
+    ],
+    variable: Some("OPENCODE_PERMISSION"),
+    ..UNTOLD
+};
+const PI_TOOLS: Tools = Tools {
+    names: &[("read", "read grep find ls"), ("write", "edit write"), ("shell", "bash")],
+    only: "--tools {tools}",
+    ..UNTOLD
+};
+const AIDER_TOOLS: Tools =
+    Tools { without: &[("shell", "--no-suggest-shell-commands"), ("web", "--no-detect-urls")], ..UNTOLD };
+const KIRO_TOOLS: Tools = Tools {
+    names: &[
+        ("read", "read glob grep"),
+        ("write", "write"),
+        ("shell", "shell"),
+        ("web", "web_search web_fetch"),
+        ("delegate", "subagent"),
+    ],
+    all: "--trust-all-tools",
+    only: "--trust-tools={tools}",
+    ..UNTOLD
+};
+/// Those that are spoken with ask, and are answered.
+const ASKS: Tools = Tools { asks: "write shell web", ..UNTOLD };
 
 const NONE: Known = Known {
     name: "",
@@ -41,8 +188,10 @@ const NONE: Known = Known {
     model: "--model {model}",
     turns: "",
     budget: "",
+    tools: UNTOLD,
     env: &[],
     pass: "",
+    state: &[],
     leftovers: &[],
     tested: None,
     install: "",
@@ -53,14 +202,21 @@ const ANTHROPIC: &str = "ANTHROPIC_API_KEY ANTHROPIC_AUTH_TOKEN ANTHROPIC_BASE_U
 const OPENAI: &str = "OPENAI_API_KEY OPENAI_BASE_URL CODEX_API_KEY CODEX_HOME";
 const GEMINI: &str = "GEMINI_API_KEY GOOGLE_API_KEY GOOGLE_GEMINI_BASE_URL GOOGLE_CLOUD_PROJECT GOOGLE_CLOUD_LOCATION \
     GOOGLE_GENAI_USE_VERTEXAI GEMINI_MODEL";
+const KIRO: &str = "KIRO_API_KEY";
 const QWEN: &str = "OPENAI_API_KEY OPENAI_BASE_URL OPENAI_MODEL DASHSCOPE_API_KEY";
 const ANY: &str = "ANTHROPIC_API_KEY ANTHROPIC_BASE_URL OPENAI_API_KEY OPENAI_BASE_URL OPENAI_API_BASE OPENROUTER_API_KEY \
     GEMINI_API_KEY GOOGLE_API_KEY GOOGLE_GENERATIVE_AI_API_KEY DEEPSEEK_API_KEY MISTRAL_API_KEY GROQ_API_KEY XAI_API_KEY \
     OPENCODE_CONFIG OPENCODE_CONFIG_CONTENT OPENCODE_API_KEY";
 
+const MINI: &str = "ANTHROPIC_API_KEY ANTHROPIC_BASE_URL OPENAI_API_KEY OPENAI_BASE_URL OPENAI_API_BASE OPENROUTER_API_KEY \
+    GEMINI_API_KEY GOOGLE_API_KEY DEEPSEEK_API_KEY MISTRAL_API_KEY GROQ_API_KEY XAI_API_KEY MSWEA_MODEL_NAME \
+    MSWEA_COST_TRACKING MSWEA_GLOBAL_CONFIG_DIR LITELLM_MODEL_REGISTRY_PATH";
+
 // As root it refuses to go without questions unless it is told that something holds it, which is so.
 const CLAUDE_ENV: &[(&str, &str)] =
     &[("IS_SANDBOX", "1"), ("DISABLE_AUTOUPDATER", "1"), ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")];
+// Without it, it asks for a model and a key, and nobody is there to answer.
+const MINI_ENV: &[(&str, &str)] = &[("MSWEA_CONFIGURED", "true")];
 const GEMINI_ENV: &[(&str, &str)] = &[("GEMINI_CLI_TRUST_WORKSPACE", "true")];
 
 const KNOWN: &[Known] = &[
@@ -73,6 +229,8 @@ const KNOWN: &[Known] = &[
         env: CLAUDE_ENV,
         pass: ANTHROPIC,
         tested: Some("2.1.197"),
+        tools: CLAUDE_TOOLS,
+        state: CLAUDE_STATE,
         install: "npm install -g @anthropic-ai/claude-code",
         ..NONE
     },
@@ -82,6 +240,8 @@ const KNOWN: &[Known] = &[
         command: "codex exec --json --dangerously-bypass-approvals-and-sandbox {options} -",
         pass: OPENAI,
         tested: Some("0.169.0"),
+        tools: CODEX_TOOLS,
+        state: CODEX_STATE,
         install: "npm install -g @openai/codex",
         ..NONE
     },
@@ -92,6 +252,8 @@ const KNOWN: &[Known] = &[
         env: GEMINI_ENV,
         pass: GEMINI,
         tested: Some("0.61.0"),
+        tools: GEMINI_TOOLS,
+        state: GEMINI_STATE,
         install: "npm install -g @google/gemini-cli",
         ..NONE
     },
@@ -101,6 +263,8 @@ const KNOWN: &[Known] = &[
         command: "qwen --yolo -o stream-json",
         turns: "--max-session-turns {turns}",
         pass: QWEN,
+        tools: QWEN_TOOLS,
+        tested: Some("0.15.10"),
         install: "npm install -g @qwen-code/qwen-code",
         ..NONE
     },
@@ -110,6 +274,8 @@ const KNOWN: &[Known] = &[
         command: "opencode run --format json --auto",
         pass: ANY,
         tested: Some("1.18.33"),
+        tools: OPENCODE_TOOLS,
+        state: OPENCODE_STATE,
         install: "npm install -g opencode-ai",
         ..NONE
     },
@@ -118,6 +284,9 @@ const KNOWN: &[Known] = &[
         dialect: Some(Dialect::Pi),
         command: "pi -p --mode json",
         pass: ANY,
+        tools: PI_TOOLS,
+        state: PI_STATE,
+        tested: Some("0.73.1"),
         install: "npm install -g @mariozechner/pi-coding-agent",
         ..NONE
     },
@@ -127,6 +296,8 @@ const KNOWN: &[Known] = &[
         command: "cline --json --auto-approve true {options} {prompt}",
         prompt: PromptBy::Argument,
         pass: ANY,
+        state: CLINE_STATE,
+        tested: Some("3.0.65"),
         install: "npm install -g cline",
         ..NONE
     },
@@ -138,6 +309,7 @@ const KNOWN: &[Known] = &[
         pass: ANY,
         leftovers: &[".aider*"],
         tested: Some("0.86.2"),
+        tools: AIDER_TOOLS,
         install: "pip install aider-chat",
         ..NONE
     },
@@ -148,7 +320,9 @@ const KNOWN: &[Known] = &[
         prompt: PromptBy::Argument,
         model: "-m {model}",
         budget: "-l {budget}",
-        pass: ANY,
+        env: MINI_ENV,
+        pass: MINI,
+        tested: Some("2.4.6"),
         install: "pip install mini-swe-agent mcp",
         ..NONE
     },
@@ -157,6 +331,8 @@ const KNOWN: &[Known] = &[
         kind: Kind::Command,
         command: "kiro-cli chat --no-interactive --trust-all-tools {options} {prompt}",
         prompt: PromptBy::Argument,
+        tools: KIRO_TOOLS,
+        pass: KIRO,
         install: "see kiro.dev",
         ..NONE
     },
@@ -167,6 +343,8 @@ const KNOWN: &[Known] = &[
         model: "",
         pass: ANY,
         tested: Some("1.18.33"),
+        tools: OPENCODE_TOOLS,
+        state: OPENCODE_STATE,
         install: "npm install -g opencode-ai",
         ..NONE
     },
@@ -177,6 +355,8 @@ const KNOWN: &[Known] = &[
         env: GEMINI_ENV,
         pass: GEMINI,
         tested: Some("0.61.0"),
+        tools: ASKS,
+        state: GEMINI_STATE,
         install: "npm install -g @google/gemini-cli",
         ..NONE
     },
@@ -187,24 +367,39 @@ const KNOWN: &[Known] = &[
         model: "",
         env: CLAUDE_ENV,
         pass: ANTHROPIC,
+        tools: ASKS,
+        state: CLAUDE_STATE,
+        tested: Some("0.16.2"),
         install: "npm install -g @zed-industries/claude-code-acp",
         ..NONE
     },
     Known {
         name: "codex-acp",
         kind: Kind::Acp,
-        command: "codex-acp",
+        // By itself it may only read, and asks nobody.
+        command: "codex-acp -c approval_policy=never -c sandbox_mode=danger-full-access",
         model: "-c model={model}",
         pass: OPENAI,
+        tools: CODEX_TOOLS,
+        state: CODEX_STATE,
+        tested: Some("0.16.0"),
         install: "npm install -g @zed-industries/codex-acp",
         ..NONE
     },
-    Known { name: "kiro-acp", kind: Kind::Acp, command: "kiro-cli acp", model: "", install: "see kiro.dev", ..NONE },
+    Known {
+        name: "kiro-acp",
+        kind: Kind::Acp,
+        command: "kiro-cli acp",
+        model: "",
+        tools: ASKS,
+        pass: KIRO,
+        install: "see kiro.dev",
+        ..NONE
+    },
 ];
 
 impl Known {
     fn preset(&self) -> Preset {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let env = self.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let agent = Agent {
             name: self.name.to_owned(),
@@ -215,9 +410,10 @@ impl Known {
             model: words(self.model),
             turns: words(self.turns),
             budget: words(self.budget),
+            tools: self.tools.options(),
             env: env.collect::<BTreeMap<_, _>>(),
             pass: words(self.pass),
-            state: None,
+            state: self.state.iter().map(Kept::state).collect(),
             needs_memory: 0,
             leftovers: words(&self.leftovers.join(" ")),
             accept: Vec::new(),
@@ -225,6 +421,32 @@ impl Known {
         };
         Preset { agent, tested: self.tested, install: self.install }
     }
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+impl Tools {
+    fn options(&self) -> ToolOptions {
+        let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, text)| ((*name).to_owned(), words(text))).collect();
+        ToolOptions {
+            names: map(self.names),
+            all: words(self.all),
+            only: words(self.only),
+            never: words(self.never),
+            without: map(self.without),
+            variable: self.variable.map(str::to_owned),
+            patterns: self.patterns,
+            asks: words(self.asks),
+        }
+    }
+}
+
+/// What agents call the tools that are named so in general.
+pub(super) fn calls(general: &str) -> impl Iterator<Item = &'static str> {
+    let named = move |known: &'static Known| known.tools.names.iter().filter(move |(name, _)| *name == general);
+    KNOWN.iter().flat_map(named).flat_map(|(_, names)| names.split_whitespace())
 }
 
 /// All of them.

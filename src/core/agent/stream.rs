@@ -48,8 +48,19 @@ fn sum(value: &Value, places: &[&str]) -> Option<u64> {
 
 /// The use of a tool; `input` is what it is given.
 pub(super) fn tool(name: &str, input: Option<&Value>) -> Said {
-    const TELLING: &[&str] =
-        &["command", "cmd", "file_path", "filePath", "path", "pattern", "query", "url", "description", "prompt"];
+    const TELLING: &[&str] = &[
+        "command",
+        "cmd",
+        "commands",
+        "file_path",
+        "filePath",
+        "path",
+        "pattern",
+        "query",
+        "url",
+        "description",
+        "prompt",
+    ];
     const LONGEST: usize = 120;
     let told = input.and_then(|input| match input {
         Value::String(text) => Some(text.clone()),
@@ -105,8 +116,11 @@ fn claude(event: &Value) -> Vec<Said> {
             said.push(Said::Usage { turns: number(event, "/num_turns"), cost: cost(event, "/total_cost_usd"), tokens });
             let told = first(event, &["/result", "/error/message", "/errors/0"]);
             let subtype = text(event, "/subtype");
-            // An answer of 401 is an error whose subtype is success.
-            if event.pointer("/is_error").and_then(Value::as_bool) == Some(true) || subtype.starts_with("error") {
+            // An answer of 401 is an error whose subtype is success; of qwen, it is no error at all, but a result that says so.
+            if told.starts_with("[API Error")
+                || event.pointer("/is_error").and_then(Value::as_bool) == Some(true)
+                || subtype.starts_with("error")
+            {
                 said.push(failure(if told.is_empty() { subtype } else { told }));
             } else {
                 said.push(Said::Message(told.to_owned()));
@@ -261,7 +275,8 @@ fn cline(event: &Value) -> Vec<Said> {
                 _ => vec![usage, failure(if why.is_empty() { reason } else { why })],
             }
         }
-        "error" => vec![failure(first(event, &["/message", "/error/message", "/error"]))],
+        // It tells of a hook that went wrong in the same way, and goes on: its result says how it ended.
+        "error" => vec![Said::Trouble(first(event, &["/message", "/error/message", "/error"]).to_owned())],
         _ => Vec::new(),
     }
 }
@@ -298,6 +313,15 @@ mod tests {
         let (opencode, outcome) = judged("opencode", recorded!("opencode-1.18.33"), 0, true);
         assert_eq!((opencode.tool.as_deref(), outcome.as_str()), (Some("bash: echo made > made.txt"), "exit 0"));
         assert_eq!(opencode.message.as_deref(), Some("I made it"));
+        for (agent, text, tool) in [
+            ("qwen", recorded!("qwen-0.15.10"), "run_shell_command: echo made > made.txt"),
+            ("pi", recorded!("pi-0.73.1"), "bash: echo made > made.txt"),
+            ("cline", recorded!("cline-3.0.65"), "run_commands: echo made > made.txt"),
+        ] {
+            let (account, outcome) = judged(agent, text, 0, true);
+            let told = (account.tools, account.tool.as_deref(), account.message.as_deref(), outcome.as_str());
+            assert_eq!(told, (1, Some(tool), Some("I made it"), "exit 0"), "{agent}");
+        }
     }
 
     #[test]
@@ -308,6 +332,12 @@ mod tests {
             assert!(failed("codex", recorded!("codex-0.169.0-401")).starts_with("agent failed: unexpected status 401"));
             assert_eq!(failed("opencode", recorded!("opencode-1.18.33-401")), "agent failed: invalid x-api-key");
             assert!(failed("gemini", recorded!("gemini-0.61.0-401")).starts_with("agent failed: [API Error"));
+            assert_eq!(
+                failed("qwen", recorded!("qwen-0.15.10-401")),
+                "agent failed: [API Error: 401 invalid x-api-key]"
+            );
+            assert_eq!(failed("cline", recorded!("cline-3.0.65-401")), "agent failed: invalid x-api-key");
+            assert_eq!(failed("pi", recorded!("pi-0.73.1-401")), "agent failed: 401 invalid x-api-key");
             assert!(failed("codex", recorded!("codex-0.169.0-429")).starts_with("limit reached: exceeded retry limit"));
         }
         let (waiting, _) = judged("claude", recorded!("claude-2.1.197-429"), 143, false);

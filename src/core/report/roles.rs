@@ -91,6 +91,12 @@ pub struct RoleReport {
     pub notes: Vec<Note>,
     /// What the sandbox of its tasks is told, where nothing else is said.
     pub policy: Policy,
+    /// What its agent is told of its tools: options, or a variable.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
+    /// Tools that it does not grant and that its agent cannot be told to leave alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<String>,
     /// What it asks for and does not get.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,

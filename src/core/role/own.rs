@@ -152,6 +152,9 @@ pub fn import(text: &str, stem: &str) -> Result<Imported, Wrong> {
         delegate: file.delegate,
         ..role
     };
+    let mut role = role;
+    // An agent may have no way to be told; the kernel has.
+    role.permissions.read_only |= role.agent_tools().only_read();
     Ok(Imported { role, prompt_file: file.prompt_file, notes: Vec::new() })
 }
 

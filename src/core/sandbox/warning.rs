@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Tier;
-use crate::core::word::Word;
+use super::{Policy, Tier};
+use crate::core::agent::Assigned;
+use crate::core::word::{Word, shown};
 
 /// One thing to know. Its text ends with what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +38,13 @@ pub enum Warning {
         /// Their paths in the tree.
         paths: Vec<Word>,
     },
+    /// Its role keeps tools from its agent that this cannot be told to leave alone.
+    Untold {
+        /// The agent.
+        agent: String,
+        /// Those tools.
+        tools: Vec<String>,
+    },
 }
 
 /// What becomes of what a task writes where its worktree is not.
@@ -52,12 +60,18 @@ pub enum Becomes {
 }
 
 impl Warning {
+    /// Of what this agent cannot be told of its tools and its sandbox does not hold, where there is anything.
+    pub fn untold(assigned: &Assigned, policy: &Policy) -> Option<Self> {
+        let tools = assigned.told().open(policy);
+        (!tools.is_empty()).then(|| Self::Untold { agent: assigned.agent.name.clone(), tools })
+    }
+
     /// In a few words, where that belongs into each list.
     pub fn in_short(&self) -> Option<String> {
         match self {
             Self::Fell { from, to, .. } => Some(format!("{to} sandbox instead of {from}")),
             Self::NotKept { path } => Some(format!("{} is not kept", path.shown())),
-            Self::Elsewhere { .. } | Self::EmptySubmodules { .. } => None,
+            Self::Elsewhere { .. } | Self::EmptySubmodules { .. } | Self::Untold { .. } => None,
         }
     }
 }
@@ -96,6 +110,12 @@ impl fmt::Display for Warning {
                     paths.join(", ")
                 )
             }
+            Self::Untold { agent, tools } => write!(
+                f,
+                "its role does not grant all tools, and {agent} cannot be told to leave these alone: {}; hold what counts in \
+                 `[permissions]` of the role (read_only, network, commands)",
+                shown(&tools.join(", "))
+            ),
         }
     }
 }
@@ -111,6 +131,7 @@ mod tests {
             Warning::NotKept { path: "/home/ute/.cache/uv".into() },
             Warning::Elsewhere { checkout: "/home/ute".into(), becomes: Becomes::Vanishes },
             Warning::EmptySubmodules { paths: vec!["vendor/one".into(), "vendor/two".into()] },
+            Warning::Untold { agent: "codex".to_owned(), tools: vec!["write".to_owned()] },
         ];
         for warning in all {
             let text = warning.to_string();

@@ -1,6 +1,6 @@
 //! Real agents, each as a task of ours against a model of our own on loopback. One is tried where a variable names its program
-//! (`PLEACH_TEST_CLAUDE`, `PLEACH_TEST_CODEX`, `PLEACH_TEST_OPENCODE`, `PLEACH_TEST_GEMINI`, `PLEACH_TEST_AIDER`); where none does, it is
-//! said that nothing was tried. `tests/agents.sh` installs them all, and runs this.
+//! ([`variable`]: `PLEACH_TEST_CLAUDE` and so on); where none does, it is said that nothing was tried. `tests/agents.sh` installs them
+//! all, and runs this; `.ci/run` does so for most.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,6 +13,10 @@ use crate::support::scene::Scene;
 const MAKE: &str = "Do this.\nRUN: echo made > made.txt\nSAY: I made it\n";
 /// Of one that has no tools: the edit is in its words.
 const EDIT: &str = "Do this.\nTEXT:\nmade.txt\n```\nmade\n```\nEND\n";
+
+/// Of one that ends when a command says so.
+const MAKE_AND_SUBMIT: &str =
+    "Do this.\nRUN: echo made > made.txt\nRUN: echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT\nSAY: I made it\n";
 
 /// The model, and where it listens.
 struct Model {
@@ -39,9 +43,19 @@ impl Drop for Model {
     }
 }
 
+/// The variable that names its program.
+fn variable(agent: &str) -> String {
+    let program = match agent {
+        // The same program, spoken with.
+        "opencode-acp" | "gemini-acp" => agent.trim_end_matches("-acp"),
+        other => other,
+    };
+    format!("PLEACH_TEST_{}", program.to_uppercase().replace('-', "_"))
+}
+
 /// A scene in which this agent is set up to talk to the model, which behaves like this; none where it is not installed.
 fn with(agent: &str, mode: &str) -> Option<(Scene, Model)> {
-    let name = format!("PLEACH_TEST_{}", agent.trim_end_matches("-acp").to_uppercase());
+    let name = variable(agent);
     let Ok(program) = std::env::var(&name) else {
         eprintln!("{name} does not name a program: not tested");
         return None;
@@ -88,7 +102,8 @@ fn fails_on_401(agent: &str) {
     let Some((scene, _model)) = with(agent, "401") else { return };
     // One tries again for minutes otherwise.
     let options = ["--timeout", "120s", "--env", "CLAUDE_CODE_MAX_RETRIES=1"];
-    let report = run(&scene, agent, &options, MAKE);
+    let model: &[&str] = if agent == "pi" { &["--model", "fake/fake"] } else { &[] };
+    let report = run(&scene, agent, &[&options, model].concat(), MAKE);
     let (how, why) = ended(&report);
     assert_eq!(
         (report["state"].as_str(), how.as_str()),
@@ -111,11 +126,13 @@ fn ends_in_time(agent: &str, mode: &str) {
 }
 
 /// While a tool of it sleeps; nothing of it is left.
-fn is_cancelled_whole(agent: &str) {
+fn is_cancelled_whole(agent: &str, model: &str) {
     let Some((scene, _model)) = with(agent, "ok") else { return };
     let there = scene.path("there");
     let prompt = format!("Do this.\nRUN: touch here.txt; sleep 297\nSAY: slept {}\n", there.display());
-    scene.ok(&["add", "--grace", "2s", "--agent", agent, "--prompt", &prompt]);
+    let add = ["add", "--grace", "2s", "--agent", agent, "--prompt", &prompt];
+    let model = if model.is_empty() { vec![] } else { vec!["--model", model] };
+    scene.ok(&[&add[..], &model].concat());
     let sleeps = || scene.processes().iter().any(|process| process.words.iter().any(|word| word.contains("297")));
     scene.until("its tool sleeps", || sleeps() || scene.stands(1) != "running" && scene.stands(1) != "waiting");
     assert!(sleeps(), "{}\n{}", scene.story(), scene.log(1));
@@ -155,16 +172,31 @@ agents! {
     gemini, "gemini", &["--model", "gemini-2.5-flash"], super::MAKE;
     gemini_acp, "gemini-acp", &["--model", "gemini-2.5-flash"], super::MAKE;
     aider, "aider", &["--model", "openai/fake"], super::EDIT;
+    qwen, "qwen", &[], super::MAKE;
+    pi, "pi", &["--model", "fake/fake"], super::MAKE;
+    cline, "cline", &[], super::MAKE;
+    mini, "mini-swe-agent", &["--model", "openai/fake"], super::MAKE_AND_SUBMIT;
+    claude_acp, "claude-acp", &[], super::MAKE;
+    codex_acp, "codex-acp", &[], super::MAKE;
 }
 
 #[test]
 fn each_that_is_refused_fails() {
-    ["claude", "codex", "opencode", "gemini"].into_iter().for_each(fails_on_401);
+    ["claude", "codex", "opencode", "gemini", "pi", "cline", "claude-acp"].into_iter().for_each(fails_on_401);
 }
 
 #[test]
 fn each_is_cancelled_whole() {
-    ["claude", "codex", "opencode"].into_iter().for_each(is_cancelled_whole);
+    let all = [
+        ("claude", ""),
+        ("codex", ""),
+        ("opencode", ""),
+        ("pi", "fake/fake"),
+        ("cline", ""),
+        ("qwen", ""),
+        ("codex-acp", ""),
+    ];
+    all.into_iter().for_each(|(agent, model)| is_cancelled_whole(agent, model));
 }
 
 #[test]
@@ -185,4 +217,68 @@ fn what_claude_may_not_do_is_denied() {
     );
     let report = run(&scene, "claude", &["--timeout", "120s"], MAKE);
     assert_eq!(ended(&report), ("denied".to_owned(), "Bash".to_owned()), "{report:#}\n{}", scene.log(1));
+}
+
+/// The model would run a command. Its role grants no shell, and leaves the worktree to be written: the agent alone holds that.
+#[test]
+fn what_a_role_does_not_grant_is_not_used() {
+    let all = [
+        ("claude", ""),
+        ("gemini", "gemini-2.5-flash"),
+        ("opencode", ""),
+        ("codex", ""),
+        ("pi", "fake/fake"),
+        ("qwen", ""),
+    ];
+    for (agent, model) in all {
+        let Some((scene, _model)) = with(agent, "ok") else { continue };
+        let model = if model.is_empty() { String::new() } else { format!("model = {model:?}\n") };
+        let role = format!("agent = {agent:?}\n{model}tools = [\"read\", \"write\"]\n");
+        fs::create_dir_all(scene.path("home/config/pleach/roles")).unwrap();
+        fs::write(scene.path("home/config/pleach/roles/writer.toml"), role).unwrap();
+        let report = run(&scene, agent, &["--role", "writer", "--timeout", "120s"], MAKE);
+        assert_eq!(
+            (&report["state"], report["files"].as_u64().unwrap_or(0)),
+            (&"failed".into(), 0),
+            "{report:#}\n{}",
+            scene.log(1)
+        );
+        let granted = format!("agent = {agent:?}\n{model}tools = [\"read\", \"shell\"]\n");
+        fs::write(scene.path("home/config/pleach/roles/runner.toml"), granted).unwrap();
+        let report = run(&scene, agent, &["--role", "runner", "--timeout", "120s"], MAKE);
+        assert_eq!((&report["state"], &report["files"]), (&"ready".into(), &1.into()), "{report:#}\n{}", scene.log(2));
+    }
+}
+
+/// All files, each with what is in it.
+fn files_below(dir: &Path) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let mut all = std::collections::BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_dir() {
+            all.extend(files_below(&entry.path()));
+        } else {
+            all.insert(entry.path(), fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+    all
+}
+
+/// Where the home cannot be written, each attempt has a copy of what its agent keeps there, and the home is as it was.
+#[test]
+fn each_attempt_keeps_its_own_state_where_the_home_is_closed() {
+    for agent in ["claude", "codex", "opencode", "gemini", "pi", "cline"] {
+        let Some((scene, _model)) = with(agent, "ok") else { continue };
+        scene.configure("[sandbox]\nhome = \"ro\"\n");
+        let before = files_below(&scene.path("home"));
+        let model: &[&str] = match agent {
+            "pi" => &["--model", "fake/fake"],
+            "gemini" => &["--model", "gemini-2.5-flash"],
+            _ => &[],
+        };
+        let report = run(&scene, agent, &[&["--timeout", "120s"], model].concat(), MAKE);
+        assert_eq!(report["state"], "ready", "{agent}: {report:#}\n{}", scene.log(1));
+        let after = files_below(&scene.path("home"));
+        assert_eq!(before, after, "{agent}");
+        scene.assert_tidy();
+    }
 }
