@@ -47,6 +47,11 @@ pub(super) fn bring(task: &Task, worktree: &Path) -> Result<(), LaunchError> {
     Ok(())
 }
 
+/// Does its user have a file of patterns?
+pub(super) fn has_patterns(task: &Task) -> bool {
+    task.spec.checkout.as_ref().is_some_and(|checkout| checkout.as_path().join(INCLUDE_FILE).exists())
+}
+
 /// The ignored paths that match, relative to the checkout. A directory that is ignored as a whole is one path.
 fn wanted(checkout: &Path, patterns: &[u8]) -> Result<Vec<PathBuf>, LaunchError> {
     let cannot = StoreError::file("write patterns beside", checkout);
