@@ -128,7 +128,7 @@ fn prepare(
     let provider = fill(world, task, &place, base, slot.as_ref())?;
     let paths = modules::fill(&world.repository, &place, from.as_deref())?;
     let warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
-    super::provision::bring(task, &place.worktree)?;
+    super::provision::bring(task, &place, provider, &world.layout.trash())?;
     super::handback::bring(world, task, attempt, base)?;
     let command = needs::bring(world, task, attempt, needs)?;
     crash::point("launch.checked_out");

@@ -9,6 +9,7 @@ use pleach::config::env::NAMES;
 use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, Verify, Worktree};
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
 use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
+use pleach::core::provider::WorktreeMode;
 use pleach::core::sandbox::{Home, Network, Tier};
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Publish, Strategy};
 use pleach::core::verify::Check;
@@ -102,7 +103,12 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let File { run, groups, worktree, fold, verify, merge, branch, limits, sandbox, agents, roles, notify, at: _ } =
         File::parse(Path::new("page"), whole.as_bytes()).unwrap();
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
-    let Worktree { dir, copy, setup, setup_timeout } = worktree;
+    let Worktree { dir, mode, clean, copy, setup, setup_timeout } = worktree;
+    assert_eq!(
+        (mode, clean),
+        (Some(file::Spelled(WorktreeMode::Auto)), Some(false)),
+        "the page says that these are the defaults"
+    );
     let (Fold { policy, strategy, publish, hooks }, Branch { prefix }, Limits { disk_floor }) = (fold, branch, limits);
     let examples = [concurrency.is_some(), timeout.is_some(), env_pass.is_some(), !groups.is_empty(), dir.is_some()];
     assert!(examples.iter().chain(&[copy.is_some(), setup.is_some(), hooks.is_some()]).all(|said| *said));
