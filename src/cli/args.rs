@@ -261,6 +261,9 @@ pub struct TaskArgs {
     /// Bring these ignored files along (a pattern as in .gitignore)
     #[arg(long, value_name = "PATTERN")]
     pub copy: Vec<String>,
+    /// Give it a worktree that no task had before it, with no ignored files of any
+    #[arg(long)]
+    pub clean: bool,
     /// Keep this much of its output, half from the start and half from the end
     #[arg(long, value_name = "SIZE", value_parser = units::parse_size)]
     pub log_cap: Option<u64>,

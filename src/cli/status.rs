@@ -9,6 +9,7 @@ use super::time::{ago, clock, span};
 use crate::config::units::Bytes;
 use crate::core::change::{Conflict, Refusal};
 use crate::core::id::TaskId;
+use crate::core::provider::Provider;
 use crate::core::report::{AttemptReport, NeedReport, TaskReport};
 use crate::core::sandbox::Tier;
 use crate::core::sandbox::traffic::Traffic;
@@ -113,6 +114,7 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     let handed = attempt.hand_back.as_ref().map(|hand_back| shown(&hand_back.to_string()));
     field(out, "given", &handed.unwrap_or_default())?;
     field(out, "sandbox", &attempt.sandbox.map(sandbox).unwrap_or_default())?;
+    field(out, "files", attempt.provider.map(worktree).unwrap_or_default())?;
     for warning in &attempt.warnings {
         field(out, "warning", &shown(&warning.to_string()))?;
     }
@@ -143,6 +145,14 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
         field(out, "note", &shown(text))?;
     }
     Ok(())
+}
+
+fn worktree(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Slot => "slot (used again, with what git ignores)",
+        Provider::Parallel => "parallel (new, written by several threads)",
+        Provider::Plain => "plain (new, written by git)",
+    }
 }
 
 fn sandbox(tier: Tier) -> String {

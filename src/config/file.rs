@@ -12,6 +12,7 @@ use super::{place, units};
 use crate::core::id::ParseId;
 use crate::core::notice::Kind;
 use crate::core::plan::Glob;
+use crate::core::provider::WorktreeMode;
 use crate::core::sandbox::network::Rule;
 use crate::core::sandbox::{Home, Network, Tier};
 use crate::core::task::{FoldPolicy, Guarantee, LandingHook, Priority, Publish, Strategy};
@@ -107,6 +108,10 @@ pub struct Run {
 pub struct Worktree {
     /// Where worktrees are made.
     pub dir: Option<PathBuf>,
+    /// How they are made.
+    pub mode: Option<Spelled<WorktreeMode>>,
+    /// Does each task get one that no task had before it?
+    pub clean: Option<bool>,
     /// Ignored files to bring along.
     pub copy: Option<Vec<String>>,
     /// What prepares a worktree.

@@ -27,6 +27,7 @@ use lay::Told;
 use crate::core::delegate::Delegation;
 use crate::core::driver::Driver;
 use crate::core::policy::Limits;
+use crate::core::provider::WorktreeMode;
 use crate::core::sandbox::Policy;
 use crate::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, LandingHook, Priority, Publish, Setup, Strategy};
 use crate::core::verify::Check;
@@ -63,6 +64,10 @@ pub struct Config {
     pub groups: BTreeMap<String, usize>,
     /// Where worktrees are made, where not in the state directory.
     pub worktree_dir: Option<PathBuf>,
+    /// How worktrees are made.
+    pub worktree_mode: WorktreeMode,
+    /// Does each task get one that no task had before it?
+    pub clean: bool,
     /// Ignored files to bring along.
     pub copy: Vec<String>,
     /// What prepares a worktree: a line for `sh -c`.
@@ -177,6 +182,8 @@ impl Default for Config {
             env_pass: Sourced { value: Vec::new(), from: Origin::Default },
             groups: BTreeMap::new(),
             worktree_dir: None,
+            worktree_mode: WorktreeMode::default(),
+            clean: false,
             copy: Vec::new(),
             setup: Sourced { value: None, from: Origin::Default },
             setup_timeout: DEFAULT_SETUP_TIMEOUT,
@@ -297,6 +304,8 @@ impl Config {
         if let Some(dir) = worktree.dir {
             set(&mut self.worktree_dir, lay::worktree_dir(dir, told).map(Some));
         }
+        set(&mut self.worktree_mode, worktree.mode.map(|mode| mode.0));
+        set(&mut self.clean, worktree.clean);
         set(&mut self.copy, worktree.copy);
         if let Some(command) = worktree.setup {
             // An empty one takes back what a farther file said.

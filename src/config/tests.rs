@@ -40,6 +40,8 @@ db = 1
 
 [worktree]
 dir = "/big/worktrees"
+mode = "plain"
+clean = true
 copy = [".env", "node_modules"]
 setup = "npm ci"
 setup_timeout = "5m"
@@ -93,6 +95,8 @@ fn everything_can_be_set() {
         env_pass: Sourced { value: vec!["OPENAI_API_KEY".into()], from: user() },
         groups: BTreeMap::from([("db".into(), 1)]),
         worktree_dir: Some("/big/worktrees".into()),
+        worktree_mode: WorktreeMode::Plain,
+        clean: true,
         copy: vec![".env".into(), "node_modules".into()],
         setup: Sourced { value: Some("npm ci".into()), from: user() },
         setup_timeout: 300,

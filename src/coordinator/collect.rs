@@ -76,6 +76,7 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
         log_dropped: exit.log_dropped,
         leaked: exit.leaked,
         sandbox: exit.sandbox,
+        provider: exit.provider,
         warnings: exit.warnings,
         network: exit.network,
         notes: exit.notes,

@@ -12,16 +12,18 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::needs::Need;
-use super::{World, base_pin, landing, log, needs};
+use super::{World, base_pin, landing, log, needs, slots, trash};
 use crate::core::id::{AttemptId, CommitId};
+use crate::core::provider::Provider;
 use crate::core::sandbox::Warning;
 use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
+use crate::git::place::{self, FillError, Order};
 use crate::git::refs::{RefChange, Swap};
 use crate::git::{GitError, modules, private, worktree};
 use crate::process::{crash, daemon};
 use crate::shim;
-use crate::store::layout::AttemptDir;
+use crate::store::layout::{AttemptDir, SlotDir};
 use crate::store::record::{self, Spec};
 use crate::store::{Durable, Layout, StoreError, election, environment};
 
@@ -104,11 +106,17 @@ fn prepare(
         return Err(LaunchError::Unpinned(words));
     }
     crash::point("launch.pinned");
+    let slot = slots::lease(world, task, attempt)?;
     let place = world.place(attempt);
     let reason = format!("pleach task {}", label(task));
     {
         let lock = worktree::WorktreeLock::acquire(&world.repository)?;
-        worktree::register(&world.repository, &lock, &place.worktree, base, &reason)?;
+        match &slot {
+            Some(_) => {
+                worktree::adopt(&world.repository, &lock, &place.worktree, base, &reason, &world.layout.trash())?
+            }
+            None => worktree::register(&world.repository, &lock, &place.worktree, base, &reason)?,
+        }
     }
     crash::point("launch.registered");
     let branch = world.branch(task).0;
@@ -116,19 +124,56 @@ fn prepare(
     let private = private::Private { base, branch };
     private::create(&world.repository, &place.private, &private, from.as_deref())?;
     leave_out(task, &place.private)?;
-    private::checkout(&place.private, &place.worktree)?;
+    let provider = fill(world, task, &place, base, slot.as_ref())?;
     worktree::give_index(&world.repository, &place)?;
     let paths = modules::fill(&world.repository, &place, from.as_deref())?;
     let mut warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
     warnings.extend(task.spec.agent.as_deref().and_then(|agent| Warning::untold(agent, &task.spec.sandbox)));
-    super::provision::bring(task, &place.worktree)?;
+    super::provision::bring(task, &place, provider, &world.layout.trash())?;
     super::handback::bring(world, task, attempt, base)?;
     let command = needs::bring(world, task, attempt, needs)?;
     crash::point("launch.checked_out");
-    let spec = Spec { command, disk_floor, warnings, ..spec(world, task, attempt, base, &dir)? };
+    let spec =
+        Spec { command, disk_floor, warnings, provider: Some(provider), ..spec(world, task, attempt, base, &dir)? };
     record::save(&dir.spec(), &spec, Durable::No)?;
     crash::point("launch.spec_written");
     Ok(())
+}
+
+/// Bring the files of the base to the place. What was there before is thrown away where it is in doubt.
+fn fill(
+    world: &World,
+    task: &Task,
+    place: &worktree::Place,
+    base: CommitId,
+    slot: Option<&SlotDir>,
+) -> Result<Provider, LaunchError> {
+    let trash_dir = world.layout.trash();
+    let order = Order {
+        repo: &world.repository,
+        place,
+        base,
+        mode: task.spec.worktree,
+        slot: slot.map(|slot| slot.dir.as_path()),
+        trash: &trash_dir,
+        backdate: task.spec.copy.is_empty() && !super::provision::has_patterns(task),
+        at: &crash::point,
+    };
+    match place::fill(&order) {
+        Ok(provider) => Ok(provider),
+        Err(FillError::Git(error)) => Err(error.into()),
+        Err(FillError::Unfit(words)) => {
+            log(&format!("{} is thrown away: {words}", place.worktree.display()));
+            trash::throw(&place.worktree, &trash_dir)?;
+            crate::store::make_dir(&place.worktree)?;
+            worktree::lead_outside(&world.repository, place)?;
+            match place::fill(&order) {
+                Ok(provider) => Ok(provider),
+                Err(FillError::Git(error)) => Err(error.into()),
+                Err(FillError::Unfit(words)) => Err(LaunchError::Refused(words)),
+            }
+        }
+    }
 }
 
 /// What its agent leaves that is no result is ignored: by the agent's git, and by what commits what is left.
@@ -217,6 +262,8 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
         // Only who runs it must know.
         disk_floor: 0,
         warnings: Vec::new(),
+        provider: None,
+        slot_lock: world.layout.slot_of(attempt).map(|slot| slot.lock().into()),
         checkout: task.spec.checkout.clone(),
         called: task.spec.called.clone(),
         sandbox: task.spec.sandbox.clone(),

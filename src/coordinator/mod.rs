@@ -28,6 +28,7 @@ mod remove;
 mod requests;
 mod run;
 mod sealing;
+mod slots;
 mod start;
 mod sweep;
 pub mod trash;
@@ -60,12 +61,26 @@ pub(crate) struct World {
     pub(crate) prefix: String,
     /// Two that delete the same directory would trip over each other.
     pub(crate) emptying: std::sync::Mutex<()>,
+    /// Slots are leased and given back one after the other.
+    pub(crate) leasing: std::sync::Mutex<()>,
+    /// Can places be used again here? Tried once.
+    pub(crate) recycling: std::sync::OnceLock<Result<(), String>>,
 }
 
 impl World {
     /// Where the files and the private repository of an attempt are.
     pub(crate) fn place(&self, attempt: AttemptId) -> Place {
         Place { worktree: self.layout.worktree(attempt), private: self.layout.attempt(attempt).git() }
+    }
+
+    /// Can places be used again here? The error is why not.
+    pub(crate) fn recycling(&self) -> Result<(), String> {
+        let probe = || {
+            let dir = self.layout.slots();
+            crate::store::make_dir(&dir).map_err(|error| error.to_string())?;
+            crate::git::place::probe(&self.repository, &dir)
+        };
+        self.recycling.get_or_init(probe).clone()
     }
 
     /// The branch that shows a task's result.
@@ -129,6 +144,8 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
         layout,
         prefix: config.branch_prefix.clone(),
         emptying: std::sync::Mutex::new(()),
+        leasing: std::sync::Mutex::new(()),
+        recycling: std::sync::OnceLock::new(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
     let tasks = tokio::task::LocalSet::new();

@@ -1,7 +1,7 @@
 //! Removing the worktree of an attempt whose result the repository holds.
 
 use super::collect::CollectError;
-use super::{World, base_pin, kept_prefix, landed_mark, trash};
+use super::{World, base_pin, kept_prefix, landed_mark, slots, trash};
 use crate::core::event::Event;
 use crate::core::id::AttemptId;
 use crate::core::state::{Place, State, Task, TaskState};
@@ -24,9 +24,11 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
             )));
         }
     }
-    let place = world.place(attempt);
     let bin = world.layout.trash();
-    {
+    let has_slot = world.layout.slot_of(attempt).is_some();
+    slots::release(world, task, attempt)?;
+    if !has_slot {
+        let place = world.place(attempt);
         let lock = WorktreeLock::acquire(&world.repository)?;
         worktree::remove(&world.repository, &lock, &place, &bin, &crash::point)?;
     }

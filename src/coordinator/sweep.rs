@@ -7,6 +7,7 @@ use crate::core::id::{AttemptId, BranchName, TaskId};
 use crate::core::state::{Place, State, Task};
 use crate::git::refs::RefChange;
 use crate::git::{GitError, locks, pack, worktree};
+use crate::process::idle;
 use crate::store::StoreError;
 
 /// Make branches, pins and left-over directories agree with the state. What fails is told, and tried by the next one.
@@ -19,6 +20,9 @@ pub(super) fn sweep(world: &World, state: &State) {
     told("remove what an import left", pack::sweep_quarantine(&world.repository));
     told("drop pins of attempts that are over", drop_pins(world, state));
     told("make branches agree with the tasks", show_branches(world, state));
+    if let Err(error) = super::slots::sweep(world, state) {
+        log(&format!("cannot throw a slot away: {error}"));
+    }
     if let Err(error) = forget_runs(world, state) {
         log(&format!("cannot forget old runs: {error}"));
     }
@@ -48,10 +52,15 @@ pub(super) fn clear_locks(world: &World) -> bool {
     }
 }
 
-/// Delete what was thrown away. Slow, and no hurry.
+/// Delete what was thrown away. Slow, and no hurry: a thread of its own does it, which steps back for all others.
 pub(super) fn empty_trash(world: &World) {
+    let empty = || {
+        idle::step_back();
+        worktree::empty_trash(&world.layout.trash())
+    };
     let _alone = world.emptying.lock();
-    for error in worktree::empty_trash(&world.layout.trash()) {
+    let failures = std::thread::scope(|scope| scope.spawn(empty).join());
+    for error in failures.unwrap_or_default() {
         log(&format!("cannot delete something in the trash: {}", error.words()));
     }
 }

@@ -281,6 +281,8 @@ fn spec(world: &World, run: &Run, check: &Check) -> Result<Spec, String> {
         checkout: None,
         called: None,
         disk_floor: 0,
+        provider: None,
+        slot_lock: None,
         sandbox: check.sandbox.clone(),
         candidate: Some(Candidate { tree: run.tree, private: private.into() }),
     })

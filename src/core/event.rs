@@ -10,6 +10,7 @@ use super::change::{Collected, FoldRequest, Landing, Refusal};
 use super::id::{AttemptId, BranchName, CommitId, TaskId};
 use super::outcome::Outcome;
 use super::plan::{Plan, PlanId};
+use super::provider::Provider;
 use super::review::Remarks;
 use super::sandbox::traffic::Traffic;
 use super::sandbox::{Tier, Warning};
@@ -302,6 +303,9 @@ pub struct Facts {
     /// What its user should know of that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
+    /// How its files came to their place; none where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// What it asked of the network, and what of that was denied; where hosts are listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Traffic>,

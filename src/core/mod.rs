@@ -14,6 +14,7 @@
 //! - [`secret`]: what looks like one, and is kept out of logs.
 //! - [`plan`]: many tasks in one file, and what becomes of them together. [`units`]: durations and sizes as people write them.
 //! - [`role`]: who does a task, and what that may do; how the files of other programs become one.
+//! - [`provider`]: how an attempt comes to its files.
 //! - [`report`]: what front ends show, as text or JSON.
 //!
 //! On purpose there is nothing here about files, processes or git: the adapters do what an
@@ -47,6 +48,7 @@ pub mod outcome;
 pub mod plan;
 pub mod planner;
 pub mod policy;
+pub mod provider;
 pub mod report;
 pub mod review;
 pub mod role;

@@ -25,6 +25,7 @@ use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::outcome::Outcome;
 use super::plan::PlanId;
 use super::policy::Limits;
+use super::provider::Provider;
 use super::sandbox::traffic::Traffic;
 use super::sandbox::{Tier, Warning};
 use super::task::{FoldPolicy, Priority, Strategy};
@@ -326,6 +327,9 @@ pub struct AttemptReport {
     /// How far it is kept to itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Tier>,
+    /// How its files came to their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// What its user should know of that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

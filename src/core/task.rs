@@ -8,6 +8,7 @@ use super::agent::Assigned;
 use super::delegate::Delegation;
 use super::id::{AttemptId, BranchName, CommitId, TaskId, TaskName};
 use super::plan::{Glob, Member};
+use super::provider::WorktreeMode;
 use super::role::TaskRole;
 use super::sandbox::Policy;
 use super::verify::Check;
@@ -89,6 +90,12 @@ pub struct TaskSpec {
     /// Ignored files to bring along: patterns beside those of `.worktreeinclude`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copy: Vec<String>,
+    /// How its worktree is made.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub worktree: WorktreeMode,
+    /// Does it want a worktree that no task had before it?
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub clean: bool,
     /// What prepares the worktree before the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<Setup>,

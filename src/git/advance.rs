@@ -16,13 +16,14 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::checkout::{CheckoutOf, Entry, TreeChange, parents};
-use super::index::{Fresh, Index, IndexLock};
+use super::index::{Fresh, Index};
+use super::index_lock::IndexLock;
 use super::opened::Opened;
 use super::untouched::is_still_untouched;
 use crate::core::word::Word;
 
-const PLAIN: u32 = 0o100_644;
-const EXECUTABLE: u32 = 0o100_755;
+pub(super) const PLAIN: u32 = 0o100_644;
+pub(super) const EXECUTABLE: u32 = 0o100_755;
 /// More than this, of all files together, goes through git, which does not hold it in memory.
 const LARGEST: usize = 32 << 20;
 
@@ -136,7 +137,7 @@ fn is_ordinary(path: &Word) -> bool {
 }
 
 /// Does nothing in the configuration change what a checkout writes?
-fn are_plain(settings: &Config) -> bool {
+pub(super) fn are_plain(settings: &Config) -> bool {
     let is = |key: &str, plain: &[&str]| match settings.get_string(key) {
         Ok(value) => plain.iter().any(|one| value.eq_ignore_ascii_case(one)),
         Err(error) => error.code() == ErrorCode::NotFound,
@@ -194,21 +195,21 @@ fn are_written_as_they_are(checkout: &CheckoutOf, index: &Index, files: &[&Word]
 }
 
 /// Directories of a checkout, reached without following a link.
-struct Dirs {
+pub(super) struct Dirs {
     top: OwnedFd,
     /// The last one: paths come in order.
     last: Option<(Vec<u8>, OwnedFd)>,
 }
 
-const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(super) const OPEN: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Dirs {
-    fn open(top: &Path) -> io::Result<Self> {
+    pub(super) fn open(top: &Path) -> io::Result<Self> {
         Ok(Self { top: rustix::fs::open(top, OPEN, Mode::empty())?, last: None })
     }
 
     /// The directory of a file, and its name in it. What is missing is made.
-    fn of<'p>(&mut self, path: &'p Word) -> io::Result<(&OwnedFd, &'p [u8])> {
+    pub(super) fn of<'p>(&mut self, path: &'p Word) -> io::Result<(&OwnedFd, &'p [u8])> {
         let bytes = path.as_bytes();
         let Some(slash) = bytes.iter().rposition(|byte| *byte == b'/') else { return Ok((&self.top, bytes)) };
         let (dir, name) = (&bytes[..slash], &bytes[slash + 1..]);
@@ -242,7 +243,7 @@ impl Dirs {
     }
 
     /// And the directories that are empty then.
-    fn remove(&mut self, path: &Word) -> io::Result<()> {
+    pub(super) fn remove(&mut self, path: &Word) -> io::Result<()> {
         let (dir, name) = match self.existing(path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
-use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::Stat;
 use sha1::{Digest, Sha1};
 
 use crate::core::word::Word;
@@ -84,6 +84,17 @@ impl Index {
         // Before the bytes: an index that is written meanwhile is a new file, and then this one is not the one that is there.
         let of = fs::symlink_metadata(file).ok().filter(Metadata::is_file)?;
         Some(Self { seen: seen(&of), ..Self::parse(fs::read(file).ok()?, of.mtime() as u32)? })
+    }
+
+    /// One of this content, as it was written in this second. `None` where only git understands it, or it is damaged.
+    pub(super) fn of(bytes: Vec<u8>, written: u32) -> Option<Self> {
+        Self::parse(bytes, written)
+    }
+
+    /// One without a file.
+    pub(super) fn empty() -> Self {
+        let bytes = [&b"DIRC\0\0\0\x02\0\0\0\0"[..], &[0; HASH]].concat();
+        Self { has_checksum: true, ..Self::parse(bytes, 0).expect("it is whole") }
     }
 
     /// Is the file still the one that was read?
@@ -172,16 +183,35 @@ impl Index {
         &self.names[place.name.0 as usize..place.name.1 as usize]
     }
 
-    fn search(&self, path: &[u8]) -> Result<usize, usize> {
+    /// The files that it has.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The file at a place: files are in the order of their names.
+    pub(super) fn at(&self, place: usize) -> (&[u8], Known<'_>) {
+        (self.name(self.entries[place]), self.known(self.entries[place]))
+    }
+
+    /// The place of a file; where there is none, that where it would be.
+    pub(super) fn search(&self, path: &[u8]) -> Result<usize, usize> {
         self.entries.binary_search_by(|place| self.name(*place).cmp(path))
     }
 
     /// What it has of this file.
     pub(super) fn get(&self, path: &Word) -> Option<Known<'_>> {
-        let place = self.entries[self.search(path.as_bytes()).ok()?];
+        Some(self.known(self.entries[self.search(path.as_bytes()).ok()?]))
+    }
+
+    fn known(&self, place: Place) -> Known<'_> {
         let fixed = &self.bytes[place.start as usize..place.fixed_end as usize];
         let flags = u16::from_be_bytes([fixed[FIXED], fixed[FIXED + 1]]);
-        Some(Known { fixed, flags, written: self.written })
+        Known { fixed, flags, written: self.written }
+    }
+
+    /// The cache of tree names.
+    pub(super) fn trees(&self) -> &[u8] {
+        &self.bytes[self.trees.clone()]
     }
 
     /// The files that it has below this directory.
@@ -197,6 +227,11 @@ impl Index {
     /// Files that may have changed in the instant in which this index was written have no size in the new one, as git
     /// does it: whoever looks at it next compares their contents.
     pub(super) fn with(&self, changes: &BTreeMap<&Word, Option<Fresh>>) -> Vec<u8> {
+        self.with_trees(changes, &self.trees_after(changes))
+    }
+
+    /// As [`Index::with`], with this cache of tree names.
+    pub(super) fn with_trees(&self, changes: &BTreeMap<&Word, Option<Fresh>>, trees: &[u8]) -> Vec<u8> {
         let mut new = Writer {
             bytes: Vec::with_capacity(self.bytes.len() + 4096),
             version: self.version,
@@ -225,7 +260,11 @@ impl Index {
         }
         let count = new.count;
         new.bytes[8..HEAD].copy_from_slice(&count.to_be_bytes());
-        self.write_trees(changes, &mut new.bytes);
+        if !trees.is_empty() {
+            new.bytes.extend_from_slice(b"TREE");
+            new.bytes.extend_from_slice(&(trees.len() as u32).to_be_bytes());
+            new.bytes.extend_from_slice(trees);
+        }
         let hash = if self.has_checksum { Sha1::digest(&new.bytes).into() } else { [0; HASH] };
         new.bytes.extend_from_slice(&hash);
         new.bytes
@@ -247,7 +286,7 @@ impl Index {
     }
 
     /// The names of trees are kept where nothing has changed below. A cache that is not understood is left out.
-    fn write_trees(&self, changes: &BTreeMap<&Word, Option<Fresh>>, to: &mut Vec<u8>) {
+    fn trees_after(&self, changes: &BTreeMap<&Word, Option<Fresh>>) -> Vec<u8> {
         let mut dirs = std::collections::BTreeSet::from([&b""[..]]);
         for path in changes.keys().map(|path| path.as_bytes()) {
             dirs.extend(path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]));
@@ -255,13 +294,9 @@ impl Index {
             dirs.insert(path);
         }
         let mut trees = Vec::with_capacity(self.trees.len());
-        let mut rest = &self.bytes[self.trees.clone()];
-        if rest.is_empty() || copy_tree(&mut rest, &[], &dirs, &mut trees).is_none() || !rest.is_empty() {
-            return;
-        }
-        to.extend_from_slice(b"TREE");
-        to.extend_from_slice(&(trees.len() as u32).to_be_bytes());
-        to.extend_from_slice(&trees);
+        let mut rest = self.trees();
+        let is_whole = !rest.is_empty() && copy_tree(&mut rest, &[], &dirs, &mut trees).is_some() && rest.is_empty();
+        if is_whole { trees } else { Vec::new() }
     }
 }
 
@@ -289,7 +324,7 @@ fn copy_tree(
     Some(())
 }
 
-fn until<'a>(rest: &mut &'a [u8], end: u8) -> Option<&'a [u8]> {
+pub(super) fn until<'a>(rest: &mut &'a [u8], end: u8) -> Option<&'a [u8]> {
     let at = rest.iter().position(|byte| *byte == end)?;
     let word = &rest[..at];
     *rest = &rest[at + 1..];
@@ -347,6 +382,16 @@ impl Known<'_> {
         self.mode() != GITLINK && self.word(2) >= self.written
     }
 
+    /// Is it the file that was seen? Of one that may have changed unseen, an index may not know the size.
+    pub(super) fn is_as(&self, seen: &Fresh) -> bool {
+        let size = self.word(9);
+        [0, 1, 2, 3, 5, 7, 8].iter().all(|at| self.word(*at) == seen.stat[*at]) && (size == 0 || size == seen.stat[9])
+    }
+
+    pub(super) fn has_size_of(&self, seen: &Fresh) -> bool {
+        self.word(9) == seen.stat[9]
+    }
+
     /// Does the file look as it did?
     pub(super) fn looks_like(&self, seen: &Metadata) -> bool {
         let times = [time(seen.ctime(), seen.ctime_nsec()), time(seen.mtime(), seen.mtime_nsec())];
@@ -366,6 +411,19 @@ impl Fresh {
         let (uid, gid) = (seen.uid(), seen.gid());
         let stat = [changed.0, changed.1, modified.0, modified.1, device, inode, mode, uid, gid, size];
         Self { object, stat }
+    }
+
+    /// Of a file that was looked at.
+    pub(super) fn of(mode: u32, object: &[u8], seen: &Stat) -> Self {
+        let changed = (seen.st_ctime as u32, seen.st_ctime_nsec as u32);
+        let modified = (seen.st_mtime as u32, seen.st_mtime_nsec as u32);
+        let [device, inode, size] = [seen.st_dev as u32, seen.st_ino as u32, seen.st_size as u32];
+        let (uid, gid) = (seen.st_uid, seen.st_gid);
+        let stat = [changed.0, changed.1, modified.0, modified.1, device, inode, mode, uid, gid, size];
+        let mut name = [0; HASH];
+        let length = object.len().min(HASH);
+        name[..length].copy_from_slice(&object[..length]);
+        Self { object: name, stat }
     }
 
     fn fixed(&self, name: &[u8]) -> Vec<u8> {
@@ -412,79 +470,5 @@ fn write_variable(mut value: usize, to: &mut Vec<u8>) {
     to.extend(digits.iter().rev());
 }
 
-/// The lock of an index, as git takes it.
-#[derive(Debug)]
-pub(super) struct IndexLock {
-    lock: std::path::PathBuf,
-    file: fs::File,
-    is_done: bool,
-}
-
-impl IndexLock {
-    /// Take it.
-    ///
-    /// # Errors
-    /// Where somebody has it, or it cannot be made.
-    pub(super) fn take(index: &Path) -> io::Result<Self> {
-        let mut lock = index.as_os_str().to_owned();
-        lock.push(".lock");
-        let file = fs::File::options().write(true).create_new(true).open(&lock)?;
-        Ok(Self { lock: lock.into(), file, is_done: false })
-    }
-
-    /// Put the new index in the place of the old one.
-    pub(super) fn commit(mut self, index: &Path, bytes: &[u8]) -> io::Result<()> {
-        io::Write::write_all(&mut self.file, bytes)?;
-        fs::rename(&self.lock, index)?;
-        self.is_done = true;
-        Ok(())
-    }
-}
-
-impl Drop for IndexLock {
-    fn drop(&mut self) {
-        if !self.is_done {
-            let _ = fs::remove_file(&self.lock);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_of_any_width_are_read_as_written() {
-        for value in [0, 1, 127, 128, 129, 16_511, 16_512, 2_113_663, 2_113_664] {
-            let mut bytes = Vec::new();
-            write_variable(value, &mut bytes);
-            assert_eq!(variable(&bytes, 0), Some((value, bytes.len())));
-        }
-        assert_eq!(variable(&[0x80; 20], 0), None);
-    }
-
-    #[test]
-    fn what_is_damaged_is_no_index() {
-        let empty = [b"DIRC\0\0\0\x02\0\0\0\0".to_vec(), vec![0; HASH]].concat();
-        assert!(Index::parse(empty.clone(), 0).is_some());
-        let mut random = fastrand::Rng::with_seed(7);
-        let one = Index::parse(empty, 0).unwrap();
-        let fresh = || Some(Fresh { object: [7; HASH], stat: [1; 10] });
-        let names = ["a", "b/c", "b/d"].map(Word::from);
-        let bytes = one.with(&names.iter().map(|name| (name, fresh())).collect());
-        for _ in 0..2000 {
-            let mut bytes = bytes.clone();
-            bytes.truncate(random.usize(..bytes.len()));
-            for _ in 0..random.usize(..4) {
-                let at = random.usize(..bytes.len().max(1)).min(bytes.len().saturating_sub(1));
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte = random.u8(..);
-                }
-            }
-            // Without its checksum, so that it is looked at; it may be one, but nothing else may come of it.
-            let without = [&bytes[..], &[0; HASH]].concat();
-            Index::parse(without, 0);
-            assert!(Index::parse(bytes, 0).is_none());
-        }
-    }
-}
+mod tests;

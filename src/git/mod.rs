@@ -4,6 +4,7 @@
 //! - [`repository`]: finding a repository, and questions about its graph and checkouts.
 //! - [`refs`]: transactions on refs, by compare-and-swap.
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
+//!   [`place`]: its files, in a place that may have been used before.
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`hook`]: hooks that are asked then. [`fold`]: landing it, with the checkout of the target
 //!   (`advance`, by its `index`).
@@ -34,6 +35,7 @@ pub mod foresee;
 pub mod glance;
 pub mod hook;
 mod index;
+mod index_lock;
 mod inspect;
 mod listed;
 mod live;
@@ -47,6 +49,7 @@ pub mod pack;
 #[cfg(test)]
 mod parity;
 pub mod part;
+pub mod place;
 pub mod pool;
 pub mod private;
 mod private_config;

@@ -79,6 +79,12 @@ impl<'a> Objects<'a> {
         std::str::from_utf8(line).ok()?.parse().ok().filter(|_| object.kind() == ObjectType::Commit)
     }
 
+    /// The bytes of a file; `None` where it cannot be read.
+    pub(super) fn blob(&self, id: Oid) -> Option<Vec<u8>> {
+        let object = self.odb.read(id).ok()?;
+        (object.kind() == ObjectType::Blob).then(|| object.data().to_vec())
+    }
+
     /// A new question begins, and may look at as much as any.
     pub(super) fn begin(&self) {
         self.seen.set(0);

@@ -116,6 +116,34 @@ pub fn register(
     }
 }
 
+/// As [`register`], of a directory of ours that holds files already. Whatever is called `.git` in it goes into `trash`, and
+/// a registration that it has is made anew.
+///
+/// # Errors
+/// Where its name belongs to another worktree, or the files cannot be written.
+pub fn adopt(
+    repo: &Repository,
+    _lock: &WorktreeLock,
+    worktree: &Path,
+    base: CommitId,
+    reason: &str,
+    trash: &Path,
+) -> Result<(), GitError> {
+    forget(repo, worktree, trash)?;
+    register_whole(repo, worktree, base, reason)
+}
+
+/// Take the registration of a directory of ours away, and what is called `.git` in it. Its files stay.
+fn forget(repo: &Repository, worktree: &Path, trash: &Path) -> Result<(), GitError> {
+    if registration(repo, worktree)? != Registration::Absent {
+        unregister(repo, &admin_dir(repo, worktree))?;
+    }
+    match move_to_trash(&worktree.join(".git"), trash) {
+        Err(GitError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// The entry is made aside and comes to its place by one rename: as git makes it with `worktree add --no-checkout`
 /// (gitrepository-layout(5)).
 fn register_whole(repo: &Repository, worktree: &Path, base: CommitId, reason: &str) -> Result<(), GitError> {
@@ -239,6 +267,33 @@ pub fn remove(
     if registration != Registration::Absent {
         unregister(repo, &admin_dir(repo, &place.worktree))?;
     }
+    at("remove.unregistered");
+    Ok(())
+}
+
+/// As [`remove`], but for the files, which stay where they are: the place will be used again.
+///
+/// # Errors
+/// As [`remove`].
+pub fn release(
+    repo: &Repository,
+    _lock: &WorktreeLock,
+    place: &Place,
+    trash: &Path,
+    at: &dyn Fn(&'static str),
+) -> Result<(), GitError> {
+    let registration = registration(repo, &place.worktree)?;
+    // Neither is there: an earlier try got so far.
+    let is_released = registration == Registration::Absent && !exists(&place.worktree.join(".git"))?;
+    if !is_released && !is_ours(repo, place, registration) {
+        return Err(refused("release", &place.worktree, "it is not known to be ours".to_owned()));
+    }
+    for path in asides(&place.worktree) {
+        move_to_trash(&path, trash)?;
+    }
+    let _ = fs::remove_file(lead_draft(&place.worktree));
+    at("remove.renamed");
+    forget(repo, &place.worktree, trash)?;
     at("remove.unregistered");
     Ok(())
 }

@@ -15,9 +15,11 @@ use crate::coordinator::observe;
 use crate::coordinator::{kept_prefix, trash};
 use crate::core::change::list;
 use crate::core::id::{AttemptId, BranchName, CommitId, TaskId};
+use crate::core::provider::WorktreeMode;
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::state::{Place, State, TaskState};
 use crate::core::word::count as counted;
+use crate::git::place;
 use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
@@ -90,6 +92,7 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
                 doctor.journal(&layout, &state);
                 doctor.orphans(session, &layout, &state)?;
                 doctor.kept_refs(session, &state)?;
+                doctor.places(session.config()?.worktree_mode, session, &layout);
                 doctor.room(session, &layout, &state);
                 doctor.work(session, &layout, &state);
             }
@@ -124,6 +127,28 @@ impl Doctor {
             Ok(()) => self.findings.push(Finding { what, health: Health::Mended, next_step: None }),
             Err(error) => self.bad(what, format!("mending it failed: {error}")),
         }
+    }
+
+    /// How worktrees come to be here.
+    fn places(&mut self, mode: WorktreeMode, session: &Session, layout: &Layout) {
+        let slots = layout.all_slots().unwrap_or_default();
+        let idle = slots.iter().filter(|slot| slot.lessee().is_none()).count();
+        let chain = match (mode, place::probe(session.repository(), &layout.slots())) {
+            (WorktreeMode::Slot, Err(why)) => {
+                return self.bad(
+                    format!("worktrees cannot be used again, and [worktree] mode is slot: {why}"),
+                    "say `mode = \"auto\"` in [worktree], or move the state directory (see `[worktree] dir`)",
+                );
+            }
+            (WorktreeMode::Auto, Err(why)) => format!("parallel, else plain (they cannot be used again: {why})"),
+            (WorktreeMode::Auto, Ok(())) => {
+                format!("slot, else parallel, else plain ({})", counted(idle as u64, "idle slot"))
+            }
+            (WorktreeMode::Slot, Ok(())) => format!("slot ({})", counted(idle as u64, "idle slot")),
+            (WorktreeMode::Parallel, _) => "parallel, else plain (as [worktree] mode says)".to_owned(),
+            (WorktreeMode::Plain, _) => "plain (as [worktree] mode says)".to_owned(),
+        };
+        self.good(format!("how worktrees are made: {chain}"));
     }
 
     fn git(&mut self) {

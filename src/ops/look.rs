@@ -52,6 +52,10 @@ pub fn task(session: &mut Session, handle: &TaskHandle) -> Result<TaskReport, Er
         if let Some(held) = session.layout().and_then(|layout| held(layout, attempt.id)) {
             (attempt.sandbox, attempt.warnings) = (Some(held.tier), held.warnings);
         }
+        attempt.provider = session.layout().and_then(|layout| {
+            let spec: Option<record::Spec> = record::load(&layout.attempt(attempt.id).spec()).ok().flatten();
+            spec?.provider
+        });
         let network = session.layout().map(|layout| record::load(&layout.attempt(attempt.id).network()));
         attempt.network = network.and_then(|network| network.ok().flatten());
     }

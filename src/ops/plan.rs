@@ -270,6 +270,7 @@ fn spec(
         message: task.message.clone(),
         verify: Verifying { how, no_cache: false },
         read_only: settings.read_only,
+        clean: settings.clean,
         agent: agent(session, task)?,
         role: settings.role.as_ref().and_then(|name| roles.get(name)).cloned(),
         ..Wish::new(task.command.clone())

@@ -53,6 +53,8 @@ pub struct Wish {
     pub message: Option<String>,
     /// Ignored files to bring along, beside those of the configuration.
     pub copy: Vec<String>,
+    /// Is it to have a worktree that no task had before it, whatever the configuration says?
+    pub clean: bool,
     /// Bytes of output to keep.
     pub log_cap: Option<u64>,
     /// Run the setup hook of the configuration first?
@@ -99,6 +101,7 @@ impl Wish {
             strategy: None,
             message: None,
             copy: Vec::new(),
+            clean: false,
             log_cap: None,
             setup: true,
             verify: Verifying::default(),
@@ -232,6 +235,8 @@ impl Asker {
             publish: wish.publish.unwrap_or(config.publish),
             message: wish.message,
             copy: config.copy.iter().chain(&wish.copy).cloned().collect(),
+            worktree: config.worktree_mode,
+            clean: wish.clean || config.clean,
             setup: config.setup_hook().filter(|_| wish.setup),
             check: frozen.check,
             unverified: frozen.unverified,

@@ -10,6 +10,7 @@ pub mod beneath;
 pub mod clock;
 pub mod crash;
 pub mod daemon;
+pub mod idle;
 pub mod living;
 pub mod load;
 pub mod pidfd;

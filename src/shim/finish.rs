@@ -48,7 +48,7 @@ pub(super) fn finish(dir: &AttemptDir, spec: &Spec, ran: Ran, watch: Watch) -> R
     let usage = usage::of_children();
     let (said, door) = watch.close();
     let Ran { outcome, leaked, sandbox, warnings, network, verified } = ran;
-    let exit = Exit { outcome, ended, leaked, sandbox, warnings, network, ..record_of(said) };
+    let exit = Exit { outcome, ended, leaked, sandbox, warnings, network, ..record_of(spec, said) };
     let exit = Exit { cpu_ms: usage.cpu_ms, max_rss_kb: usage.max_rss_kb, verified, ..exit };
     let mut room = Room::new(dir, Patience::Door(door));
     // Saving its files takes a while. Should we be killed meanwhile, how it ended is known all the same.
@@ -101,11 +101,11 @@ pub(super) fn salvage(dir: &AttemptDir, spec: &Spec, how: Salvage) -> Result<(),
     let (sandbox, warnings) = held.map_or((None, Vec::new()), |held| (Some(held.tier), held.warnings));
     let network = record::load::<Traffic>(&dir.network()).ok().flatten();
     let leaked = killed as u64;
-    let exit = Exit { outcome: Outcome::Lost { cause }, leaked, sandbox, warnings, network, ..record_of(said) };
+    let exit = Exit { outcome: Outcome::Lost { cause }, leaked, sandbox, warnings, network, ..record_of(spec, said) };
     conclude(dir, spec, exit, room)
 }
 
-fn record_of(said: Closed) -> Exit {
+fn record_of(spec: &Spec, said: Closed) -> Exit {
     let summary = said.summary.map(|text| text.chars().take(SUMMARY_LIMIT).collect());
     Exit {
         outcome: Outcome::Cancelled,
@@ -120,6 +120,7 @@ fn record_of(said: Closed) -> Exit {
         log_dropped: said.log_dropped,
         leaked: 0,
         sandbox: None,
+        provider: spec.provider,
         warnings: Vec::new(),
         network: None,
         notes: said.notes,

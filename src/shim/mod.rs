@@ -100,6 +100,8 @@ fn serve(dir: &AttemptDir, salvage: Option<Salvage>) -> Result<(), StoreError> {
         say(UP);
         return Ok(());
     };
+    // Until we end, nobody else has our place.
+    let _slot = spec.slot_lock.as_ref().map(|lock| hold_slot(lock.as_path())).transpose()?;
     crash::point("shim.locked");
     if let Some(how) = salvage {
         finish::salvage(dir, &spec, how)?;
@@ -124,6 +126,16 @@ fn hold(dir: &AttemptDir) -> Result<Option<Held>, StoreError> {
             return Ok(None);
         }
         // Somebody holds it for a moment: another shim on its way, or a coordinator that looks.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The lock of the place; whoever else has it looks at it for a moment.
+fn hold_slot(path: &std::path::Path) -> Result<Held, StoreError> {
+    loop {
+        if let Some(lock) = election::try_hold(path)? {
+            return Ok(lock);
+        }
         std::thread::sleep(Duration::from_millis(2));
     }
 }

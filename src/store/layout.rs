@@ -7,13 +7,14 @@
 //! <common git dir>/pleach/
 //!     journal.jsonl  snapshot.jsonl  lock  socket  fold.lock  worktree.lock  place.json
 //! <state dir>/<repository>-<hash>/
-//!     worktrees/pleach-7.1/        the files of attempt 7.1
+//!     worktrees/pleach-7.1/        the files of attempt 7.1, where it has no slot
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  sandbox.json network.json common (leads to the repository)
 //!                                  lead (the `.git` that its worktree has for its task)
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!                                  handback/ (what it is told: of an earlier result, of its needs, its prompt)
 //!     attempts/0.3/                the same of run 3 of a check
+//!     slots/2/                     lease (leads to its attempt) lock seal and seal.json, and the files: pleach-slot-2/
 //!     pool/1/                      tree/ and git/ of a worktree that candidates are verified in
 //!     secrets/<task>.json (until they are not needed any more)
 //!     reviews/7.1.json             what was said of a result and is not carried out yet
@@ -112,7 +113,7 @@ impl Layout {
     }
 
     fn make_dirs(&self) -> Result<(), StoreError> {
-        for dir in ["worktrees", "attempts", "environments", "trash"] {
+        for dir in ["worktrees", "slots", "attempts", "environments", "trash"] {
             make_dir(&self.state.join(dir))?;
         }
         Ok(())
@@ -183,9 +184,45 @@ impl Layout {
         self.state.join("environments").join(format!("{hash}.json"))
     }
 
-    /// The files of an attempt.
+    /// The files of an attempt: in the slot that it has, or in a directory of its own.
     pub fn worktree(&self, attempt: AttemptId) -> PathBuf {
-        self.state.join("worktrees").join(format!("pleach-{attempt}"))
+        match self.slot_of(attempt) {
+            Some(slot) => slot.tree(),
+            None => self.state.join("worktrees").join(format!("pleach-{attempt}")),
+        }
+    }
+
+    /// The slot that an attempt has: each of the two names the other.
+    pub fn slot_of(&self, attempt: AttemptId) -> Option<SlotDir> {
+        let number = fs::read_link(self.attempt(attempt).place()).ok()?;
+        let slot = SlotDir { number: number.to_str()?.parse().ok()?, dir: self.slots().join(number) };
+        (slot.lessee() == Some(attempt)).then_some(slot)
+    }
+
+    /// Where the slots are.
+    pub fn slots(&self) -> PathBuf {
+        self.state.join("slots")
+    }
+
+    /// All slots, by number.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn all_slots(&self) -> Result<Vec<SlotDir>, StoreError> {
+        let dir = self.slots();
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(StoreError::file("read directory", &dir))?,
+        };
+        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let mut slots: Vec<SlotDir> = numbers.map(|number| self.slot_numbered(number)).collect();
+        slots.sort_by_key(|slot| slot.number);
+        Ok(slots)
+    }
+
+    /// The slot of this number.
+    pub fn slot_numbered(&self, number: u32) -> SlotDir {
+        SlotDir { number, dir: self.slots().join(number.to_string()) }
     }
 
     /// Everything else of an attempt.
@@ -213,6 +250,36 @@ impl Layout {
 
 /// What a task is served at, beside the socket at which it tells of itself.
 pub const ASKS: &str = "asks";
+/// A place that is used again: its files, and beside them what we know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotDir {
+    /// Its number.
+    pub number: u32,
+    /// Its directory.
+    pub dir: PathBuf,
+}
+
+impl SlotDir {
+    /// The worktree. Its name is unlike that of any attempt's.
+    pub fn tree(&self) -> PathBuf {
+        self.dir.join(format!("pleach-slot-{}", self.number))
+    }
+
+    /// Held by the shim of the attempt that has it, for as long as it lives.
+    pub fn lock(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    /// A link to the name of the attempt that has it: made in one step, by one.
+    pub fn lease(&self) -> PathBuf {
+        self.dir.join("lease")
+    }
+
+    /// Who has it.
+    pub fn lessee(&self) -> Option<AttemptId> {
+        fs::read_link(self.lease()).ok()?.to_str()?.parse().ok()
+    }
+}
 
 /// The directory of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -242,6 +309,11 @@ impl AttemptDir {
     /// Held by the shim for as long as it lives.
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
+    }
+
+    /// A link to the number of the slot that it has, if it has one.
+    pub fn place(&self) -> PathBuf {
+        self.0.join("place")
     }
 
     /// Who the shim is: written once, by the shim, before its task.

@@ -11,6 +11,7 @@ use super::{Durable, StoreError, read, replace_with};
 use crate::core::agent::{Account, Assigned};
 use crate::core::id::{AttemptId, CommitId, TreeId};
 use crate::core::outcome::Outcome;
+use crate::core::provider::Provider;
 use crate::core::sandbox::traffic::Traffic;
 use crate::core::sandbox::{Policy, Tier, Warning};
 use crate::core::task::{CommandLine, Setup, Tenant};
@@ -63,6 +64,12 @@ pub struct Spec {
     /// What its user should know of how it was brought up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,
+    /// How its files came to their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
+    /// The lock of its place, where that is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slot_lock: Option<Word>,
     /// What it may touch.
     #[serde(default)]
     pub sandbox: Policy,
@@ -150,6 +157,9 @@ pub struct Exit {
     /// How far it was kept to itself; none where it never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Tier>,
+    /// How its files came to their place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<Provider>,
     /// What its user should know of how it was kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warning>,

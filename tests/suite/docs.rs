@@ -10,6 +10,7 @@ use pleach::config::file::{Branch, File, Fingerprint, Fold, Limits, Merge, Run, 
 use pleach::config::{self, DEFAULT_DISK_FLOOR, DEFAULT_MEMORY_FLOOR, DEFAULT_SETUP_TIMEOUT, file};
 use pleach::core::delegate::Delegation;
 use pleach::core::driver::DEFAULT_DRIVER_TIMEOUT;
+use pleach::core::provider::WorktreeMode;
 use pleach::core::sandbox::{Home, Network, Tier};
 use pleach::core::task::{DEFAULT_GRACE, DEFAULT_LOG_CAP, FoldPolicy, Priority, Publish, Strategy};
 use pleach::core::verify::Check;
@@ -120,7 +121,12 @@ fn the_page_on_configuration_has_every_key_and_variable() {
     let file::Delegate { depth, children } = delegate;
     assert_eq!((depth.unwrap().0, children.unwrap()), (Delegation::DEPTH as usize, Delegation::CHILDREN));
     let Run { concurrency, timeout, grace, retries, log_cap, priority, env_pass } = run;
-    let Worktree { dir, copy, setup, setup_timeout } = worktree;
+    let Worktree { dir, mode, clean, copy, setup, setup_timeout } = worktree;
+    assert_eq!(
+        (mode, clean),
+        (Some(file::Spelled(WorktreeMode::Auto)), Some(false)),
+        "the page says that these are the defaults"
+    );
     let (Fold { policy, strategy, publish, hooks }, Branch { prefix }, Limits { disk_floor, memory_floor }) =
         (fold, branch, limits);
     let examples = [concurrency.is_some(), timeout.is_some(), env_pass.is_some(), !groups.is_empty(), dir.is_some()];

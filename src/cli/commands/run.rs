@@ -104,6 +104,7 @@ fn wish(task: TaskArgs, is_inside: bool) -> Result<Wish, Error> {
         strategy: task.strategy,
         message: task.message,
         copy: task.copy,
+        clean: task.clean,
         log_cap: task.log_cap,
         setup: !task.no_setup,
         verify: task.verify.into(),

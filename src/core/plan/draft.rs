@@ -83,6 +83,8 @@ pub struct Settings {
     pub on_conflict: OnConflict,
     /// It writes its temporary directory only.
     pub read_only: bool,
+    /// It gets a worktree that no task had before it.
+    pub clean: bool,
     /// The role that it has.
     pub role: Option<String>,
     /// The model that its agent uses.

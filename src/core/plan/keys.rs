@@ -95,6 +95,7 @@ pub(super) const SETTINGS: &[Key] = &[
     key!("env", Takes::TextTable, "Variables"),
     key!("on_conflict", Takes::Word(&CONFLICTS), "What becomes of a result that conflicts (default: hold)"),
     key!("read_only", Takes::Flag, "It writes its temporary directory only"),
+    key!("clean", Takes::Flag, "It gets a worktree that no task had before it, with no ignored files of any"),
 ];
 
 /// What only a task may say.

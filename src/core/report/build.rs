@@ -324,6 +324,7 @@ fn attempt_report(task: &Task, attempt: &Attempt, now: Timestamp) -> AttemptRepo
         log_dropped: facts.log_dropped,
         leaked: facts.leaked,
         sandbox: facts.sandbox,
+        provider: facts.provider,
         warnings: facts.warnings,
         network: facts.network,
         size: change.map_or(Size::default(), |change| change.size),

@@ -4,3 +4,4 @@
 mod answers;
 mod bring;
 mod channels;
+mod places;

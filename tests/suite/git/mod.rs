@@ -5,6 +5,7 @@ mod foresee;
 mod inside;
 mod odd;
 mod pack;
+mod place;
 mod refs;
 mod register;
 mod snapshot;

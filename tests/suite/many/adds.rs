@@ -21,7 +21,7 @@ fn fifty_adds_at_once_are_fifty_tasks_in_fifty_worktrees() {
     scene.until("all run at once", || {
         let board = scene.board();
         board.values().all(|row| row["state"] == "running")
-            && scene.git(&["worktree", "list", "--porcelain"]).matches("/worktrees/pleach-").count() as u64 == ADDS
+            && scene.git(&["worktree", "list", "--porcelain"]).matches("/pleach-slot-").count() as u64 == ADDS
             && shims(&scene) == ADDS
     });
     fs::File::create(&gate).unwrap();

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::cli::{changed, held, round_of, state_of, task, told, user_side};
+use crate::support::cli::{changed, held, places_in_use, round_of, state_of, task, told, user_side};
 use crate::support::scene::Scene;
 
 /// Nothing of the attempt is left, and the user's side is as it was.
 fn assert_gone(scene: &Scene) {
     // It goes once its result is taken over, which may be just now.
-    scene.until("its worktree is gone", || fs::read_dir(state_of(scene).join("worktrees")).unwrap().count() == 0);
+    scene.until("its worktree is gone", || places_in_use(&state_of(scene)) == 0);
     assert_eq!(scene.git(&["worktree", "list"]).lines().count(), 1);
     scene.ok(&["doctor"]);
 }

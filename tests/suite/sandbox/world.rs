@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::super::support::cli::state_of;
+use super::super::support::cli::{state_of, worktree_of};
 use super::super::support::scene::Scene;
 use super::{scene, word};
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     pub(super) fn path_of_sibling(&self, name: &str) -> PathBuf {
-        self.state.join("worktrees/pleach-1.1").join(name)
+        worktree_of(&self.state, "1.1").join(name)
     }
 
     /// What an attack on files may have left of them.
@@ -133,7 +133,7 @@ impl World {
              ({script}) 2>&1\nexit 0",
             word(self.scene.path("out")),
             word(self.scene.top.clone()),
-            word(self.state.join("worktrees")),
+            word(self.state.join("slots")),
             word(self.scene.path("state")),
             fs::read_to_string(self.scene.path("out/tty")).unwrap().trim(),
             victim = self.victim.id(),
@@ -170,7 +170,7 @@ impl World {
         let script = format!("{script}; echo SET; until test -e go; do sleep 0.05; done; rm -f go");
         let task = self.scene.add(&[], &self.script(&script));
         self.scene.until("it is set", || self.scene.log(task).contains("SET"));
-        let worktree = self.state.join(format!("worktrees/pleach-{task}.1"));
+        let worktree = worktree_of(&self.state, &format!("{task}.1"));
         let _ = Command::new("git").arg("-C").arg(&worktree).args(["status", "--short"]).output();
         self.scene.pleach(&["diff", &task.to_string()]);
         fs::write(worktree.join("go"), "").unwrap();

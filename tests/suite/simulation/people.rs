@@ -99,6 +99,8 @@ impl World {
             strategy: if rng.one_in(if is_queue { 6 } else { 2 }) { Some(*rng.pick(&STRATEGIES)) } else { None },
             message: None,
             copy: Vec::new(),
+            worktree: Default::default(),
+            clean: false,
             setup: None,
             log_cap: 1,
             member: None,

@@ -165,7 +165,22 @@ pub(crate) fn round_of(scene: &Scene, line: &str, paths: &[&str]) {
     }
     scene.ok(&["doctor"]);
     scene.git(&["fsck", "--strict", "--no-dangling"]);
-    assert_eq!(fs::read_dir(state_of(scene).join("worktrees")).unwrap().count(), 0);
+    assert_eq!(places_in_use(&state_of(scene)), 0);
+}
+
+/// How many places some attempt still has.
+pub(crate) fn places_in_use(state: &Path) -> usize {
+    let entries = |dir: &str| fs::read_dir(state.join(dir)).into_iter().flatten().flatten();
+    let leased = entries("slots").filter(|slot| fs::symlink_metadata(slot.path().join("lease")).is_ok()).count();
+    entries("worktrees").count() + leased
+}
+
+/// The files of an attempt that runs.
+pub(crate) fn worktree_of(state: &Path, attempt: &str) -> PathBuf {
+    match fs::read_link(state.join("attempts").join(attempt).join("place")) {
+        Ok(slot) => state.join("slots").join(&slot).join(format!("pleach-slot-{}", slot.display())),
+        Err(_) => state.join(format!("worktrees/pleach-{attempt}")),
+    }
 }
 
 /// The paths that a task changed, as `diff --json` tells them.

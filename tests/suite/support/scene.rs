@@ -346,13 +346,22 @@ impl Scene {
         let notes = fs::read_dir(common.join("pleach/landing")).into_iter().flatten().flatten();
         found.extend(notes.map(|note| note.path().display().to_string()));
         let worktrees = self.git(&["worktree", "list", "--porcelain"]);
-        found.extend(worktrees.lines().filter(|line| line.contains("/worktrees/pleach-")).map(str::to_owned));
+        found.extend(
+            worktrees
+                .lines()
+                .filter(|line| line.contains("/worktrees/pleach-") || line.contains("/pleach-slot-"))
+                .map(str::to_owned),
+        );
         let pins = self.git(&["for-each-ref", "--format=%(refname)", "refs/pleach/base/"]);
         found.extend(pins.lines().map(str::to_owned));
         let homes = fs::read_dir(self.root.join("state")).unwrap().flatten();
         for home in homes.map(|entry| entry.path()).filter(|path| path.is_dir()) {
             let left = fs::read_dir(home.join("worktrees")).into_iter().flatten().flatten();
             found.extend(left.map(|left| left.path().display().to_string()));
+            let slots = fs::read_dir(home.join("slots")).into_iter().flatten().flatten();
+            let leases =
+                slots.map(|slot| slot.path().join("lease")).filter(|lease| fs::symlink_metadata(lease).is_ok());
+            found.extend(leases.map(|lease| lease.display().to_string()));
         }
         found.retain(|line| !line.is_empty());
         found

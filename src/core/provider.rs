@@ -1,0 +1,55 @@
+//! How an attempt comes to its files.
+
+use serde::{Deserialize, Serialize};
+
+use super::task::words;
+
+/// How the files of an attempt came to their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// A place that an earlier task had, brought to the base of this one: only what differs was written.
+    Slot,
+    /// A new place, written by several threads of ours.
+    Parallel,
+    /// A new place, written by git.
+    Plain,
+}
+
+/// Which of them may be used (`[worktree] mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorktreeMode {
+    /// The first that works here: slot, parallel, plain.
+    #[default]
+    Auto,
+    /// Places are used again; where that cannot be, nothing starts.
+    Slot,
+    /// Always a new place, written by several threads where the files are plain.
+    Parallel,
+    /// Always a new place, written by git.
+    Plain,
+}
+
+impl WorktreeMode {
+    /// May a place be used again?
+    pub fn recycles(self) -> bool {
+        matches!(self, Self::Auto | Self::Slot)
+    }
+}
+
+words!(
+    Provider,
+    "a provider of places (slot, parallel or plain)",
+    Slot = "slot",
+    Parallel = "parallel",
+    Plain = "plain"
+);
+words!(
+    WorktreeMode,
+    "a way to make worktrees (auto, slot, parallel or plain)",
+    Auto = "auto",
+    Slot = "slot",
+    Parallel = "parallel",
+    Plain = "plain"
+);
