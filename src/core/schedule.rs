@@ -160,11 +160,6 @@ impl<'a> Room<'a> {
         room
     }
 
-    /// Is there none for anybody?
-    fn is_full(&self) -> bool {
-        self.tasks == 0 && self.lenders.is_empty()
-    }
-
     /// Who lends this one a slot.
     fn lender(&self, task: &Task) -> Option<&'a Task> {
         delegate::ancestors(self.state, task).find(|above| self.lenders.contains(&above.id))
