@@ -40,7 +40,7 @@ fn is_of_a_task(stream: &UnixStream, state: &Path) -> bool {
         _ => false,
     };
     let pid = stream.peer_cred().ok().and_then(|peer| peer.pid()).and_then(|pid| u32::try_from(pid).ok());
-    pid.is_some_and(|pid| tree::is_below(pid, "pleach", is_its_shim))
+    pid.is_some_and(|pid| tree::is_below(pid, is_its_shim))
 }
 
 fn not_for_tasks() -> Response {

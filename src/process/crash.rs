@@ -25,8 +25,6 @@ pub const POINTS: &[&str] = &[
     "launch.spawned",
     "shim.locked",
     "shim.started",
-    "shim.relays",
-    "delegate.recorded",
     "shim.spawned_task",
     "shim.task_ended",
     "shim.left_overs_committed",

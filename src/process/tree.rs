@@ -78,28 +78,12 @@ fn children(pid: u32) -> Vec<u32> {
     lists.flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect()
 }
 
-/// Is this process below one whose name begins with `name`, and whose words are such? False where processes cannot be looked at.
-pub fn is_below(pid: u32, name: &str, is_such: impl Fn(&[&[u8]]) -> bool) -> bool {
+/// Is this process below one whose words are such? False where processes cannot be looked at.
+pub fn is_below(pid: u32, is_such: impl Fn(&[&[u8]]) -> bool) -> bool {
     const DEEPEST: usize = 256;
-    let mut above = parent(pid);
-    for _ in 0..DEEPEST {
-        let Some((next, is_named)) = above.map(|pid| (pid, comm(pid).is_some_and(|comm| comm.starts_with(name))))
-        else {
-            return false;
-        };
-        if is_named {
-            let words = fs::read(format!("/proc/{next}/cmdline")).unwrap_or_default();
-            if is_such(&words.split(|byte| *byte == 0).collect::<Vec<_>>()) {
-                return true;
-            }
-        }
-        above = parent(next);
-    }
-    false
-}
-
-fn comm(pid: u32) -> Option<String> {
-    fs::read_to_string(format!("/proc/{pid}/comm")).ok()
+    let above = std::iter::successors(parent(pid), |pid| parent(*pid)).take(DEEPEST);
+    let mut words = above.filter_map(|pid| fs::read(format!("/proc/{pid}/cmdline")).ok());
+    words.any(|words| is_such(&words.split(|byte| *byte == 0).collect::<Vec<_>>()))
 }
 
 fn parent(pid: u32) -> Option<u32> {

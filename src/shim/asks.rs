@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::COORDINATOR;
 use crate::core::delegate::{Ask, LONGEST, Relayed};
-use crate::process::{crash, daemon, socket};
+use crate::process::{daemon, socket};
 use crate::store::Layout;
 use crate::store::layout::AttemptDir;
 use crate::store::record::Spec;
@@ -150,7 +150,6 @@ impl Asker {
         drop(pace);
         let mut tries = 0;
         loop {
-            crash::point("shim.relays");
             if let Some(answer) = self.exchange(&line, client)? {
                 return Ok(answer);
             }

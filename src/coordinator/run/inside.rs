@@ -14,7 +14,6 @@ use crate::core::event::Event;
 use crate::core::id::{AttemptId, CommitId, TaskHandle, TaskId, TaskName};
 use crate::core::state::{State, Task, TaskState};
 use crate::core::word::Word;
-use crate::process::crash;
 use crate::store::log::{Piece, Reader};
 use crate::store::{StoreError, record, secrets};
 
@@ -115,7 +114,6 @@ impl Coordinator {
         let task = self.state.next_task();
         secrets::keep(&self.world.layout, task, &secrets)?;
         self.record(vec![Event::Submitted { task, spec: Box::new(spec) }])?;
-        crash::point("delegate.recorded");
         Ok(Response::Submitted(task))
     }
 }

@@ -36,8 +36,9 @@ fn the_decisions_of_people_are_not_for_a_task() {
         "add --publish ref -- true",
     ];
     let all: String = verbs.iter().map(|verb| coded(verb)).collect();
-    let line =
-        format!("printf '[task.a]\\ncommand = \"true\"\\n' > x.toml; pleach wait $(pleach add -- 'echo x > x'); {all}");
+    let line = format!(
+        "printf '[[task]]\\nname = \"a\"\\ncommand = \"true\"\\n' > x.toml; pleach wait $(pleach add -- 'echo x > x'); {all}"
+    );
     let parent = scene.add(&[], &line);
     well(&scene, parent);
     let codes = codes(&scene, parent);
@@ -49,7 +50,7 @@ fn the_decisions_of_people_are_not_for_a_task() {
 #[test]
 fn the_tasks_of_others_are_not_there() {
     let scene = scene("none", 3);
-    let (sign, go) = (scene.path("sign"), scene.path("go"));
+    let sign = scene.path("sign");
     let other = scene.add(&["--name", "other"], &format!("touch {}; sleep 1000", sign.display()));
     scene.until_there(&sign);
     let verbs = [
@@ -71,7 +72,7 @@ fn the_tasks_of_others_are_not_there() {
     assert_eq!(codes(&scene, parent), expected, "{}", scene.log(parent));
     assert!(scene.log(parent).contains("no task yet"), "{}", scene.log(parent));
     assert_eq!((scene.stands(other), scene.board().len()), ("running".to_owned(), 2));
-    drop(go);
+    scene.ok(&["cancel", &other.to_string()]);
 }
 
 #[test]
