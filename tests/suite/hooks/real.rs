@@ -45,7 +45,8 @@ SAY: the parent is done
     let status = scene.status(1);
     assert_eq!(status["state"], "ready", "{status:#}\n{told}\n{}", scene.story());
     assert_eq!(status["attempts"][0]["summary"], "I made it", "{told}");
-    assert!(told.contains("waits for review"), "the parent was not told: {told}");
+    let asked = std::fs::read_to_string(scene.path("asked")).unwrap();
+    assert!(asked.contains("and waits for review: `pleach diff 1`"), "the parent was not told: {told}");
     assert!(!scene.top.join("made.txt").exists() && !scene.top.join(".claude/worktrees").exists());
     scene.ok(&["merge", "1"]);
     assert_eq!(scene.read("made.txt"), "made\n");
