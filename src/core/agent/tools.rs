@@ -200,7 +200,8 @@ impl ToolOptions {
         let mut named: Vec<String> = Vec::new();
         for tool in tools {
             let pattern = tool.strip_prefix(bare(tool)).unwrap_or_default();
-            let is_own = self.names.values().flatten().any(|name| name == bare(tool));
+            let is_own =
+                !GENERAL.contains(&tool.as_str()) && self.names.values().flatten().any(|name| name == bare(tool));
             let names = general(tool).filter(|_| !is_own).and_then(|known| self.names.get(known));
             let all = match names {
                 Some(names) => names.iter().map(|name| format!("{name}{pattern}")).collect(),
