@@ -113,6 +113,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests write files as a user would")]
 mod tests {
     use super::*;
 
