@@ -61,7 +61,7 @@ mod resume;
 pub mod rights;
 pub mod seal;
 pub mod snapshot;
-mod trash;
+pub(crate) mod trash;
 mod unfolds;
 mod untouched;
 pub mod walk;

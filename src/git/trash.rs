@@ -36,7 +36,7 @@ pub(super) fn empty(trash: &Path) -> Vec<GitError> {
 }
 
 /// Delete this file or directory with all that is in it. Where it is missing there is nothing to do.
-pub(super) fn delete(path: &Path) -> Result<(), GitError> {
+pub(crate) fn delete(path: &Path) -> Result<(), GitError> {
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => {
             if let Some(failure) = empty(path).into_iter().next() {

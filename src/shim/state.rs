@@ -14,6 +14,7 @@ use walkdir::WalkDir;
 
 use crate::core::agent::StateDir;
 use crate::core::sandbox::{Home, Tier};
+use crate::git::trash;
 use crate::store::layout::AttemptDir;
 use crate::store::record::Spec;
 
@@ -51,7 +52,7 @@ pub(super) fn bring(dir: &AttemptDir, spec: &Spec, tier: Tier) -> io::Result<Vec
 /// They are not needed any more.
 pub(super) fn forget(dir: &AttemptDir) {
     // What is left is removed with the attempt.
-    let _ = fs::remove_dir_all(dir.agent());
+    let _ = trash::delete(&dir.agent());
 }
 
 /// Where it is: where its user has it, else where it is by itself, below the home.
@@ -112,6 +113,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests write files as a user would")]
 mod tests {
     use super::*;
 

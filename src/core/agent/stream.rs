@@ -171,7 +171,8 @@ fn gemini(event: &Value) -> Vec<Said> {
         "tool_use" => vec![tool(text(event, "/tool_name"), event.get("parameters"))],
         "tool_result" if text(event, "/status") == "error" => {
             let why = first(event, &["/error/type", "/error/message"]);
-            let is_refusal = ["policy", "denied", "permission"].iter().any(|sign| why.to_lowercase().contains(sign));
+            let is_refusal =
+                ["policy", "denied", "permission", "confirmation"].iter().any(|sign| why.to_lowercase().contains(sign));
             if is_refusal {
                 vec![Said::Denied(first(event, &["/tool_name", "/tool_id"]).to_owned())]
             } else {

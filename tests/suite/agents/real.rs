@@ -18,6 +18,9 @@ const EDIT: &str = "Do this.\nTEXT:\nmade.txt\n```\nmade\n```\nEND\n";
 const MAKE_AND_SUBMIT: &str =
     "Do this.\nRUN: echo made > made.txt\nRUN: echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT\nSAY: I made it\n";
 
+/// Without a redirection, which one asks about in any case.
+const TOUCH: &str = "Do this.\nRUN: touch made.txt\nSAY: I made it\n";
+
 /// The model, and where it listens.
 struct Model {
     child: Child,
@@ -236,7 +239,7 @@ fn what_a_role_does_not_grant_is_not_used() {
         let role = format!("agent = {agent:?}\n{model}tools = [\"read\", \"write\"]\n");
         fs::create_dir_all(scene.path("home/config/pleach/roles")).unwrap();
         fs::write(scene.path("home/config/pleach/roles/writer.toml"), role).unwrap();
-        let report = run(&scene, agent, &["--role", "writer", "--timeout", "120s"], MAKE);
+        let report = run(&scene, agent, &["--role", "writer", "--timeout", "120s"], TOUCH);
         assert_eq!(
             (&report["state"], report["files"].as_u64().unwrap_or(0)),
             (&"failed".into(), 0),
@@ -245,7 +248,7 @@ fn what_a_role_does_not_grant_is_not_used() {
         );
         let granted = format!("agent = {agent:?}\n{model}tools = [\"read\", \"shell\"]\n");
         fs::write(scene.path("home/config/pleach/roles/runner.toml"), granted).unwrap();
-        let report = run(&scene, agent, &["--role", "runner", "--timeout", "120s"], MAKE);
+        let report = run(&scene, agent, &["--role", "runner", "--timeout", "120s"], TOUCH);
         assert_eq!((&report["state"], &report["files"]), (&"ready".into(), &1.into()), "{report:#}\n{}", scene.log(2));
     }
 }
@@ -266,7 +269,7 @@ fn files_below(dir: &Path) -> std::collections::BTreeMap<std::path::PathBuf, Vec
 /// Where the home cannot be written, each attempt has a copy of what its agent keeps there, and the home is as it was.
 #[test]
 fn each_attempt_keeps_its_own_state_where_the_home_is_closed() {
-    for agent in ["claude", "codex", "opencode", "gemini", "pi", "cline"] {
+    for agent in ["claude", "codex", "pi"] {
         let Some((scene, _model)) = with(agent, "ok") else { continue };
         scene.configure("[sandbox]\nhome = \"ro\"\n");
         let before = files_below(&scene.path("home"));
