@@ -228,31 +228,31 @@ fn the_keys_in_a_box() {
         100,
         24,
         expect![[r#"
-             pleach  /home/u/r                                             2 running · 5 waiting · 8 to look at
-            TASK                      STATE          TIME   CPU    MEMORY NOTE
-            1 cargo fmt               folded         5.0s                 into main
-            2 ┌─ keys ──────────────────────────────────────────────────────────────────────────────────────┐
-            3 │ j k ↓ ↑    move; Ctrl-D and Ctrl-U half a page, Space and PgUp a page, g and G to the ends  │
-            └ │ Enter ← →  hide or show what lies below a plan or a task                                    │
-            5 │ a          show settled tasks too, or do not                                                │
-            6 │ 1 2        show or hide the log, the merge queue                                            │
-            7 │ Tab        go to the pane below and back; there j and k scroll, ← → move sideways           │ g…
-            8 │ z          give the pane below the whole screen; Esc takes it back                          │ee…
-            9 │ / n N      search in the log; the next match, the one before                                │
-            10│ f          follow the log                                                                   │
-            11│ d v        show what the task changed; review it hunk by hunk                               │
-            ─ │ m          merge: fold the result into its target                                           │ ──
-              │ c          cancel                                                                           │
-              │ r R        retry; R on what the target is now                                               │
-              │ x          discard the result                                                               │
-              │ + -        change the priority of a task that waits                                         │
-              │ p          pause or resume: whether tasks start                                             │
-              │ q          leave; the tasks go on                                                           │
-              └─────────────────────────────────────────────────────────────────────────────────────────────┘
+         pleach  /home/u/r                                             2 running · 5 waiting · 8 to look at
+        TASK                      STATE          TIME   CPU    MEMORY NOTE
+        1 cargo fmt               folded         5.0s                 into main
+        2 ┌─ keys ──────────────────────────────────────────────────────────────────────────────────────┐
+        3 │ j k ↓ ↑    move; Ctrl-D and Ctrl-U half a page, Space and PgUp a page, g and G to the ends  │
+        └ │ Enter ← →  hide or show what lies below a plan or a task                                    │
+        5 │ a          show settled tasks too, or do not                                                │
+        6 │ 1 2        show or hide the log, the merge queue                                            │
+        7 │ Tab        go to the pane below and back; there j and k scroll, ← → move sideways           │ g…
+        8 │ z          give the pane below the whole screen; Esc takes it back                          │ee…
+        9 │ / n N      search in the log; the next match, the one before                                │
+        10│ f          follow the log                                                                   │
+        11│ d v        show what the task changed; review it hunk by hunk                               │
+        ─ │ m          merge: fold the result into its target                                           │ ──
+          │ c          cancel                                                                           │
+          │ r R        retry; R on what the target is now                                               │
+          │ x          discard the result                                                               │
+          │ + -        change the priority of a task that waits                                         │
+          │ p          pause or resume: whether tasks start                                             │
+          │ q          leave; the tasks go on                                                           │
+          └─────────────────────────────────────────────────────────────────────────────────────────────┘
 
 
-            q leave  ? keys  Tab log  / search  d diff  m merge  c cancel  r retry  x discard  p pause  2 queue
-        "#]],
+        q leave  ? keys  Tab log  / search  d diff  m merge  c cancel  r retry  x discard  p pause  2 queue
+    "#]],
     );
     assert_eq!(keys(&mut model, "q"), None, "any key closes it");
     assert_eq!(keys(&mut model, "q"), Some(Effect::Quit));
