@@ -124,10 +124,12 @@ def svg(lines, title):
             if back:
                 out.append(f'<rect x="{x:.1f}" y="{y}" width="{len(run) * wide:.1f}" height="{high}" fill="{back}"/>')
             weight = ' font-weight="bold"' if bold else ""
-            out.append(
-                f'<text x="{x:.1f}" y="{y + 14}" fill="{fill}"{weight} textLength="{len(run) * wide:.1f}"'
-                f' lengthAdjust="spacingAndGlyphs">{html.escape(run)}</text>'
-            )
+            # Not every browser keeps blanks that follow one another, so each piece has a place of its own.
+            for piece in re.finditer(r"\S+(?: \S+)*", run):
+                out.append(
+                    f'<text x="{x + piece.start() * wide:.1f}" y="{y + 14}" fill="{fill}"{weight} textLength="{len(piece[0]) * wide:.1f}"'
+                    f' lengthAdjust="spacingAndGlyphs">{html.escape(piece[0])}</text>'
+                )
     out.append("</g></svg>")
     return "\n".join(out) + "\n"
 

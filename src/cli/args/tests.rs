@@ -204,6 +204,7 @@ fn the_first_page() {
           wait         Wait until tasks have ended
           cancel       End tasks: politely, and after their grace not politely [alias: kill]
           retry        Run tasks again; what earlier attempts left is kept [alias: restart]
+          priority     Let tasks that wait go sooner or later than others
           pause        Start no more tasks until `resume`; what runs goes on
           resume       Start tasks again after `pause`, or those of an agent that had reached a limit
           events       Show everything that happened, in order

@@ -240,7 +240,7 @@ fn the_keys_in_a_box() {
         8 │ z          give the pane below the whole screen; Esc takes it back                          │ee…
         9 │ / n N      search in the log; the next match, the one before                                │
         10│ f          follow the log                                                                   │
-        11│ d          show what the task changed                                                       │
+        11│ d v        show what the task changed; review it hunk by hunk                               │
         ─ │ m          merge: fold the result into its target                                           │ ──
           │ c          cancel                                                                           │
           │ r R        retry; R on what the target is now                                               │

@@ -162,15 +162,14 @@ fn it_ends_where_its_terminal_is_gone() {
     }
 }
 
-/// What a task is called, says, writes and leaves, and how much of it.
+/// What a task is called, writes and leaves, and how much of it.
 #[test]
-fn nothing_that_a_task_says_or_leaves_acts_on_the_terminal() {
+fn nothing_that_a_task_writes_or_leaves_acts_on_the_terminal() {
     if !tmux::is_there() {
         return;
     }
     let scene = Scene::new();
-    let script = r#"pleach progress 1/2 "$(printf 'says\033[2J\342\200\256<script>')";
-        head -c 100000000 /dev/zero | tr '\0' x; echo; printf 'wrote\033]0;evil\007\033[2J\r\n';
+    let script = r#"head -c 100000000 /dev/zero | tr '\0' x; echo; printf 'wrote\033]0;evil\007\033[2J\r\n';
         mkdir many; (cd many && seq 1 10000 | xargs touch); printf 'a\0b' > binary; ln -s /etc/passwd link; head -c 100000000 /dev/zero | tr '\0' x > huge;
         printf 'left\033[2J\342\200\256\n' > "$(printf 'name\033[31m')"; chmod +x readme"#;
     scene.ok(&["add", "--name", "odd", script]);
@@ -178,10 +177,9 @@ fn nothing_that_a_task_says_or_leaves_acts_on_the_terminal() {
     scene.ok(&["wait"]);
     let tmux = Tmux::new(&scene, 140, 40);
     tmux.open("GIT_PAGER='head -n 30' $PLEACH monitor");
-    for words in [r"says\u{1b}[2J\u{202e}<script>", r"wrote\u{1b}]0;evil\u{7}\u{1b}[2J", "log of 1 odd"] {
+    for words in [r"wrote\u{1b}]0;evil\u{7}\u{1b}[2J", "bytes were not kept", "log of 1 odd"] {
         tmux.until_seen(words);
     }
-    tmux.keys(&["a"]);
     tmux.until_seen(r"true '\u{1b}]0;evil\u{7}\u{202e}<script>'");
     // What it changed, in a pager: 10,000 files and 100 MB.
     tmux.keys(&["d"]);

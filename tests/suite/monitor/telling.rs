@@ -113,6 +113,44 @@ fn a_program_and_an_address_hear_of_what_happens_when_nobody_looks() {
     assert_eq!(notices(&scene, "folds").len(), 1);
 }
 
+/// On a bus of its own, with a desktop that writes down what it is told.
+#[test]
+fn the_desktop_hears_of_it() {
+    let python = "/usr/bin/python3";
+    let has = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let is_there = has("notify-send", &["--version"])
+        && has("dbus-run-session", &["--version"])
+        && has(python, &["-c", "import dbus, gi"]);
+    if !is_there {
+        return println!("there is no notify-send, bus or python with dbus here");
+    }
+    let scene = Scene::new();
+    scene.configure("[notify]\ndesktop = true\n");
+    let inner = scene.command(&[]);
+    let told = scene.path("told");
+    let script = format!(
+        "{python} {}/fixtures/notifications.py > {told} & desktop=$!
+         until grep -q up {told}; do sleep 0.02; done
+         {} run --name 'says' -- 'echo x > x'
+         until grep -q through {told}; do sleep 0.02; done
+         kill $desktop",
+        env!("CARGO_MANIFEST_DIR"),
+        inner.get_program().display(),
+        told = told.display()
+    );
+    let mut command = Command::new("timeout");
+    command.args(["120", "dbus-run-session", "--", "sh", "-c", &script]).env_clear().current_dir(&scene.top);
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran = finish(command.spawn().unwrap());
+    let told: Vec<String> = fs::read_to_string(&told).unwrap().lines().map(str::to_owned).collect();
+    let expected = ["up", "pleach|pleach|task 1 says: ready", "pleach|pleach|all tasks are through, 1 task to look at"];
+    assert_eq!(told, expected, "{ran:?}");
+}
+
 #[test]
 fn a_repository_cannot_say_who_is_told() {
     let scene = Scene::new();

@@ -228,7 +228,7 @@ fn what_is_no_change_of_lines_is_told_in_words() {
         "mode 100644 -> 100755",
         "renamed from moved",
         "<script>alert(1)</script>",
-        "1-hello",
+        "1- hello",
     ];
     // Each is in a file of its own.
     while !left.is_empty() {

@@ -106,10 +106,6 @@ impl Browser {
         self.post("url", &json!({ "url": address }));
     }
 
-    pub(super) fn reload(&self) {
-        self.post("refresh", &json!({}));
-    }
-
     /// What a script returns.
     pub(super) fn eval(&self, script: &str) -> Value {
         self.post("execute/sync", &json!({ "script": script, "args": [] }))
