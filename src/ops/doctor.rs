@@ -92,7 +92,9 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
                 doctor.journal(&layout, &state);
                 doctor.orphans(session, &layout, &state)?;
                 doctor.kept_refs(session, &state)?;
-                doctor.places(session.config()?.worktree_mode, session, &layout);
+                // What is wrong with the configuration is told already.
+                let mode = session.config().map_or_else(|_| WorktreeMode::default(), |config| config.worktree_mode);
+                doctor.places(mode, session, &layout);
                 doctor.room(session, &layout, &state);
                 doctor.work(session, &layout, &state);
             }
