@@ -57,6 +57,10 @@ prefix = "wip/"
 
 [limits]
 disk_floor = "10 GiB"
+memory_floor = "1 GiB"
+[delegate]
+depth = 3
+children = 8
 [sandbox]
 tier = "reduced"
 require = "reduced"
@@ -106,6 +110,8 @@ fn everything_can_be_set() {
         hooks: Sourced { value: vec![LandingHook::CommitMsg], from: user() },
         branch_prefix: "wip/".into(),
         disk_floor: 10 << 30,
+        memory_floor: 1 << 30,
+        delegate: Delegation::of_depth(3, 8),
         sandbox: Policy {
             tier: Some(Tier::Reduced),
             require: Tier::Reduced,

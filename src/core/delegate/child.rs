@@ -286,11 +286,10 @@ fn agent(own: &TaskSpec, handed: Handed) -> Result<Assigned, Denied> {
     Ok(assigned)
 }
 
+type Variables = BTreeMap<String, Word>;
+
 /// Its variables, and those among what was asked that look like secrets.
-fn variables(
-    own: &TaskSpec,
-    asked: BTreeMap<String, Word>,
-) -> Result<(BTreeMap<String, Word>, BTreeMap<String, Word>), Denied> {
+fn variables(own: &TaskSpec, asked: Variables) -> Result<(Variables, Variables), Denied> {
     let is_plain = |name: &str| {
         let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
         !name.is_empty() && name.chars().all(letters) && !name.starts_with(|c: char| c.is_ascii_digit())

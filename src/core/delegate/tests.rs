@@ -227,6 +227,7 @@ fn a_child_is_never_wider() {
         assert_eq!((&got.write, &got.exec, got.tier), (&own.write, &own.exec, own.tier));
         granted += 1;
     };
+    let (amounts, wishes) = (&amounts, &wishes);
     for (network, memory, wish) in networks.iter().flat_map(|network| {
         amounts.iter().flat_map(move |memory| wishes.iter().map(move |wish| (network, memory, wish)))
     }) {

@@ -260,6 +260,7 @@ impl Shared<'_> {
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "of another width on other systems")]
 fn changed(stat: &Stat) -> (i64, i64) {
     (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
 }
