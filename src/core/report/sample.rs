@@ -125,6 +125,7 @@ pub(crate) fn state() -> State {
         log_dropped: 1 << 20,
         leaked: 2,
         sandbox: Some(crate::core::sandbox::Tier::Reduced),
+        provider: None,
         network: Some(network),
         notes: vec!["setup took 9s".into()],
         ended: Some(at(50)),
