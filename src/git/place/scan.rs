@@ -262,7 +262,7 @@ impl Shared<'_> {
 
 #[allow(clippy::unnecessary_cast, reason = "of another width on other systems")]
 fn changed(stat: &Stat) -> (i64, i64) {
-    (stat.st_ctime as i64, stat.st_ctime_nsec as i64)
+    (stat.st_ctime, stat.st_ctime_nsec as i64)
 }
 
 /// A file that git reads wherever it lies, whether it is tracked or not. No task may leave one to the next.

@@ -110,7 +110,7 @@ fn row_10_and_11_a_pruning_user_or_task_takes_no_worktree_away() {
     assert_eq!(changed(&scene, id), ["readme"]);
     scene.ok(&["merge", &id.to_string()]);
     let left = scene.git(&["worktree", "list"]);
-    assert!(!left.contains("/pleach-"), "{left}");
+    assert!(!left.contains("/pleach-slot-"), "{left}");
 }
 
 #[test]
