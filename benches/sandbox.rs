@@ -179,6 +179,10 @@ fn places(root: &Path) -> Places {
     }
     let private = make("state/attempts/1.1/git");
     std::os::unix::fs::symlink(make("user/.git"), root.join("state/attempts/1.1/common")).unwrap();
+    make("state/worktrees/1.1");
+    for file in ["state/attempts/1.1/lead", "state/worktrees/1.1/.git"] {
+        fs::write(root.join(file), "gitdir: elsewhere\n").unwrap();
+    }
     Places {
         run: Vec::new(),
         work: make("state/worktrees/1.1"),
@@ -188,6 +192,7 @@ fn places(root: &Path) -> Places {
         common: Some((root.join("state/attempts/1.1/common"), make("user/.git"))),
         write: vec![private],
         show: Vec::new(),
+        lead: Some((root.join("state/attempts/1.1/lead"), root.join("state/worktrees/1.1/.git"))),
         tmp: Some(make("state/attempts/1.1/tmp")),
         hide: vec![make("state")],
         keep: Vec::new(),

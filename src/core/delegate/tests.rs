@@ -133,15 +133,15 @@ fn it_cannot_start_more_than_its_share() {
 /// A parent (2) with children (3 waits, 4 runs, 5 is ready) and a stranger (1), after this.
 fn family(end: &str) -> State {
     let mut state = sketch::state("1 running; 2 running");
-    let parent = Some(AttemptId { task: TaskId(2), number: 1 });
+    let attempt = AttemptId { task: TaskId(2), number: 1 };
     for (id, fate) in [(3, "pending"), (4, "running"), (5, "ready")] {
-        let spec = TaskSpec { parent, ..spec() };
+        let spec = TaskSpec { parent: Some(attempt), ..spec() };
         sketch::apply(&mut state, sketch::now(), E::Submitted { task: TaskId(id), spec: Box::new(spec) });
         for event in sketch::fate_of(TaskId(id), 1, fate) {
             sketch::apply(&mut state, sketch::now(), event);
         }
     }
-    let (attempt, result, facts) = (parent.unwrap(), Collected::Nothing, Facts::default());
+    let (result, facts) = (Collected::Nothing, Facts::default());
     let ended = |outcome| E::Ended { attempt, outcome, result: result.clone(), facts: facts.clone() };
     let events = match end {
         "well" => vec![ended(Outcome::exited(0))],

@@ -129,7 +129,7 @@ fn more_than_it_has_itself_is_not_granted() {
         scene.ok(&["wait", &parent.to_string()]);
         assert_eq!(codes(&scene, parent)[0], 12, "{}", scene.log(parent));
         let policy = std::fs::read_to_string(scene.top.join(".git/pleach/journal.jsonl")).unwrap();
-        let asked = policy.lines().filter(|line| line.contains("\"submitted\"")).last().unwrap().to_owned();
+        let asked = policy.lines().rfind(|line| line.contains("\"submitted\"")).unwrap().to_owned();
         assert!(asked.contains("\"network\":\"none\"") && asked.contains("\"require\":\"full\""), "{asked}");
     }
 }

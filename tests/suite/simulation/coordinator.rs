@@ -158,6 +158,7 @@ impl World {
             busy: coordinator.doing.iter().map(|doing| doing.action.subject()).collect(),
             told: coordinator.told.clone(),
             free_disk: Some(self.free_disk()),
+            free_memory: None,
         }
     }
 

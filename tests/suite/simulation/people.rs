@@ -82,6 +82,7 @@ impl World {
             target: (!rng.one_in(6)).then_some(target),
             timeout: None,
             grace: 10,
+            needs_memory: 0,
             retries: *rng.pick(&[0, 0, 1, 2]),
             env: Default::default(),
             environment: None,
