@@ -168,7 +168,7 @@ mod tests {
             worktree: "/state/worktrees/1".into(),
             common: Some(("/state/attempts/1/common".into(), "/Users/ute/project/.git".into())),
             write: vec!["/state/attempts/1/git".into()],
-            show: vec!["/state/attempts/1/inbox".into()],
+            show: vec!["/state/attempts/1/inbox".into(), "/state/worktrees/1/.git".into()],
             lead: None,
             tmp: Some("/state/attempts/1/tmp".into()),
             hide: vec!["/state".into()],

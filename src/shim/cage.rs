@@ -213,14 +213,17 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
     let values = spec.environment.iter().filter(|(name, _)| !matches!(name.as_str(), "TMPDIR" | "PLEACH_SOCKET"));
     let values: Vec<&Path> = values.map(|(_, value)| value.as_path()).collect();
     let ours = [dir.inbox(), dir.asks(), dir.handback(), dir.spec()];
+    let lead = Some((dir.lead(), worktree.join(".git"))).filter(|(file, _)| file.is_file());
+    // Where nothing is put over it, the file itself is not to be changed, as far as that can be held.
+    let shown = ours.into_iter().chain(lead.is_none().then(|| worktree.join(".git")));
     Places {
         work: work.to_owned(),
         checkout: spec.checkout.as_ref().map(|checkout| checkout.as_path().to_owned()),
         called: spec.called.as_ref().map(|called| called.as_path().to_owned()),
         common: Some(common),
         write: [private].into_iter().chain(Some(dir.agent()).filter(|path| path.is_dir())).collect(),
-        show: ours.into_iter().filter(|path| fs::symlink_metadata(path).is_ok()).collect(),
-        lead: Some((dir.lead(), worktree.join(".git"))).filter(|(file, _)| file.is_file()),
+        show: shown.filter(|path| fs::symlink_metadata(path).is_ok()).collect(),
+        lead,
         tmp: Some(dir.tmp()),
         hide: states(dir),
         keep: surroundings::named(values).into_iter().chain(own_directory()).collect(),

@@ -3,7 +3,7 @@
 //! A task is to find its private git directory there, and nobody else: what it writes in there would make the git of whoever
 //! looks into the worktree run something. In the full tier the file on the disk leads to the user's own repository all the time,
 //! and the task alone sees another one in its place, which it can neither remove nor replace. Elsewhere the file itself leads
-//! inside for as long as the attempt runs; who collects it puts it back. A pooled worktree is in no list of the user's: its file
+//! inside for as long as the attempt runs; who collects it puts it back. So it does for somebody else's sub-agent, which works outside. A pooled worktree is in no list of the user's: its file
 //! leads nowhere.
 
 use super::verify;
@@ -17,7 +17,8 @@ use crate::store::{self, Durable};
 /// A command is about to run in this tier.
 pub(super) fn during(dir: &AttemptDir, spec: &Spec, tier: Tier) -> Result<(), GitError> {
     let place = place(dir, spec);
-    if tier != Tier::Full {
+    // Who works there is no process of ours, and sees what is on the disk.
+    if tier != Tier::Full || spec.tenant.is_some() {
         return worktree::lead_inside(&place);
     }
     let (file, text) = (dir.lead(), worktree::leads_to(&place.private));

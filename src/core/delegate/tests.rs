@@ -113,7 +113,12 @@ fn an_agent_hands_over_to_its_like_and_a_limited_one_has_no_commands_run() {
     };
     let made = asked(&own, Tier::None, prompt("")).unwrap().agent.unwrap();
     assert_eq!((made.agent.name.as_str(), made.prompt.as_deref(), made.turns), ("claude", Some("do"), Some(5)));
-    assert_eq!(asked(&own, Tier::None, prompt("codex")).unwrap().agent.unwrap().agent.name, "codex");
+    // A limit that another agent cannot be set is not lost by handing over to that one.
+    assert!(asked(&own, Tier::None, prompt("codex")).unwrap_err().message.contains("no limit of turns"));
+    let free = TaskSpec { agent: Some(Box::new(Assigned { turns: None, ..claude.clone() })), ..spec() };
+    let mut handed = prompt("codex");
+    handed.prompt.iter_mut().for_each(|handed| handed.turns = None);
+    assert_eq!(asked(&free, Tier::None, handed).unwrap().agent.unwrap().agent.name, "codex");
     assert!(asked(&own, Tier::None, prompt("nobody")).unwrap_err().message.contains("no agent"));
     assert!(asked(&spec(), Tier::None, prompt("")).unwrap_err().message.contains("no agent does this task"));
     let limited = TaskSpec { agent: Some(Box::new(Assigned { permit: Permit::Deny, ..claude })), ..own };

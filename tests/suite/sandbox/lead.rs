@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::super::support::cli::state_of;
+use super::super::support::cli::{state_of, worktree_of};
 use super::super::support::repo::{git, git_works};
 use super::super::support::scene::Scene;
 use super::{scene, word, works};
@@ -12,7 +12,7 @@ use super::{scene, word, works};
 fn start(scene: &Scene, line: &str) -> (u64, PathBuf) {
     let task = scene.add(&[], &format!("{line}; echo SET; until test -e go; do sleep 0.05; done; rm go"));
     scene.until("it is set", || scene.log(task).contains("SET"));
-    (task, state_of(scene).join(format!("worktrees/pleach-{task}.1")))
+    (task, worktree_of(&state_of(scene), &format!("{task}.1")))
 }
 
 fn go_on(scene: &Scene, task: u64, worktree: &Path) {
@@ -26,7 +26,8 @@ fn leads_to(worktree: &Path) -> String {
 }
 
 fn registration(scene: &Scene, task: u64) -> String {
-    scene.top.join(format!(".git/worktrees/pleach-{task}.1")).display().to_string()
+    let worktree = worktree_of(&state_of(scene), &format!("{task}.1"));
+    scene.top.join(".git/worktrees").join(worktree.file_name().unwrap()).display().to_string()
 }
 
 #[test]

@@ -193,7 +193,7 @@ impl World {
         let task = self.scene.add(&[], &self.script(&script));
         let own = self.state.join(format!("attempts/{task}.1/tmp"));
         self.scene.until_there(&own.join("up"));
-        let worktree = self.state.join(format!("worktrees/pleach-{task}.1"));
+        let worktree = worktree_of(&self.state, &format!("{task}.1"));
         let _ = Command::new("git").arg("-C").arg(&worktree).args(["status", "--short"]).output();
         let said = fs::read_to_string(own.join("said")).unwrap_or_default();
         fs::write(own.join("go"), "").unwrap();
