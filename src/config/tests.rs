@@ -264,7 +264,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         expect![[r#"
             /r/.pleach.toml:2:11: "soon" is not a duration, such as 90s, 10m, 1h30m or 14d
             /r/.pleach.toml:3:1: unknown field `retrys`, expected one of `concurrency`, `timeout`, `grace`, `retries`, `log_cap`, `priority`, `env_pass`
-            /r/.pleach.toml:5:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`, `notify`, `roles`, `agents`
+            /r/.pleach.toml:5:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`, `notify`, `roles`, `agents`, `delegate`
             /r/.pleach.toml:8:10: "1 apple" is not a size, such as 500 MB, 64 MiB or 1 GiB
             /r/.pleach.toml:9:11: "https://x" is not none, allow, or hosts such as crates.io, *.npmjs.org, [2001:db8::1]:443, localhost:8080
             /r/.pleach.toml:15:11: invalid type: integer `1`, expected a string"#]],

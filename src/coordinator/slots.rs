@@ -30,7 +30,8 @@ const MOST_IDLE: usize = 64;
 /// # Errors
 /// Where only a slot will do and none can be.
 pub(super) fn lease(world: &World, task: &Task, attempt: AttemptId) -> Result<Option<SlotDir>, LaunchError> {
-    if !task.spec.worktree.recycles() {
+    // Somebody who is no process of ours may still write there when it is over.
+    if !task.spec.worktree.recycles() || task.spec.tenant.is_some() {
         return Ok(None);
     }
     if let Some(slot) = world.layout.slot_of(attempt) {
@@ -127,8 +128,17 @@ fn last_used(slot: &SlotDir) -> Option<std::time::SystemTime> {
 /// # Errors
 /// Where it cannot be given back: then the attempt still has it.
 pub(super) fn release(world: &World, task: &Task, attempt: AttemptId) -> Result<(), super::collect::CollectError> {
-    let Some(slot) = world.layout.slot_of(attempt) else { return forget(world, attempt) };
     let bin = world.layout.trash();
+    let Some(slot) = world.layout.slot_of(attempt) else {
+        // A task that nothing holds can take the lease away; what is left of the slot is nobody's.
+        if let Some(slot) = world.layout.slot_named_by(attempt).filter(|slot| slot.lessee().is_none()) {
+            let place = worktree::Place { worktree: slot.tree(), private: world.layout.attempt(attempt).git() };
+            let lock = WorktreeLock::acquire(&world.repository)?;
+            worktree::remove(&world.repository, &lock, &place, &bin, &crash::point)?;
+            trash::throw(&slot.dir, &bin)?;
+        }
+        return forget(world, attempt);
+    };
     let place = world.place(attempt);
     let lock = WorktreeLock::acquire(&world.repository)?;
     let is_fit = task.attempt(attempt.number).is_some_and(is_fit) && place::is_sealed(&slot.dir);

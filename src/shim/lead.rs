@@ -17,6 +17,10 @@ use crate::store::{self, Durable};
 /// A command is about to run in this tier.
 pub(super) fn during(dir: &AttemptDir, spec: &Spec, tier: Tier) -> Result<(), GitError> {
     let place = place(dir, spec);
+    // A task may have removed all of it.
+    if !std::fs::symlink_metadata(&place.worktree).is_ok_and(|seen| seen.is_dir()) {
+        return Ok(());
+    }
     // Who works there is no process of ours, and sees what is on the disk.
     if tier != Tier::Full || spec.tenant.is_some() {
         return worktree::lead_inside(&place);

@@ -194,9 +194,13 @@ impl Layout {
 
     /// The slot that an attempt has: each of the two names the other.
     pub fn slot_of(&self, attempt: AttemptId) -> Option<SlotDir> {
+        self.slot_named_by(attempt).filter(|slot| slot.lessee() == Some(attempt))
+    }
+
+    /// The slot that an attempt names, whether or not that one names it.
+    pub fn slot_named_by(&self, attempt: AttemptId) -> Option<SlotDir> {
         let number = fs::read_link(self.attempt(attempt).place()).ok()?;
-        let slot = SlotDir { number: number.to_str()?.parse().ok()?, dir: self.slots().join(number) };
-        (slot.lessee() == Some(attempt)).then_some(slot)
+        Some(SlotDir { number: number.to_str()?.parse().ok()?, dir: self.slots().join(number) })
     }
 
     /// Where the slots are.

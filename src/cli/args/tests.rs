@@ -232,6 +232,10 @@ fn the_first_page() {
           send         Say something to the agent of a running task, where that can be spoken with
           approve      Allow what this repository's own file would run
           mcp          Let agents of other programs hand over tasks, by the Model Context Protocol
+          init         Set this repository up: a configuration to start from, and the agents that delegate;
+                       twice is once
+          hook         What the hooks of other agents call: JSON on standard input, the answer on standard
+                       output
           completions  Print the completions of a shell
           shell-init   Print what makes a shell say, before its next prompt, which tasks have ended
           man          Write the man pages into a directory, or one to standard output
@@ -290,6 +294,8 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
                                         for it [possible values: branch, ref]
           -m, --message <TEXT>          Commit what it leaves uncommitted, and fold it, with this message
               --copy <PATTERN>          Bring these ignored files along (a pattern as in .gitignore)
+              --clean                   Give it a worktree that no task had before it, with no ignored files
+                                        of any
               --log-cap <SIZE>          Keep this much of its output, half from the start and half from the
                                         end
               --require-sandbox <TIER>  Run it only where the sandbox holds this much [possible values:
@@ -299,6 +305,8 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --read-only               Let it write its temporary directory only
               --memory <SIZE>           End it where it takes more memory than this, all its processes
                                         together
+              --needs-memory <SIZE>     Start it only where so much memory is free, beside what others that
+                                        run still need
               --processes <N>           Let it have so many processes at once, threads among them
               --no-setup                Leave out the setup of the worktree that is configured
               --verify <COMMAND>        Let the branch move only where this passes with the result in it (a
