@@ -210,7 +210,7 @@ fn errors_name_the_place_and_what_is_allowed() {
     check_refused(
         "[ruin]\n",
         expect![
-            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`, `notify`, `roles`, `agents`"
+            "/r/.pleach.toml:1:2: unknown field `ruin`, expected one of `run`, `groups`, `worktree`, `fold`, `verify`, `merge`, `branch`, `limits`, `sandbox`, `notify`, `roles`, `agents`, `delegate`"
         ],
     );
     check_refused(

@@ -125,7 +125,7 @@ fn prepare(
     private::create(&world.repository, &place.private, &private, from.as_deref())?;
     leave_out(task, &place.private)?;
     let provider = fill(world, task, &place, base, slot.as_ref())?;
-    worktree::give_index(&world.repository, &place)?;
+    private::give_index(&world.repository, &place)?;
     let paths = modules::fill(&world.repository, &place, from.as_deref())?;
     let mut warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
     warnings.extend(task.spec.agent.as_deref().and_then(|agent| Warning::untold(agent, &task.spec.sandbox)));

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::trash;
+use super::worktree::{self, Place};
 use super::{GitError, Repository, private_config};
 use crate::core::id::CommitId;
 use crate::process::Tool;
@@ -282,6 +283,24 @@ pub(super) fn substitute_of(private_dir: &Path) -> PathBuf {
     let mut name = private_dir.file_name().unwrap_or_default().to_owned();
     name.push(".substitute");
     private_dir.with_file_name(name)
+}
+
+/// Give the entry of the worktree in the user's repository the index of what was just checked out, so that git tells the user what a running task has changed: without
+/// one, all files would be new to it. It is a copy, as the task writes its own.
+///
+/// # Errors
+/// Where it cannot be copied.
+pub fn give_index(repo: &Repository, place: &Place) -> Result<(), GitError> {
+    let entries = fs::read_dir(&place.private).map_err(GitError::file("read", &place.private))?;
+    // Half of it is elsewhere, which only its own git directory knows of.
+    let is_split = entries.flatten().any(|entry| entry.file_name().as_bytes().starts_with(b"sharedindex."));
+    let (from, admin) = (place.private.join("index"), worktree::admin_dir(repo, &place.worktree));
+    if is_split || fs::symlink_metadata(&from).is_err() {
+        return Ok(());
+    }
+    let (draft, index) = (admin.join("index.new"), admin.join("index"));
+    fs::copy(&from, &draft).map_err(GitError::file("write", &draft))?;
+    fs::rename(&draft, &index).map_err(GitError::file("write", &index))
 }
 
 #[cfg(test)]

@@ -180,24 +180,6 @@ fn register_whole(repo: &Repository, worktree: &Path, base: CommitId, reason: &s
     Ok(())
 }
 
-/// Give the entry the index of what was just checked out, so that git tells the user what a running task has changed: without
-/// one, all files would be new to it. It is a copy, as the task writes its own.
-///
-/// # Errors
-/// Where it cannot be copied.
-pub fn give_index(repo: &Repository, place: &Place) -> Result<(), GitError> {
-    let entries = fs::read_dir(&place.private).map_err(GitError::file("read", &place.private))?;
-    // Half of it is elsewhere, which only its own git directory knows of.
-    let is_split = entries.flatten().any(|entry| entry.file_name().as_bytes().starts_with(b"sharedindex."));
-    let (from, admin) = (place.private.join("index"), admin_dir(repo, &place.worktree));
-    if is_split || !exists(&from)? {
-        return Ok(());
-    }
-    let (draft, index) = (admin.join("index.new"), admin.join("index"));
-    fs::copy(&from, &draft).map_err(GitError::file("write", &draft))?;
-    fs::rename(&draft, &index).map_err(GitError::file("write", &index))
-}
-
 /// What leads the `.git` of a worktree of which the user's repository does not know: for git there is no repository in it.
 const NOWHERE: &str = "/dev/null";
 
@@ -349,7 +331,7 @@ fn has_head(repo: &Repository, admin: &Path) -> bool {
     }
 }
 
-fn admin_dir(repo: &Repository, worktree: &Path) -> PathBuf {
+pub(super) fn admin_dir(repo: &Repository, worktree: &Path) -> PathBuf {
     repo.common_dir().join("worktrees").join(worktree.file_name().unwrap_or_default())
 }
 

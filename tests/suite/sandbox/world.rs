@@ -105,7 +105,8 @@ impl World {
     fn start_sibling(&mut self) {
         self.scene.add(&[], "echo OF_THE_SIBLING > own; exec sleep 1000");
         self.state = state_of(&self.scene);
-        self.scene.until_there(&self.path_of_sibling("own"));
+        // Where its files are is known only once it has a place.
+        self.scene.until("the other task has begun", || self.path_of_sibling("own").exists());
     }
 
     pub(super) fn path_of_sibling(&self, name: &str) -> PathBuf {
