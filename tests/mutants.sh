@@ -32,7 +32,7 @@ manifest() {
     {
         printf '[workspace]\n[package]\nname = "pleach"\nversion = "0.1.0"\nedition = "2024"\n'
         printf '[[test]]\nname = "suite"\npath = "tests/suite/main.rs"\n[dependencies]\n'
-        grep -E '^(serde|serde_json|jiff|thiserror|toml|similar|regex-automata|serde-saphyr) = ' "$project/Cargo.toml"
+        grep -E '^(serde|serde_json|jiff|thiserror|toml|similar|regex-automata|serde-saphyr|syntect|two-face) = ' "$project/Cargo.toml"
         printf '[dev-dependencies]\n'
         grep -E '^expect-test = ' "$project/Cargo.toml"
         printf '[profile.dev]\ndebug = false\n[profile.dev.package."*"]\nopt-level = 1\n'

@@ -192,7 +192,7 @@ pub fn view(state: &State, of: TaskId) -> State {
 
 /// What becomes of children because of their parents: to be written down now.
 pub fn follow(state: &State) -> Vec<Event> {
-    state.of_kind(&[Kind::Delegated]).filter_map(|task| next(state, task)).collect()
+    state.of_kind(&[Kind::Delegated]).filter(|task| !task.adopted).filter_map(|task| next(state, task)).collect()
 }
 
 fn next(state: &State, task: &Task) -> Option<Event> {

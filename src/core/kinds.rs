@@ -24,7 +24,7 @@ pub enum Kind {
     HasLeftOvers,
     /// Its result is to be verified by itself.
     Unproven,
-    /// A task asked for it, and it waits or runs as that one's child.
+    /// A task asked for it, and it waits or runs.
     Delegated,
     /// It waits, and keeps a place for somebody who works already.
     Tenant,
@@ -53,7 +53,7 @@ impl Kind {
             Self::HasLeftOvers => task.attempts.iter().any(|attempt| attempt.is_removable()),
             Self::Unproven => speculation::is_to_blame(task) || speculation::is_to_verify_early(task),
             Self::Tenant => task.spec.tenant.is_some() && task.state == TaskState::Pending,
-            Self::Delegated => task.spec.parent.is_some() && task.has_work_ahead() && !task.adopted,
+            Self::Delegated => task.spec.parent.is_some() && task.has_work_ahead(),
         }
     }
 }

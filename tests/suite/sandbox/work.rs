@@ -164,7 +164,7 @@ fn a_save_that_never_ends_is_given_up_when_it_is_cancelled() {
             continue;
         }
         let scene = scene(tier);
-        let line = "git config filter.slow.clean 'echo up > ../../attempts/1.1/tmp/up; sleep 1000' && echo '* filter=slow' > .gitattributes && echo x > x";
+        let line = "git config filter.slow.clean 'echo up > ../../../attempts/1.1/tmp/up; sleep 1000' && echo '* filter=slow' > .gitattributes && echo x > x";
         for (id, options) in [(1, &["cancel", "1"][..]), (2, &["cancel", "--now", "2"])] {
             let line = line.replace("1.1", &format!("{id}.1"));
             assert_eq!(scene.add(&["--grace", "1s"], &line), id);

@@ -12,7 +12,10 @@ pub(crate) fn parent_of(task: &Task) -> Option<TaskId> {
 
 /// How many of these lend their slot to another of them.
 pub(crate) fn lent(tasks: &[&Task]) -> usize {
-    tasks.iter().filter(|one| tasks.iter().any(|other| parent_of(other) == Some(one.id))).count()
+    // Who only starts has nothing to lend yet.
+    let runs = |one: &&&Task| matches!(one.state, S::Running { .. });
+    let has_lent = |one: &&&Task| tasks.iter().any(|other| parent_of(other) == Some(one.id));
+    tasks.iter().filter(runs).filter(has_lent).count()
 }
 
 impl World {
