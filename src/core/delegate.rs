@@ -1,7 +1,7 @@
 //! Delegating from inside: what a running task may ask for, what its children are, and what becomes of them with it.
 //!
 //! A task asks over a socket of its own ([`Ask`]); who asks is known from the socket, and is not part of what is asked.
-//! There is no word here for anything that widens: a child is made of the spec of its parent ([`child`]), and what is asked
+//! There is no word here for anything that widens: a child is made of the spec of its parent ([`child()`]), and what is asked
 //! can only take away from that. Whether there may be one more level is frozen in the spec ([`Delegation`]).
 //!
 //! A parent that is interrupted interrupts its children ([`follow`]); one that ended well has handed them over, and they go on.

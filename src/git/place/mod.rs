@@ -8,7 +8,7 @@
 //! threads ([`write`](mod@write)). Where what is written is not what the objects hold (filters, line ends, links to other
 //! repositories), git writes ([`plain`]).
 //!
-//! A place that cannot be shown to be clean is [`Unfit`]: it is thrown away, never mended.
+//! A place that cannot be shown to be clean is [`FillError::Unfit`]: it is thrown away, never mended.
 
 mod compare;
 mod plain;
