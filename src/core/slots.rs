@@ -113,11 +113,6 @@ impl Slots {
         may_be.filter(|task| task.spec.parent.is_some_and(|by| by.task == parent)).collect()
     }
 
-    /// How many tasks wait in the longest chain behind a pending one.
-    pub(super) fn behind(&self, id: TaskId) -> usize {
-        self.turns.behind(id)
-    }
-
     /// How many tasks there are.
     pub(super) fn len(&self) -> usize {
         self.slots.len()

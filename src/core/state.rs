@@ -427,11 +427,6 @@ impl State {
         self.tasks.turns_of(kind)
     }
 
-    /// How many tasks wait in the longest chain behind a pending one.
-    pub fn behind(&self, task: TaskId) -> usize {
-        self.tasks.behind(task)
-    }
-
     /// The tasks that a task asked for itself, oldest first.
     pub fn asked_by(&self, parent: TaskId) -> Vec<&Task> {
         self.tasks.asked_by(parent)

@@ -189,22 +189,24 @@ mod tests {
     use crate::core::state::{State, Waiting};
     use crate::core::task::Priority;
 
+    /// How many tasks wait in the longest chain behind one, by asking all.
+    fn chain(state: &State, id: TaskId) -> usize {
+        let mut lengths: BTreeMap<TaskId, usize> = BTreeMap::new();
+        for task in state.tasks().rev().filter(|task| task.state == TaskState::Pending) {
+            let behind = lengths.get(&task.id).copied().unwrap_or(0) + 1;
+            for need in &task.spec.needs {
+                let length = lengths.entry(*need).or_insert(0);
+                *length = behind.max(*length);
+            }
+        }
+        lengths.get(&id).copied().unwrap_or(0)
+    }
+
     /// Who is next by asking all, as [`Turns`] must know it without.
     fn asked(state: &State) -> Vec<TaskId> {
-        let chain = |id: TaskId| {
-            let mut lengths: BTreeMap<TaskId, usize> = BTreeMap::new();
-            for task in state.tasks().rev().filter(|task| task.state == TaskState::Pending) {
-                let behind = lengths.get(&task.id).copied().unwrap_or(0) + 1;
-                for need in &task.spec.needs {
-                    let length = lengths.entry(*need).or_insert(0);
-                    *length = behind.max(*length);
-                }
-            }
-            lengths.get(&id).copied().unwrap_or(0)
-        };
         let is_next = |task: &&Task| matches!(state.waiting(task), Some(Waiting::Turn));
         let mut next: Vec<&Task> = state.tasks().filter(is_next).collect();
-        next.sort_by_key(|task| (Reverse(urgency(task)), Reverse(chain(task.id)), task.id));
+        next.sort_by_key(|task| (Reverse(urgency(task)), Reverse(chain(state, task.id)), task.id));
         next.into_iter().map(|task| task.id).collect()
     }
 
@@ -247,7 +249,7 @@ mod tests {
                 assert_eq!(order, asked(&state), "seed {seed}");
                 let again = State::read(state.write()).unwrap();
                 assert!(again.turns().map(|task| task.id).eq(order.iter().copied()), "seed {seed}, read again");
-                let behind = state.turns().any(|task| state.behind(task.id) > 1);
+                let behind = state.turns().any(|task| chain(&state, task.id) > 1);
                 let has_needs = state.turns().any(|task| !task.spec.needs.is_empty());
                 let met = [behind, has_needs, order.len() > 3, state.count() > order.len() + 3];
                 seen.iter_mut().zip(met).for_each(|(seen, met)| *seen |= met);
