@@ -20,8 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long before another one is started: the first may have met one that was just leaving.
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// How often in a row a coordinator may end as soon as it is asked, before that is taken for more than chance.
+/// How often in a row a coordinator may end as soon as it is asked and write nothing down, before that is taken for more
+/// than chance.
 const TRIES: u32 = 20;
+/// The same, whatever it writes down.
+const MOST_TRIES: u32 = 200;
 /// What is meant by as soon as.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -44,6 +47,16 @@ enum To {
     },
     /// The shim of the task that asks, which is served at this socket.
     Shim(PathBuf),
+}
+
+impl To {
+    /// How much is written down: where that grows, whoever ends time and again gets on all the same.
+    fn written(&self) -> Option<u64> {
+        match self {
+            Self::Coordinator { layout, .. } => layout.journal().metadata().ok().map(|journal| journal.len()),
+            Self::Shim(_) => None,
+        }
+    }
 }
 
 impl Client {
@@ -147,15 +160,17 @@ impl Client {
     }
 
     fn ask_line(&mut self, line: &[u8]) -> Result<Response, Error> {
-        let mut broken = 0;
+        let (mut broken, mut ever, mut written) = (0, 0, self.to.written());
         loop {
             let begun = Instant::now();
             match self.exchange(line) {
                 Some(Response::No(refused)) => return Err(refused.into()),
                 Some(response) => return Ok(response),
                 None => {
-                    broken = if begun.elapsed() < AT_ONCE { broken + 1 } else { 0 };
-                    if broken > TRIES {
+                    let before = std::mem::replace(&mut written, self.to.written());
+                    ever += 1;
+                    broken = if begun.elapsed() < AT_ONCE && written == before { broken + 1 } else { 0 };
+                    if broken > TRIES || ever > MOST_TRIES {
                         let hint = match &self.to {
                             To::Coordinator { layout, .. } => {
                                 format!("nothing was lost; see why in {}", layout.coordinator_log().display())

@@ -267,7 +267,7 @@ fn check(scene: &Scene, kind: u64, id: u64, killed: &Killed) {
         let was_killed = killed.attempts.contains(&name);
         let story = || scene.said_of(std::slice::from_ref(&name));
         assert!(whole || was_killed, "{name}, whose shim was not killed, ended as {how}\n{}", story());
-        assert!(whole || how == "lost" || how == "signalled 9", "{name} ended as {how}");
+        assert!(whole || how == "lost" || how == "signalled 9", "{name} ended as {how}: {attempt}\n{}", story());
         if whole {
             let kept = scene.pleach(&["logs", &name]).out;
             assert_eq!(kept, log(kind), "{name}");
