@@ -6,14 +6,23 @@
 #   tests/mutants.sh undone held  those whose names hold one of these words
 #
 # The core and the simulation are copied into a small package of their own, so that a fault costs the build of
-# these two and not of the whole program. Needs no network: the dependencies and their versions are the project's.
+# these two and not of the whole program. Each processor has such a package (PLEACH_LANES says how many there are).
+# Needs no network: the dependencies and their versions are the project's.
 set -eu
 cd "$(dirname "$0")/.."
 project=$PWD
-work=${CARGO_TARGET_DIR:-$project/target}/mutants
-export CARGO_TARGET_DIR="$work/target" CARGO_NET_OFFLINE=true
-export RUST_BACKTRACE=0
+all=${CARGO_TARGET_DIR:-$project/target}/mutants
+lanes=${PLEACH_LANES:-$(nproc 2>/dev/null || echo 1)}
+export CARGO_NET_OFFLINE=true RUST_BACKTRACE=0
 unset PLEACH_SIMULATE GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+
+# Work in the package of this number from here on.
+take_lane() {
+    lane=$1
+    work=$all/$lane
+    export CARGO_TARGET_DIR="$work/target"
+    mkdir -p "$work/package"
+}
 
 # Everything as it is in the project, without a fault.
 fresh() {
@@ -65,32 +74,51 @@ wanted() {
     return 1
 }
 
-mkdir -p "$work/package"
+# Plant each fault of this lane in turn; a line in "verdicts" for each that is caught.
+plant() {
+    number=0
+    : >"$work/verdicts"
+    for patch in "$project"/tests/mutants/*.patch; do
+        name=$(basename "$patch" .patch)
+        wanted "$name" "$@" || continue
+        number=$((number + 1))
+        [ $((number % lanes)) -eq "$lane" ] || continue
+        fresh
+        if ! (cd "$work/package" && GIT_CEILING_DIRECTORIES="$work" git apply -p0 "$patch") >"$work/apply" 2>&1; then
+            echo "STALE     $name: the patch no longer applies" && cat "$work/apply"
+        elif ! build; then
+            echo "STALE     $name: it does not compile" && cat "$work/build"
+        elif holds && holds_longer; then
+            echo "SURVIVED  $name: $(head -n 1 "$patch")"
+        else
+            why=$(grep -oE '^seed [0-9]+: .*' "$work/run" | head -n 1 | cut -c 1-110)
+            echo "caught    $name (${why:-it does not come to an end})"
+            echo caught >>"$work/verdicts"
+        fi
+    done
+}
+
+take_lane 0
 fresh
 manifest
 build || { cat "$work/build" && exit 2; }
 holds || { cat "$work/run" && echo 'it fails without a fault' && exit 2; }
 echo 'holds     without a fault'
 
-bad=0 count=0
-for patch in tests/mutants/*.patch; do
-    name=$(basename "$patch" .patch)
-    wanted "$name" "$@" || continue
-    count=$((count + 1))
-    fresh
-    if ! (cd "$work/package" && GIT_CEILING_DIRECTORIES="$work" git apply -p0 "$project/$patch") >"$work/apply" 2>&1; then
-        echo "STALE     $name: the patch no longer applies" && cat "$work/apply"
-        bad=$((bad + 1))
-    elif ! build; then
-        echo "STALE     $name: it does not compile" && cat "$work/build"
-        bad=$((bad + 1))
-    elif holds && holds_longer; then
-        echo "SURVIVED  $name: $(head -n 1 "$patch")"
-        bad=$((bad + 1))
-    else
-        why=$(grep -oE '^seed [0-9]+: .*' "$work/run" | head -n 1 | cut -c 1-110)
-        echo "caught    $name (${why:-it does not come to an end})"
-    fi
+for lane in $(seq 1 $((lanes - 1))); do
+    rm -rf "${all:?}/$lane"
+    cp -a "$all/0" "$all/$lane"
 done
-echo "$count faults, $bad of them not caught"
-[ "$bad" -eq 0 ] && [ "$count" -gt 0 ]
+for lane in $(seq 0 $((lanes - 1))); do
+    (take_lane "$lane" && plant "$@") &
+done
+wait
+
+planned=0
+for patch in tests/mutants/*.patch; do
+    if wanted "$(basename "$patch" .patch)" "$@"; then planned=$((planned + 1)); fi
+done
+verdicts=$(for lane in $(seq 0 $((lanes - 1))); do cat "$all/$lane/verdicts"; done)
+caught=$(echo "$verdicts" | grep -c caught || true)
+echo "$planned faults, $((planned - caught)) of them not caught"
+[ "$caught" -eq "$planned" ] && [ "$planned" -gt 0 ]

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::needs::Need;
 use super::{World, base_pin, landing, log, needs, slots, trash};
 use crate::core::id::{AttemptId, CommitId};
+use crate::core::outcome::Outcome;
 use crate::core::provider::Provider;
 use crate::core::sandbox::Warning;
 use crate::core::state::{Task, TaskState};
@@ -61,7 +62,7 @@ impl LaunchError {
 /// Bring it up. The answer is the shim, where it is our child.
 ///
 /// # Errors
-/// Where that fails time and again: why, in words.
+/// Where that fails time and again: how the attempt has ended by that.
 pub(super) fn launch(
     world: &World,
     task: &Task,
@@ -69,7 +70,7 @@ pub(super) fn launch(
     base: CommitId,
     needs: &[Need],
     disk_floor: u64,
-) -> Result<Option<Child>, String> {
+) -> Result<Option<Child>, Outcome> {
     let bring_up =
         || prepare(world, task, attempt, base, needs, disk_floor).and_then(|()| spawn(world, attempt, shim::SHIM));
     let mut up = bring_up();
@@ -82,7 +83,11 @@ pub(super) fn launch(
         tries += 1;
         up = bring_up();
     }
-    up.map_err(|error| error.words())
+    up.map_err(|error| match error {
+        // Somebody kills what supervises it, as it may happen later, too: it may run again where it may then.
+        LaunchError::Died => Outcome::Lost { cause: format!("{error}, time and again") },
+        _ => Outcome::CouldNotStart { reason: error.words() },
+    })
 }
 
 fn prepare(

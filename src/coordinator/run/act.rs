@@ -272,7 +272,7 @@ fn launched(
 ) -> Result<Acted, String> {
     match launch::launch(world, task, attempt, base, needs, disk_floor) {
         Ok(shim) => Ok(Acted { events: Vec::new(), shim }),
-        Err(reason) => ended_without_a_run(world, attempt, Outcome::CouldNotStart { reason }),
+        Err(outcome) => ended_without_a_run(world, attempt, outcome),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::support::scene::{Process, Scene};
@@ -39,6 +40,41 @@ fn locks_of_a_dead_git_are_put_aside_and_those_of_others_stay() {
     scene.ok(&["wait"]);
     scene.assert_tidy();
     assert!(!held.exists());
+}
+
+/// Whoever kills its supervisors time and again before one has taken the attempt: nothing ran, and it may run again.
+#[test]
+fn an_attempt_whose_supervisors_die_at_once_is_lost_and_runs_again() {
+    let scene = Scene::new();
+    for retries in ["0", "9"] {
+        let over = AtomicBool::new(false);
+        let row = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // As long as the first attempt of ours has not ended, each of its supervisors dies.
+                while !over.load(Ordering::Relaxed) {
+                    scene.arm("shim.locked");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let task = scene.add(&["--retries", retries], "echo x > x");
+            let ended = || scene.status(task)["attempts"][0]["outcome"].clone();
+            scene.until("the first attempt has ended", || !ended().is_null());
+            over.store(true, Ordering::Relaxed);
+            scene.status(task)
+        });
+        let _ = fs::remove_file(scene.path("crash").join("shim.locked"));
+        let id = row["id"].as_u64().unwrap();
+        assert_eq!(row["attempts"][0]["outcome"]["how"], "lost", "{row}");
+        assert_eq!(row["attempts"][0]["outcome"]["cause"], "its supervisor died at once, time and again");
+        scene.pleach(&["wait"]);
+        if retries == "0" {
+            assert_eq!(scene.stands(id), "failed");
+            scene.ok(&["retry", &id.to_string()]);
+            scene.ok(&["wait"]);
+        }
+        assert_eq!(scene.stands(id), "ready", "{}", scene.story());
+    }
+    scene.assert_tidy();
 }
 
 /// As the kernel does it to a large one when memory is short: the git dies, and whoever started it lives.
