@@ -33,6 +33,7 @@ pub mod fold;
 mod fold_lock;
 pub mod foresee;
 pub mod glance;
+mod history;
 pub mod hook;
 mod index;
 mod index_lock;
