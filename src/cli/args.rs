@@ -346,6 +346,9 @@ pub struct LsArgs {
     /// Show all tasks of this plan, and no others
     #[arg(long, value_name = "PLAN")]
     pub plan: Option<String>,
+    /// Show what tasks and caches take on the disk, instead of the board
+    #[arg(long, conflicts_with_all = ["all", "plan"])]
+    pub disk: bool,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,7 @@
 //! Words in, words out: what somebody types becomes a call of one op, and its answer becomes text or JSON.
 //!
 //! - [`args`]: everything that can be typed. [`generate`]: completions and man pages of it. [`exit`]: exit codes.
-//! - [`board`], [`status`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
+//! - [`board`], [`status`], [`disk_view`], [`diff_view`]: reports as text. [`style`], [`time`]: what they share.
 //! - [`pager`]: long output on a terminal. `monitor`: all tasks on the whole of it, with keys; `review`: results.
 //! - `progress`: how far one is who waits.
 //! - [`plan_view`]: a plan, before it runs and after. [`roles_view`]: roles, and what somebody is shown who is asked.
@@ -15,6 +15,7 @@ pub mod board;
 mod commands;
 mod demo;
 pub mod diff_view;
+pub mod disk_view;
 pub mod exit;
 pub mod generate;
 mod monitor;

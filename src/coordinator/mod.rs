@@ -11,6 +11,7 @@
 
 mod collect;
 mod driven;
+mod evict;
 mod foresee;
 mod handback;
 mod landing;

@@ -3,6 +3,7 @@
 mod act;
 mod inside;
 mod record;
+mod tidy;
 
 use std::collections::BTreeMap;
 use std::process::Child;
@@ -59,6 +60,8 @@ pub(super) enum Message {
     Foreseen(foresee::Memory),
     /// Somebody who waited for an answer, or watched, is gone.
     AskerGone,
+    /// The trash is empty after a cache went into it.
+    RoomMade,
     /// A shim is gone.
     ShimGone(AttemptId),
     /// Somebody asks us to leave: a signal.
@@ -103,6 +106,8 @@ struct Coordinator {
     /// Up to which event the secrets were let go of that nobody needs any more.
     swept: u64,
     notifier: notify::Notifier,
+    /// A cache that was thrown away is being deleted.
+    makes_room: bool,
 }
 
 struct Waiter {
@@ -149,6 +154,7 @@ pub(super) async fn run(world: Arc<World>, limits: Limits, idle: Duration) -> Re
         numbers: BTreeMap::new(),
         footings: BTreeMap::new(),
         swept: u64::MAX,
+        makes_room: false,
     };
     this.clear_locks(Duration::ZERO);
     this.empty_trash();
@@ -209,6 +215,7 @@ impl Coordinator {
             let may_start = |task: &Task| matches!(task.state, TaskState::Pending | TaskState::Running { .. });
             secrets::sweep(&self.world.layout, |id| self.state.task(id).is_some_and(may_start));
         }
+        self.make_room();
         self.foreseer.look(&self.state, &self.world, &self.inbox);
         if self.journal.is_long() {
             self.journal.compact(&self.state)?;
@@ -230,6 +237,7 @@ impl Coordinator {
             && self.watchers.is_empty()
             && self.foreseer.is_idle()
             && self.notifier.is_idle()
+            && !self.makes_room
             && !self.state.has_work()
     }
 
@@ -268,6 +276,7 @@ impl Coordinator {
                 self.waiters.retain(|waiter| !waiter.answer.is_closed());
                 self.watchers.retain(|tick| !tick.is_closed());
             }
+            Message::RoomMade => self.makes_room = false,
             Message::ShimGone(attempt) => self.observe(attempt),
             Message::Leave => self.leaving = true,
         }
@@ -450,20 +459,6 @@ impl Coordinator {
             }
         }
         no.map_or_else(|| self.judge(request), |refused| Ok(Response::No(refused)))
-    }
-
-    fn clear_locks(&self, after: Duration) {
-        let (world, inbox) = (self.world.clone(), self.inbox.clone());
-        tokio::task::spawn_local(async move {
-            tokio::time::sleep(after).await;
-            let has_locks = tokio::task::spawn_blocking(move || sweep::clear_locks(&world)).await;
-            let _ = inbox.send(Message::Locks(has_locks.unwrap_or(false)));
-        });
-    }
-
-    fn empty_trash(&self) {
-        let world = self.world.clone();
-        tokio::task::spawn_blocking(move || sweep::empty_trash(&world));
     }
 
     fn observe_all(&mut self) {

@@ -110,6 +110,15 @@ fn make(world: &World, slots: &[SlotDir], attempt: AttemptId) -> Result<SlotDir,
     unreachable!("there are more numbers than directories")
 }
 
+/// The slots that wait for a task, each with when it was used last.
+///
+/// # Errors
+/// Where they cannot be listed.
+pub(super) fn idle(world: &World) -> Result<Vec<(Option<std::time::SystemTime>, std::path::PathBuf)>, StoreError> {
+    let idle = world.layout.all_slots()?.into_iter().filter(is_idle);
+    Ok(idle.map(|slot| (last_used(&slot), slot.dir)).collect())
+}
+
 /// Nobody has it, and what is in it is known.
 fn is_idle(slot: &SlotDir) -> bool {
     fs::symlink_metadata(slot.lease()).is_err() && place::is_sealed(&slot.dir)

@@ -123,7 +123,7 @@ impl<'a> Advance<'a> {
 }
 
 /// Is it a name that git takes without a second look on any system?
-fn is_ordinary(path: &Word) -> bool {
+pub(super) fn is_ordinary(path: &Word) -> bool {
     let is_ordinary = |name: &[u8]| {
         let lower = name.to_ascii_lowercase();
         let is_known = matches!(&lower[..], b".gitignore" | b".gitkeep" | b".github" | b".gitlab-ci.yml");

@@ -183,6 +183,11 @@ impl Index {
         &self.names[place.name.0 as usize..place.name.1 as usize]
     }
 
+    /// Are all its entries ordinary ones?
+    pub(super) fn is_plain(&self) -> bool {
+        self.entries.iter().all(|place| self.known(*place).is_plain())
+    }
+
     /// The files that it has.
     pub(super) fn len(&self) -> usize {
         self.entries.len()

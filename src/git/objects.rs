@@ -206,7 +206,7 @@ fn git_order((one, first): (&[u8], Entry), (other, second): (&[u8], Entry)) -> O
 
 /// Are there objects that git would take for others, or parents that it would make up? Yes is also the answer where only
 /// git can tell and does not.
-fn is_replaced(repo: &Repository) -> bool {
+pub(super) fn is_replaced(repo: &Repository) -> bool {
     let common_dir = repo.common_dir();
     if common_dir.join("info/grafts").exists() {
         return true;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::worktree::Place;
-use super::{GitError, Repository, connected, private, trash, unfolds};
+use super::{GitError, Repository, connected, new_objects, private, trash, unfolds};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 use crate::process::{Tool, ToolError};
@@ -43,13 +43,10 @@ pub fn export(place: &Place, tips: &[CommitId], base: CommitId, file: &Path) -> 
     let draft = file.with_file_name(name);
     let out = File::create(&draft).map_err(GitError::file("write", &draft))?;
     if tips.iter().any(|tip| *tip != base) {
-        let wanted: String = tips.iter().map(|tip| format!("{tip}\n")).chain([format!("^{base}\n")]).collect();
-        // A blobless clone has the base's blobs only here: a delta against one could not be resolved outside.
-        let thin: &[&str] = if is_partial(&from) { &["--missing=allow-promisor"] } else { &["--thin"] };
-        let dir = from.clone();
-        let pack = private::git(&from, &dir).env("GIT_NO_LAZY_FETCH", "1").args(["pack-objects", "-q", "--revs"]);
-        let pack = pack.args(["--stdout", "--delta-base-offset"]).args(thin);
-        run_into(pack, &wanted, &out)?;
+        match new_objects::pack(&from, tips, base) {
+            Some(bytes) => (&out).write_all(&bytes).map_err(GitError::file("write", &draft))?,
+            None => pack_by_git(&from, tips, base, &out)?,
+        }
     }
     out.sync_all().map_err(GitError::file("write", &draft))?;
     fs::rename(&draft, file).map_err(GitError::file("write", file))?;
@@ -196,6 +193,14 @@ fn open_pack(file: &Path) -> Result<Option<File>, GitError> {
     // "PACK", the version, and how many objects follow.
     let is_empty = head.is_empty() || (head.starts_with(b"PACK") && head.ends_with(&[0; 4]));
     Ok((!is_empty).then_some(pack))
+}
+
+fn pack_by_git(from: &Path, tips: &[CommitId], base: CommitId, out: &File) -> Result<(), GitError> {
+    let wanted: String = tips.iter().map(|tip| format!("{tip}\n")).chain([format!("^{base}\n")]).collect();
+    // A blobless clone has the base's blobs only here: a delta against one could not be resolved outside.
+    let thin: &[&str] = if is_partial(from) { &["--missing=allow-promisor"] } else { &["--thin"] };
+    let pack = private::git(from, from).env("GIT_NO_LAZY_FETCH", "1").args(["pack-objects", "-q", "--revs"]);
+    run_into(pack.args(["--stdout", "--delta-base-offset"]).args(thin), &wanted, out)
 }
 
 fn run_into(tool: Tool, input: &str, out: &File) -> Result<(), GitError> {

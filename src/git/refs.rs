@@ -183,9 +183,57 @@ impl Repository {
     /// # Errors
     /// Where git cannot be asked.
     pub fn refs_below(&self, prefix: &str) -> Result<BTreeMap<String, CommitId>, GitError> {
+        self.refs_in_process(prefix).map_or_else(|| self.refs_by_git(prefix), Ok)
+    }
+
+    /// None where the library cannot read each of them.
+    fn refs_in_process(&self, prefix: &str) -> Option<BTreeMap<String, CommitId>> {
+        let library = self.library()?;
+        let mut refs = BTreeMap::new();
+        for reference in library.references_glob(&format!("{prefix}*")).ok()? {
+            let reference = reference.ok()?;
+            let id = reference.resolve().ok()?.target()?;
+            refs.insert(reference.name().ok()?.to_owned(), id.to_string().parse().ok()?);
+        }
+        Some(refs)
+    }
+
+    fn refs_by_git(&self, prefix: &str) -> Result<BTreeMap<String, CommitId>, GitError> {
         let answer = self.git().args(["for-each-ref", "--format=%(objectname) %(refname)", prefix]).run()?;
         let lines = String::from_utf8_lossy(&answer).into_owned();
         let pairs = lines.lines().filter_map(|line| line.split_once(' '));
         Ok(pairs.filter_map(|(id, name)| Some((name.to_owned(), id.parse().ok()?))).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Tool;
+
+    #[test]
+    fn the_library_tells_the_refs_below_a_prefix_that_git_tells() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        let git = |args: &[&str]| {
+            let who = ["-c", "user.name=x", "-c", "user.email=x@y", "-c", "tag.gpgsign=false"];
+            Tool::git().dir(&top).args(who).args(args).run().unwrap()
+        };
+        git(&["init", "-q", "-b", "main"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "first"]);
+        git(&["tag", "-am", "annotated", "annotated"]);
+        for name in ["refs/pleach/base/1.1", "refs/pleach/base/2.1", "refs/pleach/based", "refs/heads/pleach/1-\u{e9}"]
+        {
+            git(&["update-ref", name, "HEAD"]);
+        }
+        git(&["pack-refs", "--all"]);
+        git(&["update-ref", "refs/pleach/base/3.1", "HEAD"]);
+        git(&["update-ref", "-d", "refs/pleach/base/2.1"]);
+        git(&["symbolic-ref", "refs/heads/pleach/alias", "refs/heads/main"]);
+        let repo = Repository::at(top.join(".git"));
+        for (prefix, count) in [("refs/pleach/base/", 2), ("refs/heads/pleach/", 2), ("refs/", 7), ("refs/none/", 0)] {
+            let by_git = repo.refs_by_git(prefix).unwrap();
+            assert_eq!((repo.refs_in_process(prefix), by_git.len()), (Some(by_git), count), "{prefix}");
+        }
     }
 }

@@ -7,7 +7,6 @@ use super::GitError;
 use crate::core::id::{BranchName, CommitId, TreeId};
 use crate::core::word::{Word, one_line};
 use crate::process::Tool;
-use crate::process::tool::fields;
 
 pub use super::listed::Listed;
 
@@ -183,33 +182,6 @@ impl Repository {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let outside: BTreeSet<CommitId> = answer.lines().filter_map(|line| line.parse().ok()).collect();
         Ok(commits.iter().copied().filter(|commit| outside.contains(commit)).collect())
-    }
-
-    /// The last value of a trailer of a commit.
-    ///
-    /// # Errors
-    /// Where git cannot be asked.
-    pub fn trailer(&self, commit: CommitId, name: &str) -> Result<Option<String>, GitError> {
-        let format = format!("--format=%(trailers:key={name},valueonly,unfold)");
-        let answer =
-            self.git().args(["log", "-1", "--no-show-signature", &format, &commit.to_string()]).arg("--").line()?;
-        Ok(answer.lines().rfind(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned()))
-    }
-
-    /// The commits of `base..tip` with the first line of their messages, newest first, at most `most`.
-    ///
-    /// # Errors
-    /// Where git cannot be asked.
-    pub fn subjects(&self, base: CommitId, tip: CommitId, most: usize) -> Result<Vec<(CommitId, String)>, GitError> {
-        let asked = self.git().args(["log", "-z", "--no-show-signature", "--format=%H %s"]);
-        let asked = asked.arg(format!("--max-count={most}")).arg(format!("{base}..{tip}")).arg("--");
-        let lines = asked.run()?;
-        let pairs = fields(&lines).map(|line| {
-            let line = String::from_utf8_lossy(line).into_owned();
-            let (id, subject) = line.split_once(' ').unwrap_or((&line, ""));
-            Ok((parse("log", id)?, subject.to_owned()))
-        });
-        pairs.collect()
     }
 }
 

@@ -10,7 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::index::Index;
 use super::private::{self, Private};
+use super::status::{self, Status};
 use super::worktree::Place;
 use super::written::Written;
 use super::{GitError, Repository, is_no_room, trash, unless_no_room};
@@ -111,24 +113,11 @@ struct Taking<'a> {
     message: &'a str,
     /// The copy of the index that we work with.
     index: PathBuf,
+    /// It as it was read, where nothing in it is told to be looked away from.
+    plain: Option<Index>,
     /// Settings that switch filters off, once one has failed: whatever writes an index may run them.
     unfiltered: Vec<String>,
     notes: Vec<String>,
-}
-
-/// What `git status` told.
-#[derive(Debug, Default)]
-struct Status {
-    head: Option<CommitId>,
-    /// Anything that is not a nested repository.
-    is_dirty: bool,
-    /// Something is staged that the worktree does not hold.
-    has_staged_only: bool,
-    /// Does the worktree surely differ from HEAD?
-    surely_differs: bool,
-    nested: Vec<Word>,
-    /// Submodules with edits or commits of their own.
-    submodules: Vec<Word>,
 }
 
 impl<'a> Taking<'a> {
@@ -141,6 +130,7 @@ impl<'a> Taking<'a> {
             base,
             message,
             index,
+            plain: None,
             unfiltered: Vec::new(),
             notes: Vec::new(),
         }
@@ -160,8 +150,13 @@ impl<'a> Taking<'a> {
         }
         let mut tip = head;
         if status.is_dirty {
-            self.add(&status.nested)?;
-            let written = Written::tree(self.private, &self.index, head);
+            let written = match self.stage(&status) {
+                Some(written) => Some(written),
+                None => {
+                    self.add(&status.nested)?;
+                    Written::tree(self.private, &self.index, head)
+                }
+            };
             let tree = match &written {
                 Some(written) => written.tree.to_string(),
                 None => self.git().args(["write-tree"]).line()?,
@@ -208,6 +203,22 @@ impl<'a> Taking<'a> {
         ])
     }
 
+    /// What was told, in the index that we work with, without a process; none where it is for git to do.
+    fn stage(&self, status: &Status) -> Option<Written> {
+        let (plain, edits, head) = (self.plain.as_ref()?, status.edits.as_ref()?, status.head?);
+        if !self.unfiltered.is_empty() {
+            return None;
+        }
+        let (written, index) = Written::staged(self.private, self.worktree, plain, head, edits)?;
+        let draft = with_ending(&self.index, ".staged");
+        let put = private::write(&draft, &index);
+        if put.is_err() || fs::rename(&draft, &self.index).is_err() {
+            let _ = fs::remove_file(draft);
+            return None;
+        }
+        Some(written)
+    }
+
     fn status(&mut self) -> Result<Status, GitError> {
         let _ = fs::remove_file(with_ending(&self.index, ".lock"));
         let copied = copy_index(&self.private.join("index"), &self.index)?;
@@ -215,7 +226,7 @@ impl<'a> Taking<'a> {
             self.uncover()?;
             let answer = self.ask_status()?;
             if answer.code == Some(0) {
-                return Ok(parse_status(&answer.stdout, self.base));
+                return Ok(status::parse(&answer.stdout, self.base));
             }
         }
         // A filter fails, or the index is missing or broken.
@@ -223,7 +234,7 @@ impl<'a> Taking<'a> {
             self.unfiltered = self.without_filters()?;
             let answer = self.ask_status()?;
             if answer.code == Some(0) {
-                return Ok(parse_status(&answer.stdout, self.base));
+                return Ok(status::parse(&answer.stdout, self.base));
             }
         }
         self.unfiltered.clear();
@@ -234,12 +245,16 @@ impl<'a> Taking<'a> {
             self.unfiltered = self.without_filters()?;
             answer = expect(self.ask_status()?, "status")?;
         }
-        Ok(parse_status(&answer.stdout, self.base))
+        Ok(status::parse(&answer.stdout, self.base))
     }
 
     /// A task may have told git to look away from files (`--assume-unchanged`, `--skip-worktree`): what it wrote there is
     /// work all the same. What a sparse checkout leaves out stays out. Where nothing is marked, this is one look at a file.
-    fn uncover(&self) -> Result<(), GitError> {
+    fn uncover(&mut self) -> Result<(), GitError> {
+        self.plain = Index::read(&self.index).filter(Index::is_plain);
+        if self.plain.is_some() {
+            return Ok(());
+        }
         const ASSUMED: u16 = 0x8000;
         const SKIPPED: u16 = 0x4000;
         let (mut assumed, mut skipped) = (Vec::new(), Vec::new());
@@ -400,39 +415,6 @@ impl<'a> Taking<'a> {
         let output = ask.output()?;
         Ok(String::from_utf8_lossy(&output.stdout).trim().parse().ok().filter(|_| output.code == Some(0)))
     }
-}
-
-fn parse_status(answer: &[u8], base: CommitId) -> Status {
-    let mut status = Status { head: Some(base), ..Status::default() };
-    for line in fields(answer) {
-        if let Some(head) = line.strip_prefix(b"# branch.oid ") {
-            // "(initial)" before the first commit of a branch.
-            status.head = std::str::from_utf8(head).ok().and_then(|head| head.parse().ok());
-        } else if let Some(path) = line.strip_prefix(b"? ") {
-            match path.strip_suffix(b"/") {
-                // With all files asked for, only a repository is told as a directory.
-                Some(repository) => status.nested.push(Word::from(repository.to_vec())),
-                None => (status.is_dirty, status.surely_differs) = (true, true),
-            }
-        } else if let [b'1', b' ', staged, unstaged, b' ', submodule, commit, rest @ ..] = line {
-            status.is_dirty = true;
-            // Edits inside a submodule are no part of this tree; a commit of it is, by name.
-            let only_inside = *submodule == b'S' && *commit == b'.';
-            let both = *staged != b'.' && *unstaged != b'.';
-            status.has_staged_only |= both && *submodule != b'S';
-            status.surely_differs |= !(both || only_inside && *staged == b'.');
-            if *submodule == b'S' && *unstaged != b'.' && *unstaged != b'D' {
-                let path = rest.splitn(7, |byte| *byte == b' ').nth(6).unwrap_or_default();
-                status.submodules.push(Word::from(path.to_vec()));
-            }
-        } else if line.starts_with(b"u ") {
-            status.is_dirty = true;
-        }
-    }
-    // Without a commit, the tree is compared with the base's, to which nothing that was told refers.
-    status.surely_differs &= status.head.is_some();
-    status.is_dirty |= status.head.is_none();
-    status
 }
 
 fn expect(output: Output, command: &'static str) -> Result<Output, GitError> {

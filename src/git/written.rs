@@ -7,6 +7,8 @@ use std::path::Path;
 
 use git2::{Oid, Reference, Signature};
 
+use super::index::Index;
+use super::stage::{self, Edits};
 use crate::core::id::CommitId;
 
 /// The bits of an entry that say that it is staged in name only: no part of a tree.
@@ -31,6 +33,19 @@ impl Written {
         }
         let tree = index.write_tree_to(&library).ok()?;
         Some(Self { library, tree })
+    }
+
+    /// The tree of HEAD with these edits, and the index that holds it. None where only git can stage them.
+    pub(super) fn staged(
+        private_dir: &Path,
+        worktree: &Path,
+        index: &Index,
+        head: CommitId,
+        edits: &Edits,
+    ) -> Option<(Self, Vec<u8>)> {
+        let library = git2::Repository::open(private_dir).ok()?;
+        let staged = stage::stage(&library, worktree, index, oid(head)?, edits)?;
+        Some((Self { library, tree: staged.tree }, staged.index))
     }
 
     /// The tree of a commit.

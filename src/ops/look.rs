@@ -29,12 +29,17 @@ const LONGEST_LINE: usize = 200;
 /// Where the journal is damaged or cannot be read.
 pub fn board(session: &mut Session, show: Show) -> Result<Board, Error> {
     let state = session.state()?;
-    session.wake(&state);
-    let seen = seen(session, &state);
-    let mut board = report::board(&state, &seen, clock::now(), show);
+    Ok(board_of(session, &state, show))
+}
+
+/// The same of a state that was read.
+pub(super) fn board_of(session: &mut Session, state: &State, show: Show) -> Board {
+    session.wake(state);
+    let seen = seen(session, state);
+    let mut board = report::board(state, &seen, clock::now(), show);
     board.coordinator = session.layout().map(client::is_up);
-    board.unconfined = session.layout().map_or(0, |layout| unconfined(layout, &state));
-    Ok(board)
+    board.unconfined = session.layout().map_or(0, |layout| unconfined(layout, state));
+    board
 }
 
 /// One task in full.

@@ -10,6 +10,7 @@ mod consent;
 pub mod control;
 pub mod demo;
 pub mod diff;
+pub mod disk;
 pub mod doctor;
 pub mod draft;
 pub mod events;

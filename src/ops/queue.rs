@@ -53,23 +53,14 @@ pub struct RunReport {
     pub command: String,
 }
 
-/// How many tasks run without any sandbox.
+/// The lines as they are now, and how many tasks run without any sandbox.
 ///
 /// # Errors
 /// Where the journal cannot be read.
-pub fn unconfined(session: &Session) -> Result<usize, Error> {
+pub fn queue(session: &mut Session) -> Result<(Queue, usize), Error> {
     let state = session.state()?;
-    Ok(session.layout().map_or(0, |layout| super::look::unconfined(layout, &state)))
-}
-
-/// The lines as they are now.
-///
-/// # Errors
-/// Where the journal cannot be read.
-pub fn queue(session: &mut Session) -> Result<Queue, Error> {
-    let board = super::look::board(session, Show::Open)?;
-    let state = session.state()?;
-    Ok(of(&state, &board.tasks))
+    let board = super::look::board_of(session, &state, Show::Open);
+    Ok((of(&state, &board.tasks), board.unconfined))
 }
 
 /// The lines of a state. `rows` are those of its open tasks, at least.

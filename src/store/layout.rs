@@ -240,6 +240,22 @@ impl Layout {
         (dir.join("tree"), dir.join("git"))
     }
 
+    /// The pooled worktrees that there are, each with its git directory.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn pooled(&self) -> Result<Vec<PathBuf>, StoreError> {
+        entries_of(&self.state.join("pool"))
+    }
+
+    /// What is on its way out.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn thrown_away(&self) -> Result<Vec<PathBuf>, StoreError> {
+        entries_of(&self.trash())
+    }
+
     /// The attempts that have a directory.
     ///
     /// # Errors
@@ -288,6 +304,16 @@ impl SlotDir {
 /// The directory of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptDir(pub PathBuf);
+
+fn entries_of(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => {
+            let entries = entries.map_err(StoreError::file("read directory", dir))?;
+            Ok(entries.flatten().map(|entry| entry.path()).collect())
+        }
+    }
+}
 
 impl AttemptDir {
     /// The directory of all attempts of the repository and more.

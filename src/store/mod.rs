@@ -13,6 +13,7 @@ pub mod layout;
 pub mod log;
 pub mod record;
 pub mod secrets;
+pub mod weight;
 
 use std::fs::{self, File};
 use std::io::{self, Write};

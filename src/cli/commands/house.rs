@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Context, answer, print_json, tell};
 use crate::cli::args::{ApproveArgs, DoctorArgs, GcArgs};
+use crate::cli::disk_view::size;
 use crate::cli::style::{Paint, count};
 use crate::cli::{ask, generate, time};
 use crate::core::word::shown;
@@ -47,17 +48,6 @@ fn in_earnest(args: &GcArgs) -> String {
     let age = args.older_than.map(|seconds| format!(" --older-than {seconds}s"));
     let keep = args.keep_bytes.map(|bytes| format!(" --keep-bytes {bytes}"));
     format!("pleach gc{}{} --yes", age.unwrap_or_default(), keep.unwrap_or_default())
-}
-
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["B", "KiB", "MiB", "GiB"];
-    let unit =
-        UNITS.iter().enumerate().rev().find(|(power, _)| bytes >= 1 << (10 * power)).map_or(0, |(power, _)| power);
-    if unit == 0 {
-        format!("{bytes} B")
-    } else {
-        format!("{:.1} {}", bytes as f64 / f64::from(1 << (10 * unit)), UNITS[unit])
-    }
 }
 
 pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<u8, Error> {

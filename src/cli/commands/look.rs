@@ -13,7 +13,7 @@ use crate::cli::args::{
 };
 use crate::cli::diff_view::{self, FileDiff, Options, Side};
 use crate::cli::style::Style;
-use crate::cli::{board, pager, status as status_view, time};
+use crate::cli::{board, disk_view, pager, status as status_view, time};
 use crate::config;
 use crate::core::id::{AttemptId, TaskHandle};
 use crate::core::report::{AttemptReport, Readable, Show};
@@ -21,7 +21,8 @@ use crate::core::sandbox::Tier;
 use crate::core::word::{Word, shown};
 use crate::ops::events::{Events, Line};
 use crate::ops::{
-    Error, ErrorKind, Session, diff as diff_op, logs as log_op, look, plan as plan_op, prompt as prompt_op,
+    Error, ErrorKind, Session, diff as diff_op, disk as disk_op, logs as log_op, look, plan as plan_op,
+    prompt as prompt_op,
 };
 
 /// How often a growing log is looked at.
@@ -29,6 +30,11 @@ const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
+    if args.disk {
+        let disk = disk_op::disk(&session)?;
+        let draw = |out: &mut dyn Write| disk_view::draw(out, &disk, &context.style());
+        return answer(|out| if args.json { print_json(out, &disk) } else { draw(out) });
+    }
     let is_all = args.all || args.plan.is_some();
     let mut board = look::board(&mut session, if is_all { Show::All } else { Show::Open })?;
     context.warn_of_unconfined(board.unconfined);
@@ -40,7 +46,9 @@ pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<u8, Error> {
 }
 
 pub(super) fn status(context: &Context, args: &StatusArgs) -> Result<u8, Error> {
-    let Some(task) = &args.task else { return ls(context, &LsArgs { all: false, plan: None, json: args.json }) };
+    let Some(task) = &args.task else {
+        return ls(context, &LsArgs { all: false, plan: None, disk: false, json: args.json });
+    };
     let mut session = context.session()?;
     let report = look::task(&mut session, task)?;
     let is_unconfined = |attempt: &&AttemptReport| attempt.outcome.is_none() && attempt.sandbox == Some(Tier::None);

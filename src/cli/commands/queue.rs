@@ -27,8 +27,8 @@ pub(super) fn queue(context: &Context, args: &QueueArgs) -> Result<u8, Error> {
         let style = context.style();
         return answer(|out| all.verdicts.iter().try_for_each(|verdict| say_verdict(out, verdict, all.at, &style)));
     }
-    let queue = queue_op::queue(&mut session)?;
-    context.warn_of_unconfined(queue_op::unconfined(&session)?);
+    let (queue, unconfined) = queue_op::queue(&mut session)?;
+    context.warn_of_unconfined(unconfined);
     if args.json {
         return answer(|out| print_json(out, &queue));
     }

@@ -219,9 +219,8 @@ impl Coordinator {
         let check = entries.first()?.check()?.clone();
         let subject = action.subject();
         self.numbers.retain(|subject, _| self.seen.busy.contains(subject));
+        let taken = self.pooled_in_use();
         let number = self.numbers.values().map(|(number, _)| number + 1).fold(lines.next_run(), u32::max);
-        let taken: Vec<u32> =
-            lines.runs().map(|run| run.slot).chain(self.numbers.values().map(|(_, slot)| *slot)).collect();
         let slot = (1..).find(|slot| !taken.contains(slot))?;
         self.numbers.insert(subject, (number, slot));
         let known = if again { Default::default() } else { lines.verdicts().clone() };

@@ -134,23 +134,22 @@ impl Filler<'_> {
             Some(change) => self.switch(seal, &seen, change, &paper)?,
             None => self.switch_by_git(seal, &seen, &paper)?,
         };
-        // By the rules of the new base, which are there now.
         let others: Vec<Word> = seen.others.into_iter().filter(|path| paper.has(&without_slash(path))).collect();
+        if others.is_empty() {
+            return Ok(bytes);
+        }
+        let index = Index::of(bytes.clone(), 0);
+        let index = index.ok_or_else(|| FillError::Unfit("its index cannot be read".to_owned()))?;
+        // What the new base has is no longer another's, whatever is ignored.
+        let others: Vec<Word> = others.into_iter().filter(|path| index.get(&without_slash(path)).is_none()).collect();
+        // By the rules of the new base, which are there now.
         let ignored = self.ignored(&others)?;
-        let left: Vec<Word> = others.iter().filter(|path| !ignored.contains(path)).map(without_slash).collect();
-        if !left.is_empty() {
-            let index = Index::of(bytes.clone(), 0);
-            let index = index.ok_or_else(|| FillError::Unfit("its index cannot be read".to_owned()))?;
-            for path in &left {
-                if index.get(path).is_some() {
-                    continue;
-                }
-                if index.below(path).next().is_none() {
-                    paper.take_away(path)?;
-                } else if self.change.is_none() {
-                    // Git put files between what was there, and nobody has told the two apart.
-                    return Err(FillError::Unfit(format!("new files are among old ones in {}", path.shown())));
-                }
+        for path in others.iter().filter(|path| !ignored.contains(path)).map(without_slash) {
+            if index.below(&path).next().is_none() {
+                paper.take_away(&path)?;
+            } else if self.change.is_none() {
+                // Git put files between what was there, and nobody has told the two apart.
+                return Err(FillError::Unfit(format!("new files are among old ones in {}", path.shown())));
             }
         }
         Ok(bytes)

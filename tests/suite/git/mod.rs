@@ -9,4 +9,5 @@ mod place;
 mod refs;
 mod register;
 mod snapshot;
+mod stage;
 mod walk;
