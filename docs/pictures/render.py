@@ -2,9 +2,11 @@
 
 usage: render.py RECORDING DIRECTORY               the pictures of the demonstration
        render.py --screen CAPTURE PICTURE TITLE    one of a screen, as `tmux capture-pane -e -p` writes it
+       render.py --film FRAMES PICTURE TITLE       a moving one of what `film.py` has seen
 """
 
 import html
+import json
 import re
 import sys
 from pathlib import Path
@@ -101,36 +103,79 @@ def section(lines, words, last):
     return lines[start:end]
 
 
-def svg(lines, title):
-    while lines and not text(lines[-1]):
-        lines = lines[:-1]
-    wide, high = 8.4, 19
-    width = max(len(text(line)) for line in lines) * wide + 32
-    height = len(lines) * high + 32
-    out = [
+WIDE, HIGH, EDGE = 8.4, 19, 16
+FONT = 'font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace" font-size="14" xml:space="preserve"'
+
+
+def head(width, height, title):
+    return [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" role="img">',
         f"<title>{html.escape(title)}</title>",
         f'<rect width="100%" height="100%" rx="8" fill="{BACK}"/>',
-        '<g font-family="ui-monospace,SFMono-Regular,Menlo,Consolas,monospace" font-size="14" xml:space="preserve">',
     ]
+
+
+def svg(lines, title):
+    while lines and not text(lines[-1]):
+        lines = lines[:-1]
+    out = head(max(len(text(line)) for line in lines) * WIDE + 2 * EDGE, len(lines) * HIGH + 2 * EDGE, title)
+    out.append(f"<g {FONT}>")
     for number, line in enumerate(lines):
-        y = 16 + number * high
-        for start, run, look in runs(line):
-            color, bold, faint, inverse, back = look
-            fill = color or (FAINT if faint else PLAIN)
-            x = 16 + start * wide
-            if inverse:
-                fill, back = back or BACK, fill
-            if back:
-                out.append(f'<rect x="{x:.1f}" y="{y}" width="{len(run) * wide:.1f}" height="{high}" fill="{back}"/>')
-            weight = ' font-weight="bold"' if bold else ""
-            # Not every browser keeps blanks that follow one another, so each piece has a place of its own.
-            for piece in re.finditer(r"\S+(?: \S+)*", run):
-                out.append(
-                    f'<text x="{x + piece.start() * wide:.1f}" y="{y + 14}" fill="{fill}"{weight} textLength="{len(piece[0]) * wide:.1f}"'
-                    f' lengthAdjust="spacingAndGlyphs">{html.escape(piece[0])}</text>'
-                )
+        out += drawn(line, EDGE + number * HIGH)
     out.append("</g></svg>")
+    return "\n".join(out) + "\n"
+
+
+def drawn(line, y):
+    """A line of cells, with its upper edge at y."""
+    for start, run, look in runs(line):
+        color, bold, faint, inverse, back = look
+        fill = color or (FAINT if faint else PLAIN)
+        x = EDGE + start * WIDE
+        if inverse:
+            fill, back = back or BACK, fill
+        if back:
+            yield f'<rect x="{x:.1f}" y="{y}" width="{len(run) * WIDE:.1f}" height="{HIGH}" fill="{back}"/>'
+        weight = ' font-weight="bold"' if bold else ""
+        # Not every browser keeps blanks that follow one another, so each piece has a place of its own.
+        for piece in re.finditer(r"\S+(?: \S+)*", run):
+            yield (
+                f'<text x="{x + piece.start() * WIDE:.1f}" y="{y + 14}" fill="{fill}"{weight} textLength="{len(piece[0]) * WIDE:.1f}"'
+                f' lengthAdjust="spacingAndGlyphs">{html.escape(piece[0])}</text>'
+            )
+
+
+def film(frames, title):
+    """All screens side by side behind a window of the width of one; each line is drawn once, however often it is seen.
+
+    `frames`: seconds and lines of cells. Who wants nothing to move sees the last one.
+    """
+    columns, rows = max(len(line) for _, lines in frames for line in lines), max(len(lines) for _, lines in frames)
+    width, height = columns * WIDE + 2 * EDGE, rows * HIGH + 2 * EDGE
+    names, kept, strip, keys, at = {}, [], [], [], 0
+    whole = sum(seconds for seconds, _ in frames)
+    for number, (seconds, lines) in enumerate(frames):
+        keys.append(f"{at / whole:.3%}{{transform:translateX({-number * width:.0f}px)}}")
+        at += seconds
+        uses = []
+        for row, line in enumerate(lines):
+            shape = "".join(drawn(line, 0))
+            if shape and shape not in names:
+                names[shape] = f"l{len(names)}"
+                kept.append(f'<g id="{names[shape]}">{shape}</g>')
+            if shape:
+                uses.append(f'<use href="#{names[shape]}" y="{EDGE + row * HIGH}"/>')
+        strip.append(f'<g transform="translate({number * width:.0f})">{"".join(uses)}</g>')
+    last = f"transform:translateX({-(len(frames) - 1) * width:.0f}px)"
+    out = head(width, height, title)
+    out += [
+        f"<style>.film{{animation:film {whole:.1f}s step-end infinite}}@keyframes film{{{''.join(keys)}}}",
+        f"@media(prefers-reduced-motion:reduce){{.film{{animation:none;{last}}}}}</style>",
+        f"<defs>{''.join(kept)}</defs>",
+        f'<svg width="{width:.0f}" height="{height}"><g class="film" {FONT}>',
+        *strip,
+        "</g></svg></svg>",
+    ]
     return "\n".join(out) + "\n"
 
 
@@ -156,9 +201,34 @@ def of_a_screen(capture, picture, title):
     Path(picture).write_text(svg(screen.lines, title), encoding="utf-8")
 
 
+def of_a_film(seen, picture, title):
+    """Nobody waits longer than this for anything to happen, and what is at the end can be read."""
+    longest, end = 1.5, 4
+    frames = []
+    for line in Path(seen).read_text(encoding="utf-8").splitlines():
+        at, capture, cursor = json.loads(line)
+        screen = Screen()
+        screen.feed(capture)
+        lines = [[(char, look) for char, look in line] for line in screen.lines]
+        if cursor:
+            x, y = cursor
+            while len(lines) <= y:
+                lines.append([])
+            lines[y] += [(" ", PLAINLY)] * (x + 1 - len(lines[y]))
+            char, look = lines[y][x]
+            lines[y][x] = (char, (*look[:3], True, look[4]))
+        if not frames or frames[-1][1] != lines:
+            frames.append((at, lines))
+    times = [at for at, _ in frames]
+    held = [min(longest, after - at) for at, after in zip(times, times[1:])] + [end]
+    Path(picture).write_text(film([(seconds, lines) for seconds, (_, lines) in zip(held, frames)], title), encoding="utf-8")
+
+
 def main():
     if sys.argv[1] == "--screen":
         return of_a_screen(*sys.argv[2:])
+    if sys.argv[1] == "--film":
+        return of_a_film(*sys.argv[2:])
     recording, directory = sys.argv[1:]
     screen = Screen()
     raw = Path(recording).read_bytes().decode(errors="replace")

@@ -2,6 +2,7 @@
 //!
 //! The hidden verbs of the coordinator and of the shim are dispatched before this is looked at.
 
+mod overview;
 mod review;
 
 pub use review::ReviewArgs;
@@ -35,10 +36,7 @@ macro_rules! example {
     name = "pleach",
     version,
     about = "Run many tasks at once on one git repository, each in a worktree of its own, and fold the good results back",
-    after_help = "Start here:\n  pleach demo                            see all of it in a repository made for that\n  \
-                  pleach run -- npx eslint --fix src     run one task and follow it\n  \
-                  pleach ls                              see what runs, waits and is ready\n\n\
-                  `pleach help VERB` has more, with examples.",
+    help_template = overview::TEMPLATE,
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true,
@@ -48,13 +46,14 @@ pub struct Cli {
     /// Work as if started in this directory
     #[arg(short = 'C', value_name = "DIR", global = true, value_hint = ValueHint::DirPath, help_heading = "Everywhere")]
     pub directory: Option<PathBuf>,
-    /// Say when to use colour
+    /// Say when to use colour: auto (on a terminal, unless `NO_COLOR` is set), always or never
     #[arg(
         long,
         value_name = "WHEN",
         global = true,
         default_value = "auto",
         hide_default_value = true,
+        hide_possible_values = true,
         help_heading = "Everywhere"
     )]
     pub color: Color,
@@ -108,7 +107,7 @@ pub enum Verb {
     /// Start no more tasks until `resume`; what runs goes on
     #[command(after_help = example!("pleach pause"))]
     Pause(Answer),
-    /// Start tasks again after `pause`, or those of an agent that had reached a limit
+    /// Start tasks again after `pause`, or after the limit of an agent
     #[command(after_help = example!("pleach resume", "pleach resume --agent claude"))]
     Resume(ResumeArgs),
     /// Show everything that happened, in order
@@ -120,16 +119,16 @@ pub enum Verb {
     /// Inside a task: say what came of it
     #[command(after_help = example!("pleach summary \"fixed 12 files, 3 left\"", "make report | pleach summary -"))]
     Summary(SummaryArgs),
-    /// Show what a task changed; of a running task, what it changed so far
+    /// Show what a task changed, or has changed so far
     #[command(after_help = example!("pleach diff 7", "pleach diff --stat 7", "pleach diff 7 -- src/app.ts", "pleach diff 7 | git apply"))]
     Diff(DiffArgs),
     /// Fold results into their branch
     #[command(after_help = example!("pleach merge 7 8", "pleach merge --squash -m \"fix lints\" 7", "pleach merge --dry-run 7", "pleach merge --into release 7"))]
     Merge(MergeArgs),
-    /// Look at results hunk by hunk; accept, refuse, or send them back with comments
+    /// Look at results hunk by hunk: accept, refuse, comment, send back
     #[command(after_help = example!("pleach review                      # all that wait for somebody", "pleach review --json 7 > review.json   # as data: fill in \"verdict\", then", "pleach review --apply review.json", "pleach review --web --open          # in a browser"))]
     Review(ReviewArgs),
-    /// Show the line of each branch: what is verified together, what waits and why
+    /// Show the merge queue: what is verified together, what waits
     #[command(after_help = example!("pleach queue", "pleach queue --verdicts", "pleach queue --log 12        # what run 12 of the check wrote"))]
     Queue(QueueArgs),
     /// Throw results away; they are kept until `gc` frees them
@@ -141,7 +140,7 @@ pub enum Verb {
     /// Take back the last fold, or the fold of one task
     #[command(after_help = example!("pleach undo", "pleach undo 7", "pleach undo --into release"))]
     Undo(UndoArgs),
-    /// Show all tasks live, with their logs and the merge queue, and keys for what one does with them
+    /// Show all tasks live: logs, the merge queue, and keys to act
     #[command(after_help = example!("pleach monitor                     # ? shows its keys, q leaves"))]
     Monitor,
     /// Free worktrees, kept results and logs of old tasks
@@ -153,43 +152,43 @@ pub enum Verb {
     /// Show all of it in a small repository made for that
     #[command(after_help = example!("pleach demo", "pleach demo /tmp/garden"))]
     Demo(DemoArgs),
-    /// Run a command as a task would run, in this checkout, to try what it can touch
+    /// Run a command here as a task would run, to try what it can touch
     #[command(after_help = example!("pleach sandbox -- npm test", "pleach sandbox --network none --read-only -- ./analyse", "pleach sandbox --network crates.io,*.crates.io -- cargo fetch", "pleach sandbox --tier full -- sh -c 'touch ~/x'"))]
     Sandbox(SandboxArgs),
-    /// Look at a plan: its tasks by level, what may overlap, what would run; nothing runs
+    /// Look at a plan: its tasks, and what may overlap; nothing runs
     #[command(after_help = example!("pleach plan plan.toml", "pleach plan --json plan.toml", "pleach plan --schema > plan.schema.json"))]
     Plan(PlanArgs),
-    /// Show what came of a plan: each task with its outcome, summary, commits and files
+    /// Show what came of a plan, task by task
     #[command(after_help = example!("pleach report", "pleach report release", "pleach report --markdown release.2"))]
     Report(ReportArgs),
-    /// Of several tries at the same task of a plan, take this one; the others are discarded
+    /// Take one of several tries at a task; the others are discarded
     #[command(after_help = example!("pleach pick try.2"))]
     Pick(PickArgs),
-    /// Show the agents that can do a task, and which of them can be run here
+    /// Show the agents that can do a task, and which can be run here
     #[command(after_help = example!("pleach agents", "pleach run --agent claude --prompt 'fix the failing test'", "pleach agents --json | jq '.agents[] | select(.program)'"))]
     Agents(Answer),
-    /// Show the roles that a task can have: where each comes from, who allowed it, what it may do
+    /// Show the roles that a task can have, and what each may do
     #[command(after_help = example!("pleach roles", "pleach roles show reviewer", "pleach run --role reviewer --prompt 'review the last commit'"))]
     Roles(RolesArgs),
-    /// Say something to the agent of a running task, where that can be spoken with
+    /// Say something to the agent of a running task
     #[command(after_help = example!("pleach send 7 'leave the tests alone'"))]
     Send(SendArgs),
     /// Allow what this repository's own file would run
     #[command(after_help = example!("pleach approve                     # show it, and ask", "pleach approve --yes", "pleach approve --role reviewer     # a role of this repository"))]
     Approve(ApproveArgs),
-    /// Let agents of other programs hand over tasks, by the Model Context Protocol
+    /// Let other agents hand over tasks (Model Context Protocol)
     #[command(after_help = example!("pleach mcp install --client claude   # make it known to Claude Code, here", "pleach mcp install --client codex --scope user", "pleach mcp --agent 'codex exec -'     # what does a prompt"))]
     Mcp(McpArgs),
-    /// Set this repository up: a configuration to start from, and the agents that delegate; twice is once
+    /// Set this repository up: a configuration, agents that delegate
     #[command(after_help = example!("pleach init", "pleach init --agent claude --agent codex", "pleach init --agent claude --print", "pleach init --agent none"))]
     Init(InitArgs),
-    /// What the hooks of other agents call: JSON on standard input, the answer on standard output
+    /// Answer the hooks of other agents: JSON in, JSON out
     #[command(after_help = example!("pleach init --agent claude --print      # what calls it, and for what", "echo '{\"name\": \"fix\"}' | pleach hook claude worktree-create", "pleach hook done 7"))]
     Hook(HookArgs),
     /// Print the completions of a shell
     #[command(after_help = example!("pleach completions zsh > ~/.zfunc/_pleach", "source <(pleach completions bash)"))]
     Completions(CompletionsArgs),
-    /// Print what makes a shell say, before its next prompt, which tasks have ended
+    /// Print what makes your prompt say which tasks have ended
     #[command(after_help = example!("eval \"$(pleach shell-init bash)\"      # in ~/.bashrc; for zsh likewise", "pleach shell-init fish | source         # in ~/.config/fish/config.fish"))]
     ShellInit(ShellInitArgs),
     /// What a shell asks before its prompt: say which tasks have ended since, and answer up to where
@@ -454,7 +453,7 @@ pub struct RetryArgs {
     #[arg(long)]
     pub onto_target: bool,
     /// The same, and tell it what was said of its result in `review`; or what a file says that is as `review --json`
-    /// prints it, with comments; `-` reads it
+    /// prints it, with comments; `-` is standard input
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub with_review: Option<Option<std::path::PathBuf>>,
     /// Which, and how to answer.

@@ -100,11 +100,12 @@ impl Progress {
     }
 
     fn draw(&mut self) {
+        // What is merged may have run for a moment, and its check takes long.
         let oldest = self.rows.iter().filter_map(|row| row.duration_ms).max().unwrap_or(SOON);
-        if oldest < SOON {
+        if oldest.max(self.monitor.watched()) < SOON {
             return;
         }
-        let text = [Some(self.words()), self.estimate()].into_iter().flatten().collect::<Vec<_>>().join(" · ");
+        let text = self.words();
         // The last column stays free: some terminals would begin a new line there.
         let text = fit(&text, self.style.width.unwrap_or(80).saturating_sub(1)).into_owned();
         let _ = write!(io::stderr(), "\r\x1b[2K{}", self.style.paint(Paint::Faint, text));
@@ -112,12 +113,14 @@ impl Progress {
         self.is_drawn = true;
     }
 
+    /// What counts comes first: a narrow terminal shows no more than that.
     fn words(&self) -> String {
+        let left = self.estimate().unwrap_or_default();
         let name =
             |row: &Row| row.name.as_ref().map_or_else(|| row.id.to_string(), |name| format!("{} {name}", row.id));
         if let [row] = &self.rows[..] {
             let time = row.duration_ms.filter(|_| row.outcome.is_none()).map(span).unwrap_or_default();
-            return join(&[format!("{} {}", name(row), row.state), time, board::note(row)]);
+            return join(&[format!("{} {}", name(row), row.state), time, left, board::note(row)]);
         }
         let with = |wanted: &dyn Fn(Standing) -> bool| self.rows.iter().filter(|row| wanted(row.state)).count();
         let over = with(&|state| !is_ahead(state) && !is_landing(state));
@@ -130,7 +133,7 @@ impl Progress {
         let newest = self.rows.iter().rev().find(|row| row.state == Standing::Running);
         let newest = newest.map(|row| format!("{} {}", name(row), board::note(row))).unwrap_or_default();
         let whole = format!("{over} of {} are through", count(self.rows.len() as u64, "task"));
-        join(&[whole, parts.collect::<Vec<_>>().join(", "), newest.trim().to_owned()])
+        join(&[whole, parts.collect::<Vec<_>>().join(", "), left, newest.trim().to_owned()])
     }
 
     /// A line for each that stands elsewhere than before. Where they stood first is no event.

@@ -77,6 +77,7 @@ pub struct Notify {
     /// Where it is posted to.
     pub webhook: Option<String>,
     /// What is started with it.
+    #[serde(deserialize_with = "program")]
     pub command: Option<Vec<String>>,
     /// Of what these hear.
     pub events: Option<Vec<Spelled<Kind>>>,
@@ -437,6 +438,23 @@ impl<'de, T: std::str::FromStr<Err = ParseId>> Deserialize<'de> for Spelled<T> {
         let text = String::deserialize(d)?;
         text.parse().map(Self).map_err(D::Error::custom)
     }
+}
+
+/// A program and its arguments, word by word.
+fn program<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<String>>, D::Error> {
+    struct Program;
+    impl<'de> Visitor<'de> for Program {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a program and its arguments, such as [\"sh\", \"/home/you/notify\"]")
+        }
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut all: A) -> Result<Vec<String>, A::Error> {
+            std::iter::from_fn(|| all.next_element().transpose()).collect()
+        }
+    }
+    d.deserialize_seq(Program).map(Some)
 }
 
 struct Amount {

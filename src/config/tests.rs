@@ -330,5 +330,7 @@ fn who_is_told_is_for_the_user_to_say() {
     for url in ["-o/etc/x", "file:///etc/passwd", "https://", "http://a b"] {
         assert!(refused(&format!("[notify]\nwebhook = {url:?}"), user()).contains("is no address"), "{url}");
     }
+    let told = refused("[notify]\ncommand = \"say hi\"", user());
+    assert!(told.contains("expected a program and its arguments, such as [\"sh\""), "{told}");
     assert!(!Notify::default().is_heard() && Notify::default().bell);
 }

@@ -30,6 +30,7 @@ pub struct Monitor {
     pub show: Show,
     loads: BTreeMap<AttemptId, (Timestamp, load::Load)>,
     looked: Option<(Timestamp, Show)>,
+    opened: Timestamp,
 }
 
 /// How everything stands at one moment.
@@ -64,7 +65,14 @@ impl Monitor {
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let session = Session::open(directory)?;
         let directory = directory.to_owned();
-        Ok(Self { directory, session, follower: None, show: Show::Open, loads: BTreeMap::new(), looked: None })
+        let (loads, opened) = (BTreeMap::new(), clock::now());
+        Ok(Self { directory, session, follower: None, show: Show::Open, loads, looked: None, opened })
+    }
+
+    /// Milliseconds from the start to the last look.
+    pub fn watched(&self) -> u64 {
+        let looked = self.looked.map_or(self.opened, |(at, _)| at);
+        u64::try_from(looked.as_millisecond() - self.opened.as_millisecond()).unwrap_or(0)
     }
 
     /// The directory that is looked on in, as people name it.

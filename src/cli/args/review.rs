@@ -10,7 +10,7 @@ use crate::core::id::{BranchName, TaskHandle};
 /// `review`
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct ReviewArgs {
-    /// Do what is said in this file, which is as `--json` prints it with verdicts filled in; `-` reads it
+    /// Do what is said in this file, which is as `--json` prints it with verdicts filled in; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "tasks"])]
     pub apply: Option<PathBuf>,
     /// Do not fold what is accepted: it stays up for review, for `merge`

@@ -153,7 +153,7 @@ fn a_narrow_screen_leaves_columns_out() {
 
 
 
-        q leave  ? keys  Tab log  / search  d diff  m merge  c cance
+        q leave  ? keys  Tab log  / search  d diff  m merge  c canc…
     "#]],
     );
     check(
@@ -168,7 +168,7 @@ fn a_narrow_screen_leaves_columns_out() {
         3 lint        failed
         └ 4 make rep… blocked
         5 codemod     ready
-        q leave  ? keys  Tab log
+        q leave  ? keys  Tab lo…
     "#]],
     );
 }

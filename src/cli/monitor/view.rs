@@ -8,7 +8,7 @@ use super::model::{Focus, Mode, Model, Pane};
 use super::table;
 use super::text::{Line, places};
 use super::{help, queue};
-use crate::cli::style::{Paint, width};
+use crate::cli::style::{Paint, fit, width};
 use crate::cli::time;
 use crate::core::report::Board;
 use crate::core::word::shown;
@@ -223,5 +223,5 @@ fn foot(cells: &mut Buffer, model: &Model, look: Look) {
         (_, Some(message)) => (message.text.clone(), look.style(if message.is_bad { Paint::Bad } else { Paint::Good })),
         (_, None) => (help::foot(model.focus).to_owned(), look.style(Paint::Faint)),
     };
-    put(cells, 0, y, &text, room, style);
+    put(cells, 0, y, &fit(&text, usize::from(room)), room, style);
 }

@@ -62,12 +62,6 @@ pub(super) fn is_possible() -> bool {
 /// Where a task is unknown or has no result, or the terminal cannot be used.
 pub(super) fn show(context: &Context, session: &Session, tasks: &[TaskHandle]) -> Result<Left, Error> {
     let results = review::list(session, tasks)?;
-    if let [(task, _), rest @ ..] = &results[..] {
-        // A result that cannot be looked at is told before the terminal is taken.
-        if rest.is_empty() {
-            review::of(session, &[TaskHandle::Id(*task)])?;
-        }
-    }
     let signal = screen::signals().map_err(|error| terminal("listen for signals", &error))?;
     let look = Look { color: Style::of_stdout(context.color).color };
     let dresser = if look.color { Dresser::loading() } else { Dresser::plain() };
@@ -108,11 +102,13 @@ impl Show<'_> {
     /// Is it to be carried out?
     fn run(&mut self) -> Result<bool, Error> {
         let cannot = |error: io::Error| terminal("use the terminal", &error);
+        // A large result takes its time: that it is read is seen meanwhile.
+        self.draw().map_err(cannot)?;
         // What was said before is carried out with the rest, so it is read even where nobody turns to it.
         let said = draft::tasks(self.session);
         for at in 0..self.model.slots.len() {
             if said.contains(&self.model.slots[at].task) {
-                self.read(at);
+                self.read(at)?;
             }
         }
         let mut is_stale = true;
@@ -122,7 +118,7 @@ impl Show<'_> {
                 self.draw().map_err(cannot)?;
             }
             if let Some(at) = self.model.wants() {
-                self.read(at);
+                self.read(at)?;
                 is_stale = true;
                 continue;
             }
@@ -160,7 +156,8 @@ impl Show<'_> {
         self.screen.draw(|cells| view::draw(cells, model, dresser, look))
     }
 
-    fn read(&mut self, at: usize) {
+    /// Where it is the only one and cannot be looked at, there is nothing to stay for.
+    fn read(&mut self, at: usize) -> Result<(), Error> {
         let task = self.model.slots[at].task;
         let read = review::of(self.session, &[TaskHandle::Id(task)]).and_then(|mut all| {
             let mut reviewed = all.remove(0);
@@ -172,8 +169,10 @@ impl Show<'_> {
                 self.attempts[at] = Some(reviewed.attempt);
                 self.model.take(at, Ok(reviewed.sheet));
             }
+            Err(error) if self.model.slots.len() == 1 => return Err(error),
             Err(error) => self.model.take(at, Err(error.message)),
         }
+        Ok(())
     }
 
     /// Write down what was said.

@@ -387,15 +387,16 @@ fn many_files_and_long_ones_are_drawn_at_once() {
     let mut dresser = Dresser::plain();
     let first = lines(&drawn(&model, &mut dresser)).join("\n");
     assert!(first.contains("\\u{1b}]0;x\\u{7}\\u{202e}日本") && first.contains("a\\u{1b}[2J\\nb"), "{first}");
-    let begun = std::time::Instant::now();
-    for _ in 0..100 {
+    let mut once = || {
+        let begun = std::time::Instant::now();
         keys(&mut model, "]xlw\u{1b}");
         drawn(&model, &mut dresser);
-    }
-    // Far more than it needs, and far less than if all files were drawn.
-    let each = begun.elapsed() / 100;
-    println!("a key and a drawing of 10,000 files: {each:?}");
-    assert!(each.as_millis() < 400, "{each:?}");
+        begun.elapsed()
+    };
+    // Far more than it needs, and far less than if all files were drawn. The quickest counts: others may keep the machine busy.
+    let quickest = (0..20).map(|_| once()).min().unwrap();
+    println!("five keys and a drawing of 10,000 files: {quickest:?}");
+    assert!(quickest.as_millis() < 400, "{quickest:?}");
     assert!(model.go_to_file(10_002));
     keys(&mut model, "G");
     assert!(lines(&drawn(&model, &mut dresser)).join("\n").contains("950000 lines more of this hunk"));

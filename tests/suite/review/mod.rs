@@ -7,7 +7,7 @@ mod web;
 use serde_json::{Value, json};
 
 use crate::support::cli::{at_top, task};
-use crate::support::scene::{Ran, Scene};
+use crate::support::scene::{Ran, Scene, finish};
 
 /// A task with something to say to each of its files.
 fn reviewed() -> (Scene, u64) {
@@ -109,6 +109,49 @@ fn the_printed_sheet_is_taken_back_as_it_is_once_it_says_something() {
     assert_eq!(again.code, Some(2), "{again:?}");
     assert!(again.err.contains(&format!("its result is that of attempt {id}.2 now")), "{again:?}");
     assert!(scene.ok(&["logs", &id.to_string()]).is_empty());
+}
+
+/// What takes the place of a result between the look at it and its fold is not folded unseen.
+#[test]
+fn a_result_that_is_replaced_after_the_look_is_not_folded() {
+    let (scene, id) = reviewed();
+    let other = task(&scene, "seq 1 9 > n; echo more > m");
+    let review = json!([
+        {"task": id, "verdict": "accept"},
+        {"task": other, "verdict": "accept", "files": [{"path": "m", "verdict": "refuse"}]},
+    ]);
+    std::fs::write(scene.path("review.json"), review.to_string()).unwrap();
+    // All is looked at by now, and of the second a part is made: there the one who reviews is held up.
+    let git = scene.path("held/git");
+    std::fs::create_dir_all(git.parent().unwrap()).unwrap();
+    let [there, go] = ["there", "go"].map(|name| scene.path(name));
+    let wait = format!(
+        "case $* in *write-tree*) : >{}; until test -e {}; do sleep 0.02; done;; esac",
+        there.display(),
+        go.display()
+    );
+    std::fs::write(&git, format!("#!/bin/sh\n{wait}\nPATH=${{PATH#*:}} exec git \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&git, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", git.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut held = scene.command(&["review", "--apply", scene.path("review.json").to_str().unwrap()]);
+    let held = held.env("PATH", path).spawn().unwrap();
+    scene.until_there(&there);
+    // Meanwhile somebody else accepts a part of the first.
+    let part =
+        json!({"task": id, "verdict": "accept", "others": "refuse", "files": [{"path": "c", "verdict": "accept"}]});
+    std::fs::write(scene.path("part.json"), part.to_string()).unwrap();
+    scene.ok(&["review", "--no-merge", "--apply", scene.path("part.json").to_str().unwrap()]);
+    let before = scene.git(&["rev-parse", "HEAD"]);
+    std::fs::write(&go, "").unwrap();
+    let ran = finish(held);
+    assert_eq!(ran.code, Some(7), "{ran:?}");
+    assert!(ran.err.contains(&format!("task {id} has another result now than the one that was looked at")), "{ran:?}");
+    assert_eq!(scene.git(&["rev-parse", "HEAD"]), before);
+    assert_eq!([id, other].map(|id| scene.stands(id)), ["ready", "ready"]);
+    // Who looks anew sees what it would be, and may have it.
+    assert_eq!(scene.ok(&["diff", "--name-only", &id.to_string()]), "c");
+    scene.ok(&["merge", &id.to_string()]);
+    scene.assert_tidy();
 }
 
 #[test]
