@@ -222,7 +222,7 @@ impl Bench {
         let base = self.commits[commit];
         private::create(&self.repo, &place.private, &Private { base, branch: "pleach/1".to_owned() }, None).unwrap();
         let trash = self.root.join("state/trash");
-        let order = Order { repo: &self.repo, place, base, mode, slot, trash: &trash, backdate: true, at: &|_| () };
+        let order = Order { repo: &self.repo, place, base, mode, slot, trash: &trash, images: None, backdate: true, at: &|_| () };
         let provider = place::fill(&order).unwrap();
         worktree::lead_inside(place).unwrap();
         provider
