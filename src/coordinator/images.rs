@@ -38,7 +38,7 @@ pub(super) fn of<'a>(world: &'a World, task: &Task) -> Result<Option<&'a Images>
 /// for all others.
 pub(super) fn improve(world: &Arc<World>, disk_floor: u64) {
     let opened = world.images.get().and_then(|images| images.as_ref().ok());
-    let Some(commit) = opened.and_then(Images::wanted) else { return };
+    let Some(wanted) = opened.and_then(Images::wanted) else { return };
     // It is of use to nobody where no task starts.
     if store::free_disk(&world.layout.state).is_some_and(|free| free < disk_floor) {
         return;
@@ -47,8 +47,8 @@ pub(super) fn improve(world: &Arc<World>, disk_floor: u64) {
     std::thread::spawn(move || {
         idle::step_back();
         let Ok(images) = world.images() else { return };
-        if let Err(words) = images.make(&world.repository, commit, &crash::point) {
-            log(&format!("there is no base image of {commit}: {words}"));
+        if let Err(words) = images.make(&world.repository, &wanted, &crash::point) {
+            log(&format!("there is no base image of {}: {words}", wanted.commit));
         }
     });
 }

@@ -146,12 +146,7 @@ mod system {
         ask::<CREATE, _>(above, &mut named(0, name, 0)?)
     }
 
-    pub(super) fn snapshot(
-        of: BorrowedFd<'_>,
-        above: BorrowedFd<'_>,
-        name: &OsStr,
-        access: Access,
-    ) -> io::Result<()> {
+    pub(super) fn snapshot(of: BorrowedFd<'_>, above: BorrowedFd<'_>, name: &OsStr, access: Access) -> io::Result<()> {
         let flags = if access == Access::Read { READ_ONLY } else { 0 };
         ask::<SNAPSHOT, _>(above, &mut named(of.as_raw_fd().into(), name, flags)?)
     }

@@ -9,7 +9,7 @@
 //! near its own, too: what differs is written. One that is too far from what is wanted makes a new one, which is made of it.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ use crate::core::word::Word;
 use crate::git::advance::OPEN;
 use crate::git::index::{Fresh, Index, Known};
 use crate::git::objects::Objects;
-use crate::git::{GitError, Repository};
+use crate::git::{Repository, trash};
 use crate::process::subvolume::{self, Access};
 
 /// Files in which an image may differ from what is wanted of it. To write them takes as long as all else that a place costs.
@@ -62,8 +62,17 @@ pub struct Images {
     pub sharing: Sharing,
     /// One is made, or taken away, at a time.
     turn: Mutex<()>,
-    /// Of which commit one would have been of use.
-    wanted: Mutex<Option<CommitId>>,
+    /// What one would have been of use for.
+    wanted: Mutex<Option<Wanted>>,
+}
+
+/// An image that would have been of use.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The commit.
+    pub commit: CommitId,
+    /// A slot with its files, and where they are: what is still as it was written there need not be written again.
+    pub(super) slot: Option<(PathBuf, PathBuf)>,
 }
 
 /// One of them.
@@ -88,27 +97,35 @@ impl Images {
         }
     }
 
-    /// The commit of which an image would have been of use since this was asked last.
-    pub fn wanted(&self) -> Option<CommitId> {
+    /// The image that would have been of use since this was asked last.
+    pub fn wanted(&self) -> Option<Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Make the image of a commit whose files are the bytes of their objects, unless one is near it. Slow.
+    /// Make such an image, unless there is one by now. Slow.
     ///
     /// # Errors
     /// Where that fails, in words.
-    pub fn make(&self, repo: &Repository, commit: CommitId, at: &dyn Fn(&'static str)) -> Result<(), String> {
+    pub fn make(&self, repo: &Repository, wanted: &Wanted, at: &dyn Fn(&'static str)) -> Result<(), String> {
         let objects = Objects::of(repo).ok_or("its objects cannot be read")?;
+        // The slot may have changed hands: then its files are not those of the seal that is read here, or it has none.
+        let like = wanted
+            .slot
+            .as_ref()
+            .and_then(|(dir, files)| Some(Image { seal: Seal::look(dir).ok()??, files: files.clone() }));
+        if let Some(like) = &like {
+            sync(&like.files)?;
+        }
         let _turn = self.turn();
-        self.near(repo, &objects, commit, at).map(drop)
+        self.near(repo, &objects, wanted.commit, like.as_ref(), at).map(drop)
     }
 
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn want(&self, commit: CommitId) {
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(commit);
+    pub(super) fn want(&self, commit: CommitId, slot: Option<(PathBuf, PathBuf)>) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(Wanted { commit, slot });
     }
 
     /// The best way in this mode, if there is any.
@@ -139,23 +156,24 @@ impl Images {
         best
     }
 
-    /// One that is near enough; made, where there is none. To be called in turn.
+    /// One that is near enough; made, where there is none, of one that is not or else of a slot. To be called in turn.
     pub(super) fn near(
         &self,
         repo: &Repository,
         objects: &Objects<'_>,
         commit: CommitId,
+        like: Option<&Image>,
         at: &dyn Fn(&'static str),
     ) -> Result<(Image, Change), String> {
         let nearest = self.nearest(objects, commit);
-        if let Some((image, change)) = nearest.as_ref()
+        if let Some((_, change)) = nearest.as_ref()
             && !is_far(change)
         {
             return Ok(nearest.expect("it was just looked at"));
         }
         let draft = self.dir.join(format!("{DRAFT}{:016x}", fastrand::u64(..)));
         let from = nearest.as_ref();
-        let made = self.draft(&draft, repo, objects, commit, from, at);
+        let made = self.draft(&draft, repo, objects, commit, (from, like), at);
         if let Err(words) = made {
             self.throw(&draft);
             return Err(words);
@@ -175,7 +193,7 @@ impl Images {
         repo: &Repository,
         objects: &Objects<'_>,
         commit: CommitId,
-        from: Option<&(Image, Change)>,
+        (from, like): (Option<&(Image, Change)>, Option<&Image>),
         at: &dyn Fn(&'static str),
     ) -> Result<(), String> {
         let words = |error: io::Error| error.to_string();
@@ -194,7 +212,8 @@ impl Images {
                 let empty = Index::empty();
                 let tree = objects.tree_of(commit).ok_or("its tree cannot be read")?;
                 let change = Change::to(objects, tree, &empty).ok_or("its tree cannot be read")?;
-                let written = write::all_from(&paper, &change.writes(), from.map(|(image, _)| image))?;
+                let like = like.or(from.map(|(image, _)| image));
+                let written = write::all_from(&paper, &change.writes(), like)?;
                 empty.with_trees(&fresh(&written), &change.trees)
             }
         };
@@ -206,8 +225,7 @@ impl Images {
             Some(subvolume::version(&files).map_err(words)?)
         } else {
             // Content is shared by what is on the disk only: else each file would be waited for.
-            let top = rustix::fs::open(&top, OPEN, Mode::empty()).map_err(|errno| words(errno.into()))?;
-            rustix::fs::syncfs(&top).map_err(|errno| words(errno.into()))?;
+            sync(&top)?;
             None
         };
         Seal::put(dir, &files, &bytes, plain::BYTES, version).map_err(words)
@@ -228,6 +246,16 @@ impl Images {
         let to = self.trash.join(format!("image-{:016x}", fastrand::u64(..)));
         let _ = fs::rename(path, to);
     }
+}
+
+/// All that was written to a file system is on the disk.
+fn sync(dir: &Path) -> Result<(), String> {
+    let dir = rustix::fs::open(dir, OPEN, Mode::empty()).map_err(|errno| errno.to_string())?;
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(&dir).map_err(|errno| errno.to_string())?;
+    #[cfg(not(target_os = "linux"))]
+    rustix::fs::fsync(&dir).map_err(|errno| errno.to_string())?;
+    Ok(())
 }
 
 /// Is it better to make a new image than to write all that differs time and again?
@@ -269,26 +297,30 @@ impl Image {
         (is_as_made && seal.likeness == plain::BYTES).then_some(Self { files, seal })
     }
 
-    /// Make a place of it, where an empty directory is, but for the file `.git`, which comes again.
-    pub(super) fn snapshot(&self, place: &Path, at: &dyn Fn(&'static str)) -> Result<(), GitError> {
+    /// Make a place of it, where an empty directory is, but for the file `.git`, which comes again. Wherever one is killed, there is
+    /// either the one or the other, or nothing.
+    pub(super) fn snapshot(&self, place: &Path, at: &dyn Fn(&'static str)) -> io::Result<()> {
+        let mut others = fs::read_dir(place)?.flatten();
+        if others.any(|entry| entry.file_name() != ".git") {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        let mut name = place.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = place.with_file_name(name);
+        trash::delete(&new).map_err(io::Error::other)?;
+        subvolume::snapshot(&self.files, &new, Access::Write)?;
         let file = place.join(".git");
-        let lead = match fs::read(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            lead => Some(lead.map_err(GitError::file("read", &file))?),
-        };
-        if lead.is_some() {
-            fs::remove_file(&file).map_err(GitError::file("remove", &file))?;
+        match fs::read(&file) {
+            Ok(lead) => {
+                File::create(new.join(".git")).and_then(|mut file| file.write_all(&lead))?;
+                fs::remove_file(&file)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
-        fs::remove_dir(place).map_err(GitError::file("remove", place))?;
-        let made = subvolume::snapshot(&self.files, place, Access::Write).map_err(GitError::file("make", place));
-        if made.is_err() {
-            fs::create_dir(place).map_err(GitError::file("make", place))?;
-        }
+        fs::remove_dir(place)?;
         at("image.shared");
-        if let Some(lead) = lead {
-            crate::git::private::write(&file, &lead)?;
-        }
-        made
+        fs::rename(&new, place)
     }
 }
 

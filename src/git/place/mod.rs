@@ -145,7 +145,7 @@ impl Filler<'_> {
             None => Ok(None),
             Some(Way::Snapshot) => {
                 let turn = images.turn();
-                let Ok((image, differs)) = images.near(order.repo, objects, order.base, order.at) else {
+                let Ok((image, differs)) = images.near(order.repo, objects, order.base, None, order.at) else {
                     return Ok(None);
                 };
                 if image.snapshot(top, order.at).is_err() {
@@ -161,10 +161,10 @@ impl Filler<'_> {
                     images.nearest(objects, order.base)
                 } else {
                     let _turn = images.turn();
-                    images.near(order.repo, objects, order.base, order.at).ok()
+                    images.near(order.repo, objects, order.base, None, order.at).ok()
                 };
                 if near.as_ref().is_none_or(|(_, differs)| image::is_far(differs)) {
-                    images.want(order.base);
+                    images.want(order.base, order.slot.map(|dir| (dir.to_owned(), top.clone())));
                 }
                 let Some((image, _)) = near else { return Ok(None) };
                 let written = write::all_from(&self.paper(order.backdate), &change.writes(), Some(&image));

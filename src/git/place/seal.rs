@@ -73,13 +73,7 @@ impl Seal {
     }
 
     /// Seal a slot, whose files in `tree` are those of this index.
-    pub(super) fn put(
-        dir: &Path,
-        tree: &Path,
-        index: &[u8],
-        likeness: &str,
-        version: Option<u64>,
-    ) -> io::Result<()> {
+    pub(super) fn put(dir: &Path, tree: &Path, index: &[u8], likeness: &str, version: Option<u64>) -> io::Result<()> {
         let dir_mode = fs::symlink_metadata(tree)?.mode() & 0o7777;
         let about = About { likeness: likeness.to_owned(), dir_mode, version, boot: boot() };
         File::create(dir.join(ABOUT))?.write_all(&serde_json::to_vec(&about)?)?;

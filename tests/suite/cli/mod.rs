@@ -4,4 +4,5 @@
 mod answers;
 mod bring;
 mod channels;
+mod images;
 mod places;

@@ -21,7 +21,8 @@ impl Mounted {
         let (_, options) = KINDS.iter().find(|(name, _)| *name == kind).expect("it is a kind that tests know");
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
-        File::create(&image).unwrap().set_len(512 << 20).unwrap();
+        // Of more than the floor under which no task starts; it takes what is written.
+        File::create(&image).unwrap().set_len(16 << 30).unwrap();
         let run = |program: &str, args: &[&str], last: &[&Path]| {
             let done = Command::new(program).args(args).args(last).stdin(Stdio::null()).output();
             match done {
