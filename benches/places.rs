@@ -1,8 +1,8 @@
 //! What the place of a task costs, beside what git does for the same: making it, the first look at it, what changed in it,
 //! removing it, and its disk.
 //!
-//! `cargo bench --bench places` uses 5,000 files, `-- --full` 80,000; `-- --json` prints JSON. Each pair is measured in turn, and the median of
-//! at least five counts.
+//! `cargo bench --bench places` uses 5,000 files, `-- --full` 80,000; `-- --json` prints JSON; `-- --dir DIR` works on another file system: where that can
+//! share what is in files, there are rows for places of a base image too. Each pair is measured in turn, and the median of at least five counts.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench is its own user")]
 
 use std::fs;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use pleach::core::id::CommitId;
 use pleach::core::provider::{Provider, WorktreeMode};
-use pleach::git::place::{self, Order};
+use pleach::git::place::{self, Images, Order};
 use pleach::git::private::{self, Private};
 use pleach::git::worktree::{self, Place, WorktreeLock};
 use pleach::git::{Repository, snapshot};
@@ -24,7 +24,10 @@ fn main() {
     let flags: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| flags.iter().any(|given| given == flag);
     let files = if has("--full") { 80_000 } else { 5_000 };
-    let rows = Bench::new(files).all();
+    let dir = flags.iter().position(|flag| flag == "--dir").and_then(|at| flags.get(at + 1));
+    let bench = Bench::new(files, dir.map_or_else(std::env::temp_dir, PathBuf::from));
+    let mut rows = bench.all();
+    rows.extend(bench.of_images());
     if has("--json") {
         let rows: Vec<_> = rows.iter().map(Row::json).collect();
         println!("{}", serde_json::json!({ "files": files, "rounds": ROUNDS, "rows": rows }));
@@ -99,8 +102,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(files: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    fn new(files: usize, above: PathBuf) -> Self {
+        let dir = tempfile::tempdir_in(above).unwrap();
         let root = dir.path().canonicalize().unwrap();
         let top = root.join("repo");
         for file in 0..files {
@@ -123,7 +126,7 @@ impl Bench {
         let second = git(&top, &["rev-parse", "HEAD"]);
         // As a repository is that was fetched: one pack.
         git(&top, &["repack", "-adq"]);
-        for dir in ["slots/1/pleach-slot-1", "worktrees", "trash", "attempts"] {
+        for dir in ["slots/1/pleach-slot-1", "worktrees", "trash", "attempts", "images"] {
             fs::create_dir_all(root.join("state").join(dir)).unwrap();
         }
         let commits = [first, second].map(|commit| commit.parse().unwrap());
@@ -195,6 +198,72 @@ impl Bench {
         vec![cold, warm, opened, collect, removal, disk]
     }
 
+    /// New places of a base image; none where files cannot share what is in them.
+    fn of_images(&self) -> Vec<Row> {
+        let images = Images::of(&self.root.join("state/images"), &self.root.join("state/trash"));
+        let ways = [
+            (images.sharing.snapshot.is_ok(), WorktreeMode::Snapshot, "a place, new, a snapshot of an image", 400.0),
+            (images.sharing.reflink.is_ok(), WorktreeMode::Reflink, "a place, new, a reflink of an image", 2.2),
+        ];
+        let mut rows = Vec::new();
+        for (_, mode, what, goal) in ways.into_iter().filter(|(works, ..)| *works) {
+            let row =
+                |what, baseline, unit, goal| Row { what, baseline, unit, git: Vec::new(), ours: Vec::new(), goal };
+            let mut made = row(what, "git worktree add", "ms", goal);
+            let mut opened = row("  files opened by its first git status", "git worktree add", "files", 0.0);
+            let mut removal = row("  its removal", "git worktree remove --force", "ms", 300.0);
+            let mut disk = row("  disk of 20 of them, with the image", "20 times git worktree add", "MB", 20.0);
+            let commit = self.commits[0].to_string();
+            let theirs = self.root.join("theirs-of-images");
+            let path = theirs.to_str().unwrap();
+            self.image(&images, mode, "first");
+            for round in 0..ROUNDS {
+                let before = self.used();
+                made.git.push(time(|| drop(git(&self.top, &["worktree", "add", "-q", "--detach", path, &commit]))));
+                disk.git.push(IDLE as f64 * (self.used() - before));
+                let mut place = None;
+                made.ours.push(time(|| place = Some(self.image(&images, mode, &format!("{round}")))));
+                let place = place.unwrap();
+                opened.git.push(opened_by_status(&theirs));
+                opened.ours.push(opened_by_status(&place.worktree));
+                removal.git.push(time(|| drop(git(&self.top, &["worktree", "remove", "--force", path]))));
+                let lock = WorktreeLock::acquire(&self.repo).unwrap();
+                let trash = self.root.join("state/trash");
+                removal.ours.push(time(|| worktree::remove(&self.repo, &lock, &place, &trash, &|_| ()).unwrap()));
+                drop(lock);
+                assert!(worktree::empty_trash(&trash).is_empty());
+            }
+            worktree::empty_trash(&self.root.join("state/images"));
+            worktree::empty_trash(&self.root.join("state/trash"));
+            let before = self.used();
+            (0..IDLE).for_each(|number| drop(self.image(&images, mode, &format!("idle-{number}"))));
+            disk.ours.push(self.used() - before);
+            worktree::empty_trash(&self.root.join("state/worktrees"));
+            worktree::empty_trash(&self.root.join("state/images"));
+            rows.extend([made, opened, removal, disk]);
+        }
+        rows
+    }
+
+    fn image(&self, images: &Images, mode: WorktreeMode, name: &str) -> Place {
+        let tree = self.root.join(format!("state/worktrees/of-{name}"));
+        let lock = WorktreeLock::acquire(&self.repo).unwrap();
+        worktree::register(&self.repo, &lock, &tree, self.commits[0], "bench").unwrap();
+        drop(lock);
+        let place = self.place(&tree);
+        let made = self.fill_from(&place, None, 0, mode, Some(images));
+        assert_eq!(made.to_string(), mode.to_string());
+        place
+    }
+
+    /// What is in use of the file system, in MB.
+    fn used(&self) -> f64 {
+        let dir = fs::File::open(&self.root).unwrap();
+        rustix::fs::syncfs(&dir).unwrap();
+        let seen = rustix::fs::fstatvfs(&dir).unwrap();
+        (seen.f_blocks - seen.f_bfree) as f64 * seen.f_frsize as f64 / 1e6
+    }
+
     fn registered(&self, name: &str, commit: usize) -> Place {
         let tree = self.root.join(format!("state/worktrees/{name}"));
         let lock = WorktreeLock::acquire(&self.repo).unwrap();
@@ -219,10 +288,22 @@ impl Bench {
 
     /// All that is done for an attempt: its git directory too.
     fn fill_place(&self, place: &Place, slot: Option<&Path>, commit: usize, mode: WorktreeMode) -> Provider {
+        self.fill_from(place, slot, commit, mode, None)
+    }
+
+    fn fill_from(
+        &self,
+        place: &Place,
+        slot: Option<&Path>,
+        commit: usize,
+        mode: WorktreeMode,
+        images: Option<&Images>,
+    ) -> Provider {
         let base = self.commits[commit];
         private::create(&self.repo, &place.private, &Private { base, branch: "pleach/1".to_owned() }, None).unwrap();
         let trash = self.root.join("state/trash");
-        let order = Order { repo: &self.repo, place, base, mode, slot, trash: &trash, backdate: true, at: &|_| () };
+        let order =
+            Order { repo: &self.repo, place, base, mode, slot, trash: &trash, images, backdate: true, at: &|_| () };
         let provider = place::fill(&order).unwrap();
         worktree::lead_inside(place).unwrap();
         provider

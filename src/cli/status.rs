@@ -150,6 +150,8 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
 fn worktree(provider: Provider) -> &'static str {
     match provider {
         Provider::Slot => "slot (used again, with what git ignores)",
+        Provider::Snapshot => "snapshot (new, of a base image)",
+        Provider::Reflink => "reflink (new, shares the content of a base image)",
         Provider::Parallel => "parallel (new, written by several threads)",
         Provider::Plain => "plain (new, written by git)",
     }

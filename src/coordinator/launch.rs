@@ -12,7 +12,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::needs::Need;
-use super::{World, base_pin, landing, log, needs, slots, trash};
+use super::{World, base_pin, images, landing, log, needs, slots, trash};
 use crate::core::id::{AttemptId, CommitId};
 use crate::core::outcome::Outcome;
 use crate::core::provider::Provider;
@@ -154,6 +154,7 @@ fn fill(
     slot: Option<&SlotDir>,
 ) -> Result<Provider, LaunchError> {
     let trash_dir = world.layout.trash();
+    let images = images::of(world, task)?;
     let order = Order {
         repo: &world.repository,
         place,
@@ -161,6 +162,7 @@ fn fill(
         mode: task.spec.worktree,
         slot: slot.map(|slot| slot.dir.as_path()),
         trash: &trash_dir,
+        images,
         backdate: task.spec.copy.is_empty() && !super::provision::has_patterns(task),
         at: &crash::point,
     };
@@ -172,7 +174,8 @@ fn fill(
             trash::throw(&place.worktree, &trash_dir)?;
             crate::store::make_dir(&place.worktree)?;
             worktree::lead_outside(&world.repository, place)?;
-            match place::fill(&order) {
+            // In the way in which least can go wrong.
+            match place::fill(&Order { images: None, ..order }) {
                 Ok(provider) => Ok(provider),
                 Err(FillError::Git(error)) => Err(error.into()),
                 Err(FillError::Unfit(words)) => Err(LaunchError::Refused(words)),

@@ -14,6 +14,7 @@ mod driven;
 mod evict;
 mod foresee;
 mod handback;
+mod images;
 mod landing;
 mod launch;
 mod line;
@@ -46,6 +47,7 @@ use crate::config::{self, Config};
 use crate::core::id::{AttemptId, BranchName};
 use crate::core::state::Task;
 use crate::git::Repository;
+use crate::git::place::Images;
 use crate::git::refs::RefSession;
 use crate::git::worktree::Place;
 use crate::process::{clock, daemon};
@@ -66,6 +68,8 @@ pub(crate) struct World {
     pub(crate) leasing: std::sync::Mutex<()>,
     /// Can places be used again here? Tried once.
     pub(crate) recycling: std::sync::OnceLock<Result<(), String>>,
+    /// The base images, and what can be done with them here: tried once.
+    pub(crate) images: std::sync::OnceLock<Result<Images, String>>,
 }
 
 impl World {
@@ -82,6 +86,19 @@ impl World {
             crate::git::place::probe(&self.repository, &dir)
         };
         self.recycling.get_or_init(probe).clone()
+    }
+
+    /// The base images. The error is why there are none.
+    pub(crate) fn images(&self) -> Result<&Images, String> {
+        let open = || {
+            self.recycling()?;
+            let dir = self.layout.images();
+            crate::store::make_dir(&dir).map_err(|error| error.to_string())?;
+            let images = Images::of(&dir, &self.layout.trash());
+            images.sweep();
+            Ok(images)
+        };
+        self.images.get_or_init(open).as_ref().map_err(Clone::clone)
     }
 
     /// The branch that shows a task's result.
@@ -147,6 +164,7 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
         emptying: std::sync::Mutex::new(()),
         leasing: std::sync::Mutex::new(()),
         recycling: std::sync::OnceLock::new(),
+        images: std::sync::OnceLock::new(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
     let tasks = tokio::task::LocalSet::new();

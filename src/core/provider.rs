@@ -10,6 +10,10 @@ use super::task::words;
 pub enum Provider {
     /// A place that an earlier task had, brought to the base of this one: only what differs was written.
     Slot,
+    /// A new place, a snapshot of a base image: no file is written but those that differ from it.
+    Snapshot,
+    /// A new place whose files share their content with those of a base image until somebody writes to them.
+    Reflink,
     /// A new place, written by several threads of ours.
     Parallel,
     /// A new place, written by git.
@@ -20,11 +24,15 @@ pub enum Provider {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorktreeMode {
-    /// The first that works here: slot, parallel, plain.
+    /// The first that works here: slot, snapshot, reflink, parallel, plain.
     #[default]
     Auto,
     /// Places are used again; where that cannot be, nothing starts.
     Slot,
+    /// Always a new place, a snapshot of a base image; where the file system has none, nothing starts.
+    Snapshot,
+    /// Always a new place that shares the content of a base image; where the file system cannot, nothing starts.
+    Reflink,
     /// Always a new place, written by several threads where the files are plain.
     Parallel,
     /// Always a new place, written by git.
@@ -40,16 +48,20 @@ impl WorktreeMode {
 
 words!(
     Provider,
-    "a provider of places (slot, parallel or plain)",
+    "a provider of places (slot, snapshot, reflink, parallel or plain)",
     Slot = "slot",
+    Snapshot = "snapshot",
+    Reflink = "reflink",
     Parallel = "parallel",
     Plain = "plain"
 );
 words!(
     WorktreeMode,
-    "a way to make worktrees (auto, slot, parallel or plain)",
+    "a way to make worktrees (auto, slot, snapshot, reflink, parallel or plain)",
     Auto = "auto",
     Slot = "slot",
+    Snapshot = "snapshot",
+    Reflink = "reflink",
     Parallel = "parallel",
     Plain = "plain"
 );

@@ -214,6 +214,11 @@ impl Index {
         Known { fixed, flags, written: self.written }
     }
 
+    /// All of it, as a file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The cache of tree names.
     pub(super) fn trees(&self) -> &[u8] {
         &self.bytes[self.trees.clone()]

@@ -12,9 +12,11 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, chmodat, openat, renameat
 use rustix::io::Errno;
 
 use super::GitError;
+use crate::process::subvolume;
 
 /// Deeper directories are first moved up, so that no depth uses up our descriptors.
 const DEPTH: usize = 64;
+const SUBVOLUME: u64 = 256;
 
 /// Delete everything in this directory; it stays itself. Where it is missing there is nothing to do.
 pub(super) fn empty(trash: &Path) -> Vec<GitError> {
@@ -23,6 +25,10 @@ pub(super) fn empty(trash: &Path) -> Vec<GitError> {
         Err(Errno::NOENT) => return Vec::new(),
         Err(errno) => return vec![failed(trash, errno)],
     };
+    clear_all(&top, trash)
+}
+
+fn clear_all(top: &OwnedFd, trash: &Path) -> Vec<GitError> {
     let mut run = Run { top: top.as_fd(), failures: Vec::new(), moved: 0 };
     loop {
         run.failures.clear();
@@ -80,6 +86,17 @@ impl Run<'_> {
         }
         if unlinkat(dir, name, AtFlags::REMOVEDIR).is_ok() {
             return Ok(());
+        }
+        // The top of a subvolume of btrfs has this inode; of another file system both come to nothing.
+        if stat.st_ino == SUBVOLUME {
+            if subvolume::destroy(dir, OsStr::from_bytes(name.to_bytes())).is_ok() {
+                return Ok(());
+            }
+            if let Ok(inner) = open(dir, OsStr::from_bytes(name.to_bytes())) {
+                let _ = subvolume::unlock(inner.as_fd());
+                // Nothing can be moved out of it.
+                self.failures.append(&mut clear_all(&inner, path));
+            }
         }
         if stat.st_mode & 0o700 != 0o700 {
             // It is no link, as we just saw, and the task that could exchange it has ended.

@@ -19,6 +19,7 @@ use super::{GitError, Repository};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 use crate::process::beneath;
+use crate::process::subvolume::{self, Access};
 
 /// Proof of holding the repository-wide lock on worktree administration. It is free again when this is dropped,
 /// or when the process ends, however it ends.
@@ -138,8 +139,10 @@ fn forget(repo: &Repository, worktree: &Path, trash: &Path) -> Result<(), GitErr
     if registration(repo, worktree)? != Registration::Absent {
         unregister(repo, &admin_dir(repo, worktree))?;
     }
-    match move_to_trash(&worktree.join(".git"), trash) {
+    let file = worktree.join(".git");
+    match move_to_trash(&file, trash) {
         Err(GitError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(GitError::File { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => trash::delete(&file),
         other => other,
     }
 }
@@ -425,7 +428,38 @@ fn lead(place: &Place, to: &Path, is_known: impl Fn(&[u8]) -> bool) -> Result<()
     let draft = lead_draft(&place.worktree);
     let written = File::create(&draft).and_then(|mut out| out.write_all(&wanted));
     written.map_err(GitError::file("write", &draft))?;
-    fs::rename(&draft, &file).map_err(GitError::file("write", &file))
+    match fs::rename(&draft, &file) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+            let _ = fs::remove_file(&draft);
+            put_inside(&place.worktree, &wanted)
+        }
+        other => other,
+    }
+    .map_err(GitError::file("write", &file))
+}
+
+/// Write the `.git` of a worktree that is a subvolume, into which nothing can be moved: whole or not at all, and no other
+/// file is in there meanwhile. Who is killed leaves none, which is as good as an old one.
+#[cfg(target_os = "linux")]
+fn put_inside(worktree: &Path, text: &[u8]) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+
+    use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(worktree, flags, Mode::from_raw_mode(0o666))?);
+    file.write_all(text)?;
+    let link = worktree.join(".git");
+    match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let made = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, made, CWD, &link, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn put_inside(_: &Path, _: &[u8]) -> io::Result<()> {
+    Err(io::ErrorKind::CrossesDevices.into())
 }
 
 /// What is there in place of our file may be a link or a pipe: neither is followed or waited for.
@@ -438,7 +472,15 @@ fn read_lead(worktree: &Path) -> io::Result<Vec<u8>> {
 
 fn set_aside(worktree: &Path, file: &Path) -> Result<(), GitError> {
     let free = asides(worktree).len() + 1;
-    rename(file, &beside(worktree, &format!(".git-{free}")))
+    let aside = beside(worktree, &format!(".git-{free}"));
+    match rename(file, &aside) {
+        // Nothing can leave a subvolume: all of it is kept as it is now.
+        Err(GitError::File { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {
+            subvolume::snapshot(worktree, &aside, Access::Write).map_err(GitError::file("keep", file))?;
+            trash::delete(file)
+        }
+        other => other,
+    }
 }
 
 /// What was set aside from this worktree, oldest first.

@@ -135,18 +135,36 @@ impl Doctor {
     fn places(&mut self, mode: WorktreeMode, session: &Session, layout: &Layout) {
         let slots = layout.all_slots().unwrap_or_default();
         let idle = slots.iter().filter(|slot| slot.lessee().is_none()).count();
-        let chain = match (mode, place::probe(session.repository(), &layout.slots())) {
-            (WorktreeMode::Slot, Err(why)) => {
-                return self.bad(
-                    format!("worktrees cannot be used again, and [worktree] mode is slot: {why}"),
-                    "say `mode = \"auto\"` in [worktree], or move the state directory (see `[worktree] dir`)",
-                );
+        let sharing = place::sharing(&layout.slots());
+        let recycling = place::probe(session.repository(), &layout.slots());
+        let images = recycling.as_ref().map_err(Clone::clone);
+        let forced = match mode {
+            WorktreeMode::Slot => Some((&recycling, "worktrees cannot be used again")),
+            WorktreeMode::Snapshot => Some((&sharing.snapshot, "worktrees cannot be snapshots")),
+            WorktreeMode::Reflink => Some((&sharing.reflink, "worktrees cannot share what is in a base image")),
+            _ => None,
+        };
+        if let Some((result, what)) = forced
+            && let Err(why) = images.and(result.as_ref().map_err(Clone::clone))
+        {
+            return self.bad(
+                format!("{what}, and [worktree] mode is {mode}: {why}"),
+                "say `mode = \"auto\"` in [worktree], or move the state directory (see `[worktree] dir`)",
+            );
+        }
+        let idle = counted(idle as u64, "idle slot");
+        let new = match (&recycling, &sharing.snapshot, &sharing.reflink) {
+            (Ok(()), Ok(()), _) => "snapshot, else reflink, else parallel, else plain",
+            (Ok(()), Err(_), Ok(())) => "reflink, else parallel, else plain",
+            _ => "parallel, else plain",
+        };
+        let chain = match (mode, recycling) {
+            (WorktreeMode::Auto, Err(why)) => format!("{new} (they cannot be used again: {why})"),
+            (WorktreeMode::Auto, Ok(())) => format!("slot, else {new} ({idle})"),
+            (WorktreeMode::Slot, _) => format!("slot ({idle})"),
+            (WorktreeMode::Snapshot | WorktreeMode::Reflink, _) => {
+                format!("{mode}, else parallel, else plain (as [worktree] mode says)")
             }
-            (WorktreeMode::Auto, Err(why)) => format!("parallel, else plain (they cannot be used again: {why})"),
-            (WorktreeMode::Auto, Ok(())) => {
-                format!("slot, else parallel, else plain ({})", counted(idle as u64, "idle slot"))
-            }
-            (WorktreeMode::Slot, Ok(())) => format!("slot ({})", counted(idle as u64, "idle slot")),
             (WorktreeMode::Parallel, _) => "parallel, else plain (as [worktree] mode says)".to_owned(),
             (WorktreeMode::Plain, _) => "plain (as [worktree] mode says)".to_owned(),
         };

@@ -15,6 +15,7 @@ pub mod living;
 pub mod load;
 pub mod pidfd;
 pub mod socket;
+pub mod subvolume;
 pub mod supervise;
 pub mod tool;
 pub mod tree;

@@ -208,6 +208,11 @@ impl Layout {
         self.state.join("slots")
     }
 
+    /// Where the base images are.
+    pub fn images(&self) -> PathBuf {
+        self.state.join("images")
+    }
+
     /// All slots, by number.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Acted, Coordinator, LONGEST_BACKOFF, Message};
 use crate::coordinator::collect::words;
-use crate::coordinator::{World, collect, landing, launch, log, needs, remove, start, verify};
+use crate::coordinator::{World, collect, images, landing, launch, log, needs, remove, start, verify};
 use crate::core::action::{Action, Subject};
 use crate::core::change::Collected;
 use crate::core::event::{Event, Facts};
@@ -39,6 +39,9 @@ impl Coordinator {
                         Action::Verify(run) => drop(self.shims.insert(attempt_of(run), child)),
                         _ => {}
                     }
+                }
+                if matches!(action, Action::Launch(_)) {
+                    images::improve(&self.world, self.limits.disk_floor);
                 }
                 match action {
                     Action::Verify(run) => self.observe(attempt_of(run)),

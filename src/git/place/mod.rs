@@ -8,9 +8,12 @@
 //! threads ([`write`](mod@write)). Where what is written is not what the objects hold (filters, line ends, links to other
 //! repositories), git writes ([`plain`]).
 //!
+//! A new place is made of a base image where the file system can share what is in files ([`image`]).
+//!
 //! A place that cannot be shown to be clean is [`FillError::Unfit`]: it is thrown away, never mended.
 
 mod compare;
+mod image;
 mod plain;
 mod probe;
 mod scan;
@@ -21,10 +24,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use probe::probe;
+pub use image::{Images, Sharing};
+pub use probe::{probe, sharing};
 pub use seal::is_there as is_sealed;
 
 use self::compare::Change;
+use self::image::Way;
 use self::scan::Scan;
 use self::seal::Seal;
 use self::write::Paper;
@@ -51,6 +56,8 @@ pub struct Order<'a> {
     pub slot: Option<&'a Path>,
     /// Where that goes which is taken away; on the same file system.
     pub trash: &'a Path,
+    /// Of what new places may be made.
+    pub images: Option<&'a Images>,
     /// Will nothing be brought there that is older than its files? Then they may be a little older than they are, and
     /// the first `git status` need not open any.
     pub backdate: bool,
@@ -83,7 +90,7 @@ pub fn fill(order: &Order<'_>) -> Result<Provider, FillError> {
     let tree = objects.as_ref().and_then(|objects| objects.tree_of(order.base));
     let change = objects.as_ref().zip(tree).and_then(|(objects, tree)| Change::to(objects, tree, index));
     let found = plain::look(order, index, objects.as_ref(), change.as_ref());
-    let filler = Filler { order, change: change.filter(|_| found.is_plain) };
+    let filler = Filler { order, objects: objects.as_ref(), change: change.filter(|_| found.is_plain) };
     let (provider, bytes) = match &sealed {
         Some(seal) if seal.likeness != found.likeness => {
             return Err(FillError::Unfit("what decides how its files are written has changed".to_owned()));
@@ -93,13 +100,14 @@ pub fn fill(order: &Order<'_>) -> Result<Provider, FillError> {
     };
     (order.at)("slot.switched");
     if let Some(dir) = order.slot {
-        Seal::put(dir, &order.place.worktree, &bytes, &found.likeness).map_err(GitError::file("write", dir))?;
+        Seal::put(dir, &order.place.worktree, &bytes, &found.likeness, None).map_err(GitError::file("write", dir))?;
     }
     Ok(provider)
 }
 
 struct Filler<'a> {
     order: &'a Order<'a>,
+    objects: Option<&'a Objects<'a>>,
     /// What is to be written and removed; none where git has to tell.
     change: Option<Change>,
 }
@@ -112,6 +120,9 @@ impl Filler<'_> {
         if self.order.slot.is_some() && others.any(|entry| entry.file_name() != ".git") {
             return Err(FillError::Unfit("it was left half made".to_owned()));
         }
+        if let Some(made) = self.share(empty)? {
+            return Ok(made);
+        }
         if let Some(change) = self.change.as_ref().filter(|_| self.order.mode != WorktreeMode::Plain)
             && let Ok(written) = write::all(&self.paper(self.order.backdate), &change.writes())
         {
@@ -121,6 +132,48 @@ impl Filler<'_> {
         }
         private::checkout(&self.order.place.private, top)?;
         Ok((Provider::Plain, self.index_bytes()?))
+    }
+
+    /// A new place of a base image; `None` where there is none, and nothing is there.
+    fn share(&self, empty: &Index) -> Result<Option<(Provider, Vec<u8>)>, FillError> {
+        let order = self.order;
+        let (Some(change), Some(images), Some(objects)) = (&self.change, order.images, self.objects) else {
+            return Ok(None);
+        };
+        let top = &order.place.worktree;
+        match images.way(order.mode, order.backdate) {
+            None => Ok(None),
+            Some(Way::Snapshot) => {
+                let turn = images.turn();
+                let Ok((image, differs)) = images.near(order.repo, objects, order.base, None, order.at) else {
+                    return Ok(None);
+                };
+                if image.snapshot(top, order.at).is_err() {
+                    return Ok(None);
+                }
+                drop(turn);
+                let bytes = image::switch(&self.paper(order.backdate), &image, &differs)?;
+                self.put_index(&bytes)?;
+                Ok(Some((Provider::Snapshot, bytes)))
+            }
+            Some(Way::Reflink) => {
+                let near = if order.mode == WorktreeMode::Auto || order.mode == WorktreeMode::Slot {
+                    images.nearest(objects, order.base)
+                } else {
+                    let _turn = images.turn();
+                    images.near(order.repo, objects, order.base, None, order.at).ok()
+                };
+                if near.as_ref().is_none_or(|(_, differs)| image::is_far(differs)) {
+                    images.want(order.base, order.slot.map(|dir| (dir.to_owned(), top.clone())));
+                }
+                let Some((image, _)) = near else { return Ok(None) };
+                let written = write::all_from(&self.paper(order.backdate), &change.writes(), Some(&image));
+                let written = written.map_err(FillError::Unfit)?;
+                let bytes = empty.with_trees(&fresh(&written), &change.trees);
+                self.put_index(&bytes)?;
+                Ok(Some((Provider::Reflink, bytes)))
+            }
+        }
     }
 
     /// A place that was used before.

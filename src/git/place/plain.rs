@@ -17,7 +17,7 @@ use crate::process::Tool;
 
 const ATTRIBUTES: &[u8] = b".gitattributes";
 /// The likeness of all places whose files are the bytes of the objects.
-const BYTES: &str = "plain";
+pub(super) const BYTES: &str = "plain";
 const LINK: u32 = 0o120_000;
 
 /// What was found.

@@ -1,4 +1,4 @@
-//! Can places be used again here? Found by doing it, in the directory where they would be.
+//! Can places be used again here, and can they share what is in them? Found by doing it, in the directory where they would be.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,7 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::git::Repository;
+use super::image::{self, Sharing};
+use crate::git::{Repository, trash};
+use crate::process::subvolume::{self, Access};
 
 /// Can they? The error is why not, as the rest of a sentence.
 ///
@@ -23,6 +25,34 @@ pub fn probe(repo: &Repository, dir: &Path) -> Result<(), String> {
         return Err("the times of a file on a remote file system are not the system's own".to_owned());
     }
     keeps_times(dir).map_err(|error| format!("the file system of {} does not do it: {error}", dir.display()))
+}
+
+/// What can files of an image share with places, in this directory?
+pub fn sharing(dir: &Path) -> Sharing {
+    let told = |what: &str, done: io::Result<()>| {
+        done.map_err(|error| format!("the file system of {} has no {what}: {error}", dir.display()))
+    };
+    let snapshot = told("snapshots of directories", snapshots(dir));
+    Sharing { snapshot, reflink: told("files that share their content", reflinks(dir)) }
+}
+
+fn reflinks(dir: &Path) -> io::Result<()> {
+    let (one, two) = (tempfile::tempfile_in(dir)?, tempfile::tempfile_in(dir)?);
+    (&one).write_all(&[1; 16 << 10])?;
+    image::share(&two, &one)
+}
+
+/// Made, looked at and removed, as its owner would.
+fn snapshots(dir: &Path) -> io::Result<()> {
+    let draft = tempfile::Builder::new().prefix("draft-").tempdir_in(dir)?;
+    let (one, two) = (draft.path().join("one"), draft.path().join("two"));
+    subvolume::create(&one)?;
+    let made = fs::create_dir(one.join("dir"))
+        .and_then(|()| subvolume::snapshot(&one, &two, Access::Write))
+        .and_then(|()| subvolume::version(&one).map(drop))
+        .and_then(|()| fs::metadata(two.join("dir")).map(drop));
+    let removed = trash::delete(draft.path()).map_err(io::Error::other);
+    made.and(removed)
 }
 
 fn is_sha256(repo: &Repository) -> bool {

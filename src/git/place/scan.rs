@@ -261,7 +261,7 @@ impl Shared<'_> {
 }
 
 #[allow(clippy::unnecessary_cast, reason = "of another width on other systems")]
-fn changed(stat: &Stat) -> (i64, i64) {
+pub(super) fn changed(stat: &Stat) -> (i64, i64) {
     (stat.st_ctime, stat.st_ctime_nsec as i64)
 }
 

@@ -26,12 +26,16 @@ pub(super) struct Seal {
     pub(super) likeness: String,
     /// The rights of directories that we make.
     pub(super) dir_mode: u32,
+    /// That of the subvolume in which nobody has written since; none where it is no subvolume.
+    pub(super) version: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct About {
     likeness: String,
     dir_mode: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
     /// Which start of the system: after a power cut, what is on the disk need not be what was written.
     boot: String,
 }
@@ -39,6 +43,16 @@ struct About {
 impl Seal {
     /// Read the seal, and break it. `None` where there is none.
     pub(super) fn take(dir: &Path) -> Result<Option<Self>, String> {
+        Self::read(dir, || fs::remove_file(dir.join(INDEX)))
+    }
+
+    /// Read the seal of what no task gets. `None` where there is none.
+    pub(super) fn look(dir: &Path) -> Result<Option<Self>, String> {
+        Self::read(dir, || Ok(()))
+    }
+
+    /// `opened` is called before anything in it is believed.
+    fn read(dir: &Path, opened: impl FnOnce() -> io::Result<()>) -> Result<Option<Self>, String> {
         let path = dir.join(INDEX);
         let words = |error: io::Error| format!("its seal cannot be read: {error}");
         let seen = match fs::symlink_metadata(&path) {
@@ -47,21 +61,21 @@ impl Seal {
         };
         let bytes = fs::read(&path).map_err(words)?;
         let about = fs::read(dir.join(ABOUT)).map_err(words)?;
-        fs::remove_file(&path).map_err(words)?;
+        opened().map_err(words)?;
         let about: About = serde_json::from_slice(&about).map_err(|error| format!("its seal is damaged: {error}"))?;
         if about.boot != boot() {
             return Err("the system was started anew since it was used".to_owned());
         }
         let second = u32::try_from(seen.mtime()).map_err(|error| error.to_string())?;
         let index = Index::of(bytes, second).ok_or("its seal is damaged")?;
-        let About { likeness, dir_mode, .. } = about;
-        Ok(Some(Self { index, written: (seen.mtime(), seen.mtime_nsec()), likeness, dir_mode }))
+        let About { likeness, dir_mode, version, .. } = about;
+        Ok(Some(Self { index, written: (seen.mtime(), seen.mtime_nsec()), likeness, dir_mode, version }))
     }
 
     /// Seal a slot, whose files in `tree` are those of this index.
-    pub(super) fn put(dir: &Path, tree: &Path, index: &[u8], likeness: &str) -> io::Result<()> {
+    pub(super) fn put(dir: &Path, tree: &Path, index: &[u8], likeness: &str, version: Option<u64>) -> io::Result<()> {
         let dir_mode = fs::symlink_metadata(tree)?.mode() & 0o7777;
-        let about = About { likeness: likeness.to_owned(), dir_mode, boot: boot() };
+        let about = About { likeness: likeness.to_owned(), dir_mode, version, boot: boot() };
         File::create(dir.join(ABOUT))?.write_all(&serde_json::to_vec(&about)?)?;
         let draft = dir.join("seal.new");
         File::create(&draft)?.write_all(index)?;

@@ -13,6 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OM
 use rustix::io::Errno;
 
 use super::FillError;
+use super::image::{Image, Original, Untouched};
 use crate::core::word::Word;
 use crate::git::Repository;
 use crate::git::advance::{Dirs, EXECUTABLE, OPEN};
@@ -39,10 +40,19 @@ pub(super) fn threads() -> usize {
 
 /// Write these files, which are in order. Answers each as it was made. The error is why not; some may have been written.
 pub(super) fn all(paper: &Paper<'_>, files: &[(Word, u32, Oid)]) -> Result<Vec<(Word, Fresh)>, String> {
+    all_from(paper, files, None)
+}
+
+/// As [`all`]; what an image has shares its content with that.
+pub(super) fn all_from(
+    paper: &Paper<'_>,
+    files: &[(Word, u32, Oid)],
+    image: Option<&Image>,
+) -> Result<Vec<(Word, Fresh)>, String> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Ok(Vec::with_capacity(files.len()))));
     let work = || {
         let mut made = Vec::new();
-        let written = Pen::new(paper).and_then(|mut pen| {
+        let written = Pen::new(paper, image).and_then(|mut pen| {
             loop {
                 let at = next.fetch_add(CHUNK, Ordering::Relaxed);
                 let Some(chunk) = files.get(at..(at + CHUNK).min(files.len())).filter(|chunk| !chunk.is_empty()) else {
@@ -76,15 +86,16 @@ pub(super) fn all(paper: &Paper<'_>, files: &[(Word, u32, Oid)]) -> Result<Vec<(
 }
 
 /// What one thread writes with.
-struct Pen {
+struct Pen<'a> {
     odb: Odb<'static>,
     dirs: Dirs,
+    original: Option<Original<'a>>,
     /// The time that files seem to be of.
     older: Option<Timestamps>,
 }
 
-impl Pen {
-    fn new(paper: &Paper<'_>) -> Result<Self, String> {
+impl<'a> Pen<'a> {
+    fn new(paper: &Paper<'_>, image: Option<&'a Image>) -> Result<Self, String> {
         let objects = paper.repo.common_dir().join("objects");
         let odb = Odb::new().and_then(|odb| {
             let path = objects.to_str().ok_or_else(|| git2::Error::from_str("its path is not UTF-8"))?;
@@ -98,10 +109,18 @@ impl Pen {
             let before = Timespec { tv_sec: now.tv_sec - 2, tv_nsec: now.tv_nsec };
             Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: before }
         });
-        Ok(Self { odb, dirs, older })
+        // One that cannot be opened is as good as none.
+        let original = image.and_then(|image| Original::open(image).ok());
+        Ok(Self { odb, dirs, original, older })
     }
 
     fn write(&mut self, path: &Word, mode: u32, id: Oid) -> io::Result<Fresh> {
+        if mode != LINK
+            && let Some(from) = self.original.as_mut().and_then(|original| original.find(path, mode, id))
+            && let Some(fresh) = self.share(path, mode, id, &from)?
+        {
+            return Ok(fresh);
+        }
         let object = self.odb.read(id).map_err(io::Error::other)?;
         if object.kind() != ObjectType::Blob {
             return Err(io::Error::other(format!("{id} is no file")));
@@ -115,15 +134,34 @@ impl Pen {
             let seen = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
             return Ok(Fresh::of(mode, id.as_bytes(), &seen));
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let rights = Mode::from_raw_mode(if mode == EXECUTABLE { 0o777 } else { 0o666 });
-        let mut file = File::from(rustix::fs::openat(dir, name, flags, rights)?);
+        let mut file = new_file(dir, name, mode)?;
         file.write_all(object.data())?;
-        if let Some(older) = &self.older {
-            rustix::fs::futimens(&file, older)?;
-        }
-        Ok(Fresh::of(mode, id.as_bytes(), &rustix::fs::fstat(&file)?))
+        self.done(&file, mode, id)
     }
+
+    /// A file with the content of another one. `None`, and nothing is there, where that cannot be.
+    fn share(&mut self, path: &Word, mode: u32, id: Oid, from: &Untouched) -> io::Result<Option<Fresh>> {
+        let (dir, name) = self.dirs.of(path)?;
+        let file = new_file(dir, name, mode)?;
+        if !from.share_with(&file) {
+            rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+            return Ok(None);
+        }
+        self.done(&file, mode, id).map(Some)
+    }
+
+    fn done(&self, file: &File, mode: u32, id: Oid) -> io::Result<Fresh> {
+        if let Some(older) = &self.older {
+            rustix::fs::futimens(file, older)?;
+        }
+        Ok(Fresh::of(mode, id.as_bytes(), &rustix::fs::fstat(file)?))
+    }
+}
+
+fn new_file(dir: &OwnedFd, name: &[u8], mode: u32) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let rights = Mode::from_raw_mode(if mode == EXECUTABLE { 0o777 } else { 0o666 });
+    Ok(File::from(rustix::fs::openat(dir, name, flags, rights)?))
 }
 
 impl Paper<'_> {
@@ -148,9 +186,20 @@ impl Paper<'_> {
                     }
                     other => other,
                 }
+                .or_else(|errno| match errno {
+                    Errno::XDEV => self.delete_here(&dir, name),
+                    errno => Err(errno),
+                })
             }
             Ok(_) => rustix::fs::unlinkat(&dir, name, AtFlags::empty()),
         }
+    }
+
+    /// What is in a subvolume cannot leave it: it is deleted there, at the top, where no link is on the way to it.
+    fn delete_here(&self, dir: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
+        let to = self.top.join(format!(".left-{:016x}", fastrand::u64(..)));
+        rustix::fs::renameat(dir, name, rustix::fs::CWD, &to)?;
+        crate::git::trash::delete(&to).map_err(|_| Errno::IO)
     }
 
     /// Remove the directories above a path that are empty.

@@ -5,4 +5,5 @@ mod answers;
 mod bring;
 mod channels;
 mod disk;
+mod images;
 mod places;

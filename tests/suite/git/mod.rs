@@ -2,6 +2,7 @@
 
 mod cost;
 mod foresee;
+mod image;
 mod inside;
 mod odd;
 mod pack;

@@ -10,33 +10,36 @@ use std::time::{Duration, SystemTime};
 
 use pleach::core::id::CommitId;
 use pleach::core::provider::{Provider, WorktreeMode};
-use pleach::git::place::{self, FillError, Order};
+use pleach::git::place::{self, FillError, Images, Order};
 use pleach::git::private::{self, Private};
 use pleach::git::worktree::Place;
 
 use crate::support::repo::{World, put};
 
 /// A slot, and the attempts that had it.
-struct Slot {
-    world: World,
-    dir: PathBuf,
+pub(super) struct Slot {
+    pub(super) world: World,
+    pub(super) dir: PathBuf,
     attempts: u32,
+    /// Of what a new place is made, and how.
+    pub(super) images: Option<Images>,
+    pub(super) mode: WorktreeMode,
 }
 
 impl Slot {
-    fn new(world: World) -> Self {
+    pub(super) fn new(world: World) -> Self {
         let dir = world.root.join("state/slots/1");
         fs::create_dir_all(dir.join("pleach-slot-1")).unwrap();
         fs::create_dir_all(world.root.join("state/trash")).unwrap();
-        Self { world, dir, attempts: 0 }
+        Self { world, dir, attempts: 0, images: None, mode: WorktreeMode::Auto }
     }
 
-    fn tree(&self) -> PathBuf {
+    pub(super) fn tree(&self) -> PathBuf {
         self.dir.join("pleach-slot-1")
     }
 
     /// The next attempt gets it, with this base.
-    fn fill(&mut self, base: CommitId) -> Result<Provider, FillError> {
+    pub(super) fn fill(&mut self, base: CommitId) -> Result<Provider, FillError> {
         self.attempts += 1;
         let home = self.world.root.join(format!("state/attempts/{}.1", self.attempts));
         fs::create_dir_all(&home).unwrap();
@@ -47,9 +50,10 @@ impl Slot {
             repo: &repo,
             place: &place,
             base,
-            mode: WorktreeMode::Auto,
+            mode: self.mode,
             slot: Some(&self.dir),
             trash: &self.world.root.join("state/trash"),
+            images: self.images.as_ref(),
             backdate: true,
             at: &|_| (),
         });
@@ -60,13 +64,13 @@ impl Slot {
     }
 
     /// The same, where what it was before is taken for granted.
-    fn again(&mut self, base: CommitId) {
+    pub(super) fn again(&mut self, base: CommitId) {
         assert_eq!(self.fill(base).unwrap(), Provider::Slot);
         self.is_as_new(base);
     }
 
     /// Git sees nothing, and each file is what a new checkout has.
-    fn is_as_new(&self, base: CommitId) {
+    pub(super) fn is_as_new(&self, base: CommitId) {
         let git = |args: &[&str]| crate::support::repo::git(&self.tree(), args);
         assert_eq!(git(&["status", "--porcelain", "--untracked-files=all"]), "");
         assert_eq!(git(&["diff", "--raw", &base.to_string()]), "");
@@ -86,7 +90,7 @@ impl Slot {
 }
 
 /// Each file with its rights and its content; a link with where it leads.
-fn files(top: &Path) -> BTreeMap<String, (u32, u64, Vec<u8>)> {
+pub(super) fn files(top: &Path) -> BTreeMap<String, (u32, u64, Vec<u8>)> {
     let mut found = BTreeMap::new();
     for entry in walkdir::WalkDir::new(top).min_depth(1).into_iter().map(Result::unwrap) {
         let path = entry.path().strip_prefix(top).unwrap().to_string_lossy().into_owned();
@@ -106,7 +110,15 @@ fn files(top: &Path) -> BTreeMap<String, (u32, u64, Vec<u8>)> {
 }
 
 fn slot() -> (Slot, CommitId) {
-    let world = World::new(&[]);
+    let mut slot = Slot::new(World::new(&[]));
+    let base = second(&slot.world);
+    assert_eq!(slot.fill(base).unwrap(), Provider::Parallel);
+    slot.is_as_new(base);
+    (slot, base)
+}
+
+/// A commit with files of each kind.
+pub(super) fn second(world: &World) -> CommitId {
     world.write("src/deep/er/c", "c\n");
     world.write("run.sh", "#!/bin/sh\n");
     fs::set_permissions(world.top.join("run.sh"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -114,11 +126,7 @@ fn slot() -> (Slot, CommitId) {
     world.write(".gitignore", "*.ignored\n/target/\n");
     world.run(&["add", "-A"]);
     world.run(&["commit", "-qm", "second"]);
-    let base = world.head();
-    let mut slot = Slot::new(world);
-    assert_eq!(slot.fill(base).unwrap(), Provider::Parallel);
-    slot.is_as_new(base);
-    (slot, base)
+    world.head()
 }
 
 #[test]
@@ -155,9 +163,9 @@ fn what_the_next_base_does_not_ignore_goes() {
 }
 
 /// What somebody without privileges can do to the files of a worktree.
-type Trick = (&'static str, fn(&Path, &Path));
+pub(super) type Trick = (&'static str, fn(&Path, &Path));
 
-const TRICKS: &[Trick] = &[
+pub(super) const TRICKS: &[Trick] = &[
     ("same size, same times", |tree, _| {
         let path = tree.join("src/a");
         let before = fs::metadata(&path).unwrap();
