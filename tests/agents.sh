@@ -5,19 +5,27 @@
 # ~/.cache; not below /tmp, which tasks do not see), and runs the tests that need them: agents::real, hooks::real, and mcp::real, where agents
 # delegate by the configuration that `pleach mcp install` wrote. Needs node, npm, python3, and the registries of npm and PyPI for the
 # first run. What cannot be installed, or does not even say its version here, is told and left out; a test that fails fails.
+# It ends by itself: PLEACH_AGENTS_PATIENCE are the seconds that all that is installed may take together (600), and
+# PLEACH_AGENTS_TESTS those of the tests, without what has to be built for them (900).
 set -eu
 cd "$(dirname "$0")/.."
 dir=${PLEACH_AGENTS_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/pleach-test-agents}
 mkdir -p "$dir"
 [ $# -gt 0 ] || set -- claude codex opencode gemini aider qwen pi cline mini-swe-agent claude-acp codex-acp
-most=${PLEACH_AGENTS_PATIENCE:-600}
+end=$(($(date +%s) + ${PLEACH_AGENTS_PATIENCE:-600}))
+
+# bounded COMMAND...: within what is left of the time to install.
+bounded() {
+    left=$((end - $(date +%s)))
+    [ "$left" -gt 0 ] && timeout "$left" "$@"
+}
 
 # npm_package NAME PACKAGE@VERSION [SCRIPT]: the script that the package runs after it was installed, which npm here may leave out.
 npm_package() {
     program=$dir/node_modules/.bin/$1
     [ -x "$program" ] && [ -e "$dir/$1.done" ] && return
-    timeout "$most" npm install --no-fund --no-audit --loglevel=error --prefix "$dir" "$2" &&
-        { [ -z "${3:-}" ] || (cd "$dir/node_modules/${2%@*}" && timeout "$most" node "$3"); } &&
+    bounded npm install --no-fund --no-audit --loglevel=error --prefix "$dir" "$2" &&
+        { [ -z "${3:-}" ] || (cd "$dir/node_modules/${2%@*}" && bounded node "$3"); } &&
         touch "$dir/$1.done"
 }
 
@@ -27,7 +35,7 @@ py_package() {
     [ -e "$dir/$1.done" ] && return
     environment=$2
     shift 2
-    python3 -m venv "$dir/$environment" && timeout "$most" "$dir/$environment/bin/pip" install -q "$@" && touch "$dir/${program##*/}.done"
+    bounded python3 -m venv "$dir/$environment" && bounded "$dir/$environment/bin/pip" install -q "$@" && touch "$dir/${program##*/}.done"
 }
 
 install() {
@@ -70,5 +78,10 @@ for agent in "$@"; do
     echo "$agent $version"
     export "PLEACH_TEST_$(echo "$agent" | tr a-z- A-Z_)=$program"
 done
-cargo test --locked --test suite -- agents::real mcp::real hooks::real
+cargo test --locked --test suite --no-run
+timeout "${PLEACH_AGENTS_TESTS:-900}" cargo test --locked --test suite -- agents::real mcp::real hooks::real || {
+    code=$?
+    [ "$code" -ne 124 ] || echo "tests/agents.sh: the tests took longer than ${PLEACH_AGENTS_TESTS:-900} s" >&2
+    exit "$code"
+}
 [ -z "$left_out" ] || echo "tests/agents.sh: left out, as they could not be had here:$left_out"

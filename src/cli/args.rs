@@ -18,6 +18,7 @@ use clap_complete::Shell;
 use crate::config::units;
 use crate::core::agent::Changes;
 use crate::core::id::{AttemptId, BranchName, ParseId, TaskHandle, TaskName};
+use crate::core::plan::Glob;
 use crate::core::sandbox::{LEAST_MEMORY, Network, Tier};
 use crate::core::task::{FoldPolicy, Priority, Publish, Strategy};
 use crate::core::word::Word;
@@ -120,7 +121,7 @@ pub enum Verb {
     #[command(after_help = example!("pleach summary \"fixed 12 files, 3 left\"", "make report | pleach summary -"))]
     Summary(SummaryArgs),
     /// Show what a task changed, or has changed so far
-    #[command(after_help = example!("pleach diff 7", "pleach diff --stat 7", "pleach diff 7 -- src/app.ts", "pleach diff 7 | git apply"))]
+    #[command(after_help = example!("pleach diff 7", "pleach diff --stat 7", "pleach diff 7 -- src/app.ts", "pleach diff try.2 --against try.1", "pleach diff 7 | git apply"))]
     Diff(DiffArgs),
     /// Fold results into their branch
     #[command(after_help = example!("pleach merge 7 8", "pleach merge --squash -m \"fix lints\" 7", "pleach merge --dry-run 7", "pleach merge --into release 7"))]
@@ -275,6 +276,9 @@ pub struct TaskArgs {
     /// Let it write its temporary directory only
     #[arg(long)]
     pub read_only: bool,
+    /// Say what it may touch, from the top (`src/**`): a result that touches more is held for a look
+    #[arg(long, value_name = "PATTERN", value_parser = Glob::parse)]
+    pub paths: Vec<Glob>,
     /// End it where it takes more memory than this, all its processes together
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub memory: Option<u64>,
@@ -531,8 +535,8 @@ pub struct ProgressArgs {
 #[derive(Debug, Clone, PartialEq, Args)]
 pub struct SummaryArgs {
     /// What came of it; `-` reads standard input
-    #[arg(value_name = "TEXT | -")]
-    pub text: String,
+    #[arg(value_name = "TEXT | -", required = true)]
+    pub words: Vec<String>,
 }
 
 /// `diff`
@@ -544,6 +548,9 @@ pub struct DiffArgs {
     /// Show only the paths
     #[arg(long, conflicts_with = "json")]
     pub name_only: bool,
+    /// Compare with the result of another task instead: what differs from there to here
+    #[arg(long, value_name = "TASK")]
+    pub against: Option<Which>,
     /// Show this many lines around each change
     #[arg(short = 'U', long, value_name = "N", default_value_t = 3)]
     pub unified: usize,

@@ -1,12 +1,12 @@
 //! A plan for people: before it runs, while it runs, and what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use super::board;
 use super::style::{Paint, Style, count, pad, width};
 use super::time::span;
-use crate::core::id::TaskId;
+use crate::core::id::{TaskId, TaskName};
 use crate::core::plan::OnFailure;
 use crate::core::report::plan::{PlanReport, PlanTask, Preview, PreviewTask};
 use crate::core::report::{self, Standing};
@@ -71,11 +71,17 @@ pub fn preview(out: &mut dyn Write, plan: &Preview, style: &Style) -> io::Result
 }
 
 fn line(number: &str, task: &PreviewTask, plan: &Preview, style: &Style) -> String {
-    let mut needs: Vec<&str> = Vec::new();
-    for need in &task.needs {
-        let of = plan.tasks.iter().find(|known| known.name == *need).map_or(need.as_str(), |known| known.task.as_str());
-        if !needs.contains(&of) {
-            needs.push(of);
+    let needed: BTreeSet<&TaskName> = task.needs.iter().collect();
+    let (mut needs, mut groups): (Vec<&str>, BTreeMap<&str, bool>) = Default::default();
+    for known in &plan.tasks {
+        *groups.entry(&known.task).or_insert(true) &= needed.contains(&known.name);
+    }
+    for need in plan.tasks.iter().filter(|known| needed.contains(&known.name)) {
+        // All that are called so, by that name; one for the same item by its own.
+        let is_all = groups.get(need.task.as_str()).is_some_and(|is_all| *is_all);
+        let shown = if is_all { need.task.as_str() } else { need.name.as_str() };
+        if needs.last() != Some(&shown) {
+            needs.push(shown);
         }
     }
     let after = if needs.is_empty() { String::new() } else { format!("  after {}", needs.join(", ")) };
@@ -178,14 +184,18 @@ pub fn report(out: &mut dyn Write, plan: &PlanReport, style: &Style) -> io::Resu
 
 fn next_step(out: &mut dyn Write, plan: &PlanReport, style: &Style) -> io::Result<()> {
     let count_of = |state: Standing| plan.counts.get(&state).copied().unwrap_or(0);
-    let has_tries =
-        plan.tasks.iter().any(|task| task.candidate.is_some() && task.row.state == Standing::Ready && !task.picked);
+    let is_try = |task: &&PlanTask| task.candidate.is_some() && task.row.state == Standing::Ready && !task.picked;
+    let tries: Vec<&PlanTask> = plan.tasks.iter().filter(is_try).collect();
     let mut steps = Vec::new();
     if !plan.ended {
         steps.push((format!("pleach wait --plan {}", plan.plan), "wait for it"));
     }
-    if has_tries {
-        steps.push(("pleach pick TASK".to_owned(), "take one of several tries"));
+    if let [first, ..] = tries.as_slice() {
+        let named = |task: &PlanTask| task.row.name.as_ref().map_or(task.row.id.to_string(), ToString::to_string);
+        if let Some(second) = tries.iter().find(|other| other.task == first.task && other.row.id != first.row.id) {
+            steps.push((format!("pleach diff {} --against {}", named(second), named(first)), "compare two tries"));
+        }
+        steps.push((format!("pleach pick {}", named(first)), "take one of several tries"));
     } else if count_of(Standing::Ready) > 0 {
         steps.push((format!("pleach merge --plan {}", plan.plan), "fold what is ready"));
     }

@@ -54,6 +54,9 @@ pub const PROMPT: &str = "PLEACH_PROMPT";
 /// Inside a task of a plan: what it is one of `for_each` for.
 pub const ITEM: &str = "PLEACH_ITEM";
 
+/// Inside a hook: the file that says what it is run for, in JSON.
+pub const HOOK: &str = "PLEACH_HOOK";
+
 /// Every variable that we read or set, and what it means.
 pub const NAMES: &[(&str, &str)] = &[
     ("PLEACH_EVENT", "set for what `[notify]` starts: the kind of event"),
@@ -78,6 +81,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ),
     (PROMPT, "set inside a task of a plan: the file that holds its prompt"),
     (ITEM, "set inside a task of a plan: its item of `for_each`"),
+    (HOOK, "set for `setup` (and its task) and `verify`: the file that says in JSON what that is run for"),
     (PROMPT_TEXT, "set inside a task that came of a `prompt` over `pleach mcp`: that text"),
     (MCP_TOKEN, "the token of `pleach mcp --http` (default: a new one each time)"),
     (CLAUDE_PROJECT, "set by Claude Code for `pleach hook claude`: its project"),

@@ -12,7 +12,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use super::needs::Need;
-use super::{World, base_pin, images, landing, log, needs, slots, trash};
+use super::{World, base_pin, images, landing, log, needs, slots, told, trash};
 use crate::core::id::{AttemptId, CommitId};
 use crate::core::outcome::Outcome;
 use crate::core::provider::Provider;
@@ -136,6 +136,7 @@ fn prepare(
     warnings.extend(task.spec.agent.as_deref().and_then(|agent| Warning::untold(agent, &task.spec.sandbox)));
     super::provision::bring(task, &place, provider, &world.layout.trash())?;
     super::handback::bring(world, task, attempt, base)?;
+    told::setup(world, task, attempt, base, &dir)?;
     let command = needs::bring(world, task, attempt, needs)?;
     crash::point("launch.checked_out");
     let spec =
@@ -248,7 +249,7 @@ fn spec(world: &World, task: &Task, attempt: AttemptId, base: CommitId, dir: &At
     ];
     let explicit = &task.spec.env;
     let own = own.into_iter().chain(super::handback::variables(world, task, attempt));
-    let own = own.chain(needs::variables(task, dir));
+    let own = own.chain(needs::variables(task, dir)).chain(task.spec.setup.as_ref().map(|_| told::variable(dir)));
     variables.extend(own.filter(|(name, _)| !explicit.contains_key(*name)).map(|(n, v)| (n.to_owned(), v)));
     let message = task.spec.message.clone().unwrap_or_else(|| landing::subject(task));
     Ok(Spec {

@@ -33,6 +33,7 @@ mod sealing;
 mod slots;
 mod start;
 mod sweep;
+mod told;
 pub mod trash;
 mod verify;
 

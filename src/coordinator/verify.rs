@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::landing::{self, Entry};
 use super::launch;
-use super::{World, candidate_pin};
+use super::{World, candidate_pin, told};
 use crate::core::change::{Hold, Refusal, Rejection};
 use crate::core::driver::Driven;
 use crate::core::event::Event;
@@ -247,6 +247,7 @@ pub(super) fn verify(world: &World, run: &Run, check: &Check, disk_floor: u64) -
         crate::store::make_dir(path).map_err(failed)?;
     }
     if record::load::<Spec>(&dir.spec()).ok().flatten().is_none() {
+        told::verify(run, &dir).map_err(failed)?;
         record::save(&dir.spec(), &Spec { disk_floor, ..spec(world, run, check)? }, Durable::No).map_err(failed)?;
     }
     launch::spawn_shim(world, attempt)
@@ -257,7 +258,12 @@ fn spec(world: &World, run: &Run, check: &Check) -> Result<Spec, String> {
     let dir = world.layout.attempt(attempt);
     let (tree, private) = world.layout.slot(run.slot);
     let mut environment = environment_of(world, check)?;
-    let own = [("PLEACH_VERIFY", Word::from(run.number.to_string())), ("TMPDIR", dir.tmp().into()), ("CI", "1".into())];
+    let own = [
+        ("PLEACH_VERIFY", Word::from(run.number.to_string())),
+        ("TMPDIR", dir.tmp().into()),
+        ("CI", "1".into()),
+        told::variable(&dir),
+    ];
     environment.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let commit = run.steps.last().map_or(run.head, |step| step.commit);
     Ok(Spec {

@@ -126,7 +126,7 @@ pub struct TaskSpec {
     /// How many tasks whoever asked for it is inside of: 0 for a person.
     #[serde(default, skip_serializing_if = "is_default")]
     pub depth: u32,
-    /// What it may touch in the tree, where whoever asked may touch no more; everything, where there are none.
+    /// What it may touch in the tree, as whoever asked says, or may touch no more; everything, where there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<Glob>,
     /// Who works in its worktree, where its command only keeps the place.

@@ -1,4 +1,4 @@
-//! `delegate_merge`, `delegate_retry`, `delegate_cancel`, `delegate_discard`.
+//! `delegate_merge`, `delegate_retry`, `delegate_send`, `delegate_cancel`, `delegate_discard`.
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::core::change::Refusal;
 use crate::core::id::{TaskHandle, TaskId};
 use crate::ops::fold::{self, Fate, How, Told};
 use crate::ops::verify::{self, Verifying};
-use crate::ops::{self, Error, ErrorKind, Session, control};
+use crate::ops::{self, Error, ErrorKind, Session, control, send};
 
 /// Seconds that a merge is waited for: a check can take longer than a client likes.
 const MERGE: u64 = 50;
@@ -149,6 +149,13 @@ pub(super) fn retry(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let from = if args.onto_target == Some(true) { control::From::Target } else { control::From::Base };
     let ids = control::retry(&mut session, &named(&args.task_ids)?, from)?;
     told(&mut session, &ids)
+}
+
+pub(super) fn send(call: &Call, arguments: Value) -> Result<Answer, Error> {
+    let args: args::Send = args::read("delegate_send", arguments)?;
+    let mut session = call.changing()?;
+    let id = send::send(&session, &args.task_id.parse()?, &args.message)?;
+    told(&mut session, &[id])
 }
 
 pub(super) fn cancel(call: &Call, arguments: Value) -> Result<Answer, Error> {

@@ -81,6 +81,7 @@ pub(super) struct Task {
     pub(super) verify: Option<String>,
     pub(super) base: Option<String>,
     pub(super) merge: Option<String>,
+    pub(super) paths: Option<Vec<String>>,
     pub(super) idempotency_key: Option<String>,
 }
 
@@ -180,6 +181,14 @@ pub(super) struct Merge {
 pub(super) struct Cancel {
     pub(super) task_ids: Vec<Handle>,
     pub(super) now: Option<bool>,
+}
+
+/// `delegate_send`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Send {
+    pub(super) task_id: Handle,
+    pub(super) message: String,
 }
 
 /// `delegate_retry`

@@ -9,6 +9,7 @@ use super::args::{self, Task};
 use super::{Call, look};
 use crate::config::env;
 use crate::core::id::{TaskHandle, TaskId, TaskName};
+use crate::core::plan::Glob;
 use crate::core::state::State;
 use crate::core::task::CommandLine;
 use crate::core::word::Word;
@@ -87,6 +88,8 @@ fn wish(call: &Call, args: &Task) -> Result<Wish, Error> {
     wish.fold = args::word("merge", args.merge.as_ref())?;
     wish.timeout = args.timeout_s;
     wish.base = args.base.clone();
+    let paths = args.paths.iter().flatten().map(|path| Glob::parse(path).map_err(|error| args::usage("paths", &error)));
+    wish.paths = paths.collect::<Result<_, _>>()?;
     if let Some(command) = &args.verify {
         wish.verify.how = How::Command(command.clone());
     }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, lines};
 use super::args::{self, Handle};
 use super::{Call, delegate};
+use crate::config::env;
 use crate::core::change::Refusal;
 use crate::core::id::TaskId;
 use crate::core::report::{Row, Show, Standing, TaskReport};
@@ -118,6 +119,28 @@ pub(super) fn answer(rows: &[Line]) -> Answer {
 
 /// What one would do about a task that stands there.
 fn next(state: Standing) -> Option<&'static str> {
+    if env::inside().is_some() { next_inside(state) } else { next_outside(state) }
+}
+
+/// A task takes over what its own have done; where that lands is not for it to say.
+fn next_inside(state: Standing) -> Option<&'static str> {
+    use Standing as S;
+    Some(match state {
+        S::Waiting | S::Running | S::Cancelling | S::Queued | S::Landing => "delegate_wait",
+        S::Ready => {
+            "delegate_diff; where it is good, take it over: `pleach diff ID | git apply`, or git cherry-pick of its commits in \
+             delegate_result"
+        }
+        S::Failed => "delegate_logs says why; then delegate_task once more, or do it here",
+        S::Blocked => "delegate_cancel it; then delegate_task once more, without what failed",
+        S::Conflict | S::Rejected | S::Held => {
+            "whoever started this task settles it; take it over here where it is needed"
+        }
+        S::Withdrawn | S::Empty | S::Folded | S::Discarded => return None,
+    })
+}
+
+fn next_outside(state: Standing) -> Option<&'static str> {
     use Standing as S;
     Some(match state {
         S::Waiting | S::Running | S::Cancelling | S::Queued | S::Landing => "delegate_wait",

@@ -44,6 +44,13 @@ const INSTRUCTIONS: &str = "Runs commands and agents as parallel tasks, each in 
     bounded time (call it again while timed_out); delegate_result and delegate_diff show what came of them; delegate_merge folds a \
     result into its branch, delegate_discard drops it. Tasks go on when a call, a client or this server ends.";
 
+/// The same for a client that works in a task itself.
+const INSTRUCTIONS_INSIDE: &str = "You work inside a task. Runs commands and agents as tasks of this one, in parallel, each in a git \
+    worktree and sandbox of its own, from the commit that this task started from. delegate_task or delegate_batch start them and return \
+    at once; delegate_wait waits a bounded time (call it again while timed_out); delegate_result and delegate_diff show what came of \
+    them. Take over what is good with `pleach diff ID | git apply`, or git cherry-pick of its commits: where results land is not for a \
+    task to say.";
+
 /// How the server is started.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -131,7 +138,8 @@ impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let mut info = ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tasks().build());
         info.server_info = Implementation::new("pleach", env!("CARGO_PKG_VERSION"));
-        info.instructions = Some(INSTRUCTIONS.to_owned());
+        let is_inside = crate::config::env::inside().is_some();
+        info.instructions = Some(if is_inside { INSTRUCTIONS_INSIDE } else { INSTRUCTIONS }.to_owned());
         info
     }
 

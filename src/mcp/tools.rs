@@ -146,6 +146,13 @@ pub(super) const ALL: &[Tool] = &[
         run: act::retry,
     },
     Tool {
+        name: "delegate_send",
+        about: "Say something to the agent of a running task, behind what it is doing now. Only agents of kind acp hear.",
+        kind: Kind::Adds,
+        schema: || (json!({ "task_id": id(), "message": string("What") }), &["task_id", "message"]),
+        run: act::send,
+    },
+    Tool {
         name: "delegate_cancel",
         about: "End running tasks with all their processes; withdraw waiting ones. What they did so far is kept.",
         kind: Kind::Destroys,
@@ -168,7 +175,8 @@ pub(super) const ALL: &[Tool] = &[
 impl Tool {
     /// May a task call it, for tasks of its own?
     pub(super) fn is_for_tasks(&self) -> bool {
-        const PEOPLE: [&str; 4] = ["delegate_roles", "delegate_merge", "delegate_retry", "delegate_discard"];
+        const PEOPLE: [&str; 5] =
+            ["delegate_roles", "delegate_merge", "delegate_retry", "delegate_send", "delegate_discard"];
         !PEOPLE.contains(&self.name)
     }
 
@@ -204,6 +212,8 @@ fn task(in_batch: bool) -> Value {
         "depends_on": { "type": "array", "items": { "type": "string" }, "description": depends },
         "priority": choice(&["low", "normal", "high", "critical"], "Who goes first; default: normal"),
         "timeout_s": integer("Seconds after which it is ended; default: as the repository says"),
+        "paths": { "type": "array", "items": { "type": "string" }, "description": "What it may touch, from the top (src/**); a result that \
+            touches more is held for a person" },
         "verify": string("A shell line that must succeed on the branch with the result before it lands; default: the repository's"),
         "base": string("The revision that it starts from; default: HEAD"),
         "merge": choice(&["auto", "review", "never"], "What becomes of a good result; default: as the repository says, mostly review"),

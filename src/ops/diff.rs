@@ -56,6 +56,33 @@ pub fn of(session: &Session, handle: &TaskHandle, attempt: Option<u32>) -> Resul
     }
 }
 
+/// How one result differs from another: from the files of `other` to those of `handle`.
+///
+/// # Errors
+/// Where one of them is unknown, or has no result to compare.
+pub fn against(
+    session: &Session,
+    handle: (&TaskHandle, Option<u32>),
+    other: (&TaskHandle, Option<u32>),
+) -> Result<Difference, Error> {
+    let state = session.state()?;
+    let tip = |(handle, number): (&TaskHandle, Option<u32>)| {
+        let task = find(&state, std::slice::from_ref(handle))?[0];
+        let attempt = number.map(|number| find_attempt(task, number)).transpose()?.or(task.result_attempt());
+        let change = attempt.and_then(|attempt| attempt.ended.as_ref()?.result.change());
+        change.map(|change| change.tip).ok_or_else(|| {
+            let message = format!("{handle} has no result to compare");
+            Error::new(
+                ErrorKind::Refused,
+                message,
+                "see where it stands with `pleach status`; only results are compared",
+            )
+        })
+    };
+    let (from, to) = (tip(other)?, tip(handle)?);
+    Ok(Difference { repository: session.repository().clone(), from, to: to.into(), objects: None })
+}
+
 fn of_running(session: &Session, task: &Task) -> Result<Difference, Error> {
     if session.is_inside() {
         let message = format!("task {} still runs, and a task sees what another has done when that has ended", task.id);

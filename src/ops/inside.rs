@@ -50,12 +50,16 @@ pub(super) fn socket(found: &Found) -> Option<PathBuf> {
 
 /// It is for a person, and not for a task.
 pub(super) fn refused(what: &str) -> Error {
-    Error::new(
-        ErrorKind::Inside,
-        format!("{what} is not for a task to ask for"),
+    refused_for(
+        what,
         "from inside a task: add, run, wait, ls, status, logs, diff and cancel, of its own tasks; the rest is for whoever \
          started it",
     )
+}
+
+/// The same, with what a task can do instead.
+fn refused_for(what: &str, instead: &str) -> Error {
+    Error::new(ErrorKind::Inside, format!("{what} is not for a task to ask for"), instead)
 }
 
 /// What a task asks, where that can be said at all.
@@ -65,9 +69,18 @@ pub(super) fn ask(request: &Request) -> Result<Ask, Error> {
         Request::Await { tasks, until, any } => {
             Ok(Ask::Await(Await { tasks: tasks.clone(), any: *any, landed: *until == Until::Landed }))
         }
-        Request::SubmitPlan { .. } => Err(refused("a plan")),
-        Request::Retry { .. } => Err(refused("to try a task again")),
-        Request::Fold { .. } => Err(refused("to merge, or to take that back,")),
+        Request::SubmitPlan { .. } => Err(refused_for(
+            "a plan",
+            "hand its tasks over one by one: `pleach add`, with `--after` for what one needs",
+        )),
+        Request::Retry { .. } => Err(refused_for(
+            "to try a task again",
+            "see why it failed with `pleach logs`, and hand it over once more: `pleach add`",
+        )),
+        Request::Fold { .. } => Err(refused_for(
+            "to merge, or to take that back,",
+            "take it over here, and it is part of this task's result: `pleach diff 7 | git apply`",
+        )),
         Request::Discard { .. } | Request::Restore { .. } | Request::Free { .. } | Request::TakePart { .. } => {
             Err(refused("to decide about a result"))
         }
@@ -136,6 +149,7 @@ fn child(session: &Session, wish: Wish, request: String) -> Result<Child, Error>
         log_cap: wish.log_cap,
         no_setup: !wish.setup,
         read_only: wish.read_only,
+        paths: wish.paths,
         network: wish.network,
         memory: wish.memory,
         processes: wish.processes,

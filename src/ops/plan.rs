@@ -122,9 +122,14 @@ pub fn preview(session: &Session, source: &Source, expands: bool) -> Result<Prev
 
 fn expand(session: &Session, source: &Source, runs: bool) -> Result<Expanded, Error> {
     let paths = std::cell::OnceCell::new();
+    let written = std::cell::RefCell::new(BTreeMap::new());
     let items = |each: &ForEach| match each {
         ForEach::List(items) => Ok(items.clone()),
-        ForEach::Command(command) if runs => lines(session, command),
+        // Once for all tasks that name it: one that needs another item by item has the same items.
+        ForEach::Command(command) if runs => {
+            let mut written = written.borrow_mut();
+            written.entry(command.clone()).or_insert_with(|| lines(session, command)).clone()
+        }
         // What it would write is not known: one task stands for all of them.
         ForEach::Command(_) => Ok(vec!["<line>".to_owned()]),
         ForEach::Globs(globs) => {

@@ -9,6 +9,7 @@ use crate::config;
 use crate::coordinator::protocol::{Request, Response};
 use crate::core::delegate::Delegation;
 use crate::core::id::{BranchName, CommitId, TaskHandle, TaskId, TaskName};
+use crate::core::plan::Glob;
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::secret::is_secret;
 use crate::core::task::{CommandLine, FoldPolicy, Priority, Publish, Strategy, TaskSpec, Tenant};
@@ -67,6 +68,8 @@ pub struct Wish {
     pub network: Option<Network>,
     /// It writes its temporary directory only.
     pub read_only: bool,
+    /// What it may touch in the tree; everything, where nothing is said. A result that touches more is held.
+    pub paths: Vec<Glob>,
     /// Bytes of memory that it may take.
     pub memory: Option<u64>,
     /// Bytes of memory that must be free for it to start.
@@ -108,6 +111,7 @@ impl Wish {
             require_sandbox: None,
             network: None,
             read_only: false,
+            paths: Vec::new(),
             memory: None,
             needs_memory: None,
             processes: None,
@@ -258,7 +262,7 @@ impl Asker {
             },
             parent: None,
             depth: 0,
-            paths: Vec::new(),
+            paths: wish.paths,
             agent: agent.map(Box::new),
             role: role.map(|role| Box::new(role.frozen())),
             tenant: wish.tenant.map(Box::new),

@@ -436,6 +436,11 @@ impl AttemptDir {
         self.handback().join("needs")
     }
 
+    /// What a hook is told.
+    pub fn hook(&self) -> PathBuf {
+        self.handback().join("hook.json")
+    }
+
     /// What its agent is told.
     pub fn prompt(&self) -> PathBuf {
         self.handback().join("prompt.md")

@@ -225,7 +225,13 @@ pub(super) fn prompt(context: &Context, args: &PromptArgs) -> Result<u8, Error> 
 pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<u8, Error> {
     let session = context.session()?;
     let (handle, attempt) = parts(&args.task);
-    let difference = diff_op::of(&session, &handle, attempt)?;
+    let difference = match &args.against {
+        Some(other) => {
+            let (other, number) = parts(other);
+            diff_op::against(&session, (&handle, attempt), (&other, number))?
+        }
+        None => diff_op::of(&session, &handle, attempt)?,
+    };
     let paths: Vec<Word> = args.paths.iter().map(|path| in_tree(&session, path)).collect();
     let style = context.style();
     if args.json {

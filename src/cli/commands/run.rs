@@ -111,6 +111,7 @@ fn wish(task: TaskArgs, is_inside: bool) -> Result<Wish, Error> {
         require_sandbox: task.require_sandbox,
         network: task.network.clone(),
         read_only: task.read_only,
+        paths: task.paths,
         memory: task.memory,
         needs_memory: task.needs_memory,
         processes: task.processes,
@@ -393,7 +394,7 @@ pub(super) fn progress(args: &ProgressArgs) -> Result<u8, Error> {
 }
 
 pub(super) fn summary(args: &SummaryArgs) -> Result<u8, Error> {
-    let text = if args.text == "-" {
+    let text = if args.words == ["-"] {
         if io::stdin().is_terminal() {
             tell("reading the summary from the terminal; end it with Ctrl-D");
         }
@@ -402,7 +403,7 @@ pub(super) fn summary(args: &SummaryArgs) -> Result<u8, Error> {
         read.map_err(|error| Error::plain(ErrorKind::Error, format!("cannot read the summary: {error}")))?;
         String::from_utf8_lossy(&bytes).trim_end().to_owned()
     } else {
-        args.text.clone()
+        args.words.join(" ")
     };
     inside::tell(&Message::Summary(text))?;
     Ok(0)

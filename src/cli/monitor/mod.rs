@@ -241,6 +241,7 @@ impl Show<'_> {
 /// What a task changed.
 fn diff(task: TaskId) -> DiffArgs {
     DiffArgs {
+        against: None,
         stat: false,
         name_only: false,
         unified: 3,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Delegation, Denied};
 use crate::core::agent::{Assigned, Changes, Permit, preset};
 use crate::core::id::{AttemptId, CommitId, TaskId, TaskName};
+use crate::core::plan::Glob;
 use crate::core::role::means;
 use crate::core::sandbox::{Network, Policy, Tier};
 use crate::core::secret::is_secret;
@@ -53,6 +54,8 @@ pub struct Child {
     pub no_setup: bool,
     /// It writes its temporary directory only.
     pub read_only: bool,
+    /// What it may touch in the tree.
+    pub paths: Vec<Glob>,
     /// Whom it can talk to.
     pub network: Option<Network>,
     /// Bytes of memory that it may take.
@@ -130,6 +133,18 @@ pub fn child(asker: &Asker<'_>, asked: Child) -> Result<(TaskSpec, BTreeMap<Stri
     needs.sort();
     needs.dedup();
     let of_plan = own.member.as_ref().map(|member| member.paths.clone()).filter(|paths| !paths.is_empty());
+    let held_to = of_plan.unwrap_or_else(|| own.paths.clone());
+    let paths = match (asked.paths.is_empty(), held_to.is_empty()) {
+        (true, _) => held_to,
+        (false, true) => asked.paths,
+        // Two lists of patterns have no third one that means what is on both.
+        (false, false) => {
+            return Err(Denied::new(
+                "what this task may touch is said already, and it holds for whatever it delegates",
+                "leave `--paths` out",
+            ));
+        }
+    };
     let secrets_of = own.secrets.iter().cloned().chain(secrets.keys().cloned());
     let mut all_secrets: Vec<String> = secrets_of.collect();
     all_secrets.sort();
@@ -165,7 +180,7 @@ pub fn child(asker: &Asker<'_>, asked: Child) -> Result<(TaskSpec, BTreeMap<Stri
         delegation: own.delegation.below(),
         parent: Some(by),
         depth: own.depth + 1,
-        paths: of_plan.unwrap_or_else(|| own.paths.clone()),
+        paths,
         ..own.clone()
     };
     Ok((spec, secrets))

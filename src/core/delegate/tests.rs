@@ -2,6 +2,7 @@ use super::super::agent::{Assigned, Permit, preset};
 use super::super::change::Collected;
 use super::super::event::{Event as E, Facts};
 use super::super::outcome::Outcome;
+use super::super::plan::Glob;
 use super::super::sandbox::{Network, Policy, Tier};
 use super::super::sketch;
 use super::super::task::{CommandLine, FoldPolicy, TaskSpec};
@@ -69,6 +70,16 @@ fn whoever_is_as_deep_as_may_be_delegates_nothing() {
     }
     .delegation;
     assert_eq!(old.levels, 0, "a task of an older journal delegates nothing");
+}
+
+#[test]
+fn what_a_child_may_touch_is_what_its_parent_may_or_less_than_all() {
+    let globs = |text: &str| vec![Glob::parse(text).unwrap()];
+    let asking = Child { paths: globs("docs/**"), ..command() };
+    assert_eq!(asked(&spec(), Tier::None, asking.clone()).unwrap().paths, globs("docs/**"));
+    let held = TaskSpec { paths: globs("src/**"), ..spec() };
+    assert_eq!(asked(&held, Tier::None, command()).unwrap().paths, globs("src/**"));
+    assert!(asked(&held, Tier::None, asking).unwrap_err().message.contains("may touch is said already"));
 }
 
 #[test]

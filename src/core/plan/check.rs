@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, DraftTask};
 use super::problem::{Problem, near};
-use super::read::Placed;
+use super::read::{Placed, SAME_ITEM};
 use super::template::Hole;
 use super::{OnFailure, Run};
 use crate::core::task::FoldPolicy;
@@ -54,6 +54,15 @@ fn needs(draft: &Draft, task: &DraftTask, places: &[usize], known: &BTreeSet<&st
             format!("there is no task {need:?}{}", near(need, known.iter().copied()))
         } else if !seen.insert(need) {
             format!("{need:?} is there twice")
+        } else if task.same_item.contains(need) && task.for_each.is_none() {
+            format!(
+                "{need}{SAME_ITEM} is the one for the same item, and {:?} has none: give it a for_each, or need {need:?}, which is all of them",
+                task.name
+            )
+        } else if task.same_item.contains(need)
+            && draft.tasks.iter().any(|other| other.name == *need && other.for_each.is_none())
+        {
+            format!("{need:?} has no for_each, so there is one of it for all items: need {need:?}")
         } else if draft.tasks.iter().any(|other| other.name == *need && other.attempts > 1) {
             format!(
                 "{need:?} ends when somebody picks one of its attempts, and nothing can need that: make it a plan of its own"

@@ -1,6 +1,6 @@
 //! A plan as it is written: understood and without a problem of its own, and not yet a task for each item.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Glob, OnConflict, OnFailure, Run};
 use crate::core::agent::Changes;
@@ -31,6 +31,8 @@ pub struct DraftTask {
     pub name: String,
     /// The tasks that it builds on, by name.
     pub needs: Vec<String>,
+    /// Of these, those of which each of it needs the one for the same item.
+    pub same_item: BTreeSet<String>,
     /// What there is one of it for each of, and where that is said.
     pub for_each: Option<(ForEach, usize)>,
     /// What it runs.

@@ -62,11 +62,18 @@ pub fn expand(
                 continue;
             }
         };
-        let needs: Vec<usize> =
-            task.needs.iter().filter_map(|need| places.get(need.as_str())).flatten().copied().collect();
-        for item in &items {
+        let needs = |item: &Option<String>| needs_of(task, item.as_deref(), &places, &made.tasks);
+        let needs = items.iter().map(needs).collect::<Result<Vec<_>, _>>();
+        let needs = match needs {
+            Ok(needs) => needs,
+            Err(problem) => {
+                problems.push(problem);
+                continue;
+            }
+        };
+        for (item, needs) in items.iter().zip(&needs) {
             for candidate in (1..=task.attempts).map(|number| (task.attempts > 1).then_some(number)) {
-                let planned = one(task, item.as_deref(), candidate, &needs, &mut taken);
+                let planned = one(task, item.as_deref(), candidate, needs, &mut taken);
                 let Some(planned) = planned.filter(|planned| room.has(planned)) else {
                     let message = format!(
                         "this is too much: a plan has at most {MOST_TASKS} tasks, and {} MiB of what they say together",
@@ -146,6 +153,35 @@ fn items_of(
         return Err(wrong(format!("{begin:?}… is no item: it has more than {LONGEST_ITEM} bytes, or a NUL")));
     }
     Ok(items.into_iter().map(Some).collect())
+}
+
+/// The places of those that the one for this item builds on.
+fn needs_of(
+    task: &DraftTask,
+    item: Option<&str>,
+    places: &BTreeMap<&str, Vec<usize>>,
+    made: &[Planned],
+) -> Result<Vec<usize>, Problem> {
+    let mut found = Vec::new();
+    for need in &task.needs {
+        // Where there is none, there is a problem with it, which was told.
+        let Some(places) = places.get(need.as_str()) else { continue };
+        if !task.same_item.contains(need) {
+            found.extend(places);
+            continue;
+        }
+        let same = places.iter().filter(|place| made[**place].member.item.as_deref() == item);
+        let before = found.len();
+        found.extend(same);
+        if found.len() == before {
+            let message = format!(
+                "there is no {need} for {:?}: both have to be there for the same items",
+                item.unwrap_or_default()
+            );
+            return Err(Problem::new(task.for_each.as_ref().map_or(task.at, |(_, at)| *at), message));
+        }
+    }
+    Ok(found)
 }
 
 fn one(

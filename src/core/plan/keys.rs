@@ -101,7 +101,11 @@ pub(super) const SETTINGS: &[Key] = &[
 /// What only a task may say.
 const OWN: &[Key] = &[
     key!("name", Takes::Text, "What it is called, in the plan and for every verb"),
-    key!("needs", Takes::Texts, "The tasks that it builds on, by name"),
+    key!(
+        "needs",
+        Takes::Texts,
+        "The tasks that it builds on, by name; NAME-{item}: of those the one for the same item"
+    ),
     key!("for_each", Takes::Items(EACH), "One task for each of these; {item} is which"),
     key!("command", Takes::TextOrTexts, "What it runs: a line for sh -c, or a program and its arguments"),
     key!("prompt", Takes::Text, "What its agent is told"),

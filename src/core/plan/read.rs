@@ -1,6 +1,6 @@
 //! From a text to a [`Draft`]. Whatever the text is, the answer is a draft or all that is wrong with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::draft::{Draft, DraftTask, ForEach, Settings};
@@ -11,6 +11,9 @@ use super::template::{HOLES, Template, Use, Why};
 use super::{Glob, Run, check};
 use crate::core::id::{BranchName, ParseId, TaskName};
 use crate::core::units;
+
+/// Behind the name of a need: of its tasks the one for the same item.
+pub(super) const SAME_ITEM: &str = "-{item}";
 
 /// Read a plan.
 ///
@@ -117,8 +120,19 @@ impl Reader {
         placed.needs.push(needs.iter().map(|(_, at)| *at).collect());
         placed.templates.push(run_at);
         placed.folds.push(fields.get("fold").map(|entry| entry.node.at));
-        let needs = needs.into_iter().map(|(need, _)| need).collect();
-        placed.draft.tasks.push(DraftTask { at, name, needs, for_each, run, attempts, settings });
+        let (mut names, mut same_item) = (Vec::new(), BTreeSet::new());
+        for (need, _) in needs {
+            // `fix-{item}`: of the tasks `fix` the one for the same item, which is called so.
+            match need.strip_suffix(SAME_ITEM) {
+                Some(of) => {
+                    same_item.insert(of.to_owned());
+                    names.push(of.to_owned());
+                }
+                None => names.push(need),
+            }
+        }
+        let needs = names;
+        placed.draft.tasks.push(DraftTask { at, name, needs, same_item, for_each, run, attempts, settings });
     }
 
     /// What it runs, and where that is said.

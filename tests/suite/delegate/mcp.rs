@@ -46,6 +46,9 @@ fn an_agent_in_a_task_delegates_waits_and_looks_at_what_came() {
     assert_eq!((again.id(), &again.data["asked_before"]), (id.clone(), &json!(true)));
     let waited = client.ok("delegate_wait", json!({ "task_ids": [id], "timeout_s": 100 }));
     assert_eq!(waited.data["timed_out"], false, "{waited:?}");
+    // What it is told to do next, it can do.
+    let next = waited.data["next"]["ready"].as_str().unwrap();
+    assert!(next.contains("git apply") && !next.contains("delegate_merge"), "{next}");
     assert!(client.ok("delegate_diff", json!({ "task_id": id, "mode": "patch" })).text.contains("+x"));
     assert!(client.ok("delegate_logs", json!({ "task_id": id })).text.contains("said"));
     assert!(client.ok("delegate_result", json!({ "task_ids": [id] })).text.contains("make-x"));

@@ -48,3 +48,21 @@ fn a_notice_is_written_down() {
     let text = || std::fs::read_to_string(&log).unwrap_or_default();
     scene.until("it is written down", || text().contains(" done {"));
 }
+
+/// In a file, and not on standard input: what reads that where there is one would look through our words instead of the tree.
+#[test]
+fn a_hook_is_told_in_json_what_it_is_for() {
+    for tier in ["none", "full"].into_iter().filter(|tier| *tier == "none" || crate::sandbox::works(tier)) {
+        let scene = crate::delegate::scene(tier, 1);
+        let verify = r#"test -z "$(cat)" && echo $(cat "$PLEACH_HOOK") | grep -Eqx '\{"hook":"verify","schema":1,"tree":"[0-9a-f]{40}"\}'"#;
+        scene.configure(&format!(
+            "[worktree]\nsetup = 'test -z \"$(cat)\" && cat < \"$PLEACH_HOOK\" > told'\n[verify]\ncommand = '''{verify}'''\n"
+        ));
+        scene.ok(&["run", "--name", "make", "--", "true"]);
+        scene.ok(&["merge", "make"]);
+        let told: serde_json::Value = serde_json::from_str(&scene.read("told")).unwrap();
+        let said = ["hook", "attempt", "name", "target", "command"].map(|key| told[key].as_str().unwrap_or_default());
+        assert_eq!(said, ["setup", "1.1", "make", "main", "true"], "{told:#}");
+        assert!(Path::new(told["worktree"].as_str().unwrap()).is_absolute(), "{told:#}");
+    }
+}

@@ -16,6 +16,7 @@ const ALL: &[&str] = &[
     "delegate_logs",
     "delegate_merge",
     "delegate_retry",
+    "delegate_send",
     "delegate_cancel",
     "delegate_discard",
 ];
@@ -236,6 +237,8 @@ fn what_makes_no_sense_says_the_next_step() {
             json!({ "tasks": [{ "key": "a", "command": "true" }, { "key": "a", "command": "true" }] }),
             "two tasks have the key",
         ),
+        ("delegate_task", json!({ "command": "true", "paths": ["/etc"] }), "paths: \"/etc\" begins with /"),
+        ("delegate_send", json!({ "task_id": "9", "message": "hello" }), "there is no task 9"),
         ("delegate_wait", json!({ "task_ids": ["9"] }), "there is no task 9"),
         ("delegate_wait", json!({ "task_ids": ["1"], "mode": "some" }), "`any` or `all`"),
         ("delegate_status", json!({ "task_ids": ["a b"] }), "a task"),
@@ -259,7 +262,34 @@ fn what_makes_no_sense_says_the_next_step() {
     client.ok("delegate_task", json!({ "command": "true" }));
     wait(&mut client, &["1"]);
     client.refused("delegate_cancel", json!({ "task_ids": ["1"] }));
+    assert!(client.refused("delegate_send", json!({ "task_id": "1", "message": "hello" })).contains("hears nothing"));
     assert_eq!(client.ok("delegate_logs", json!({ "task_id": "1" })).text, "it wrote nothing");
+}
+
+#[test]
+fn what_a_task_may_touch_is_looked_for_in_its_result() {
+    let scene = Scene::new();
+    let mut client = Client::new(&scene);
+    let task = json!({ "command": "mkdir docs; echo x > docs/x; echo y > y", "title": "strays", "paths": ["docs/**"] });
+    client.ok("delegate_task", task);
+    wait(&mut client, &["strays"]);
+    let merged = client.ok("delegate_merge", json!({ "task_ids": ["strays"] }));
+    assert_eq!(merged.data["merges"][0]["result"], "held", "{merged:?}");
+    assert!(merged.text.contains("y is none of the paths that it may touch"), "{merged:?}");
+    // The same on the command line, where it is one that keeps to it.
+    scene.ok(&[
+        "run",
+        "--name",
+        "keeps",
+        "--paths",
+        "docs/**",
+        "--paths",
+        "README",
+        "--",
+        "mkdir docs; echo x > docs/z",
+    ]);
+    scene.ok(&["merge", "keeps"]);
+    assert_eq!(scene.read("docs/z"), "x\n");
 }
 
 #[test]

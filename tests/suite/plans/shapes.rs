@@ -48,6 +48,68 @@ fn out_and_in_again() {
 }
 
 #[test]
+fn item_by_item() {
+    let scene = Scene::with_concurrency(4);
+    // Were `test` to wait for all of `fix`, `fix-b` would never end: it waits for what `test-a` does.
+    let there = scene.path("tested-a");
+    let plan = format!(
+        r#"
+        name = "items"
+        [defaults]
+        timeout = "60s"
+        [[task]]
+        name = "fix"
+        for_each = ["a", "b"]
+        command = "test {{item}} = a || until test -e '{there}'; do sleep 0.05; done; echo {{item}} > {{item}}; pleach summary fixed {{item}}"
+        [[task]]
+        name = "test"
+        needs = ["fix-{{item}}"]
+        for_each = ["a", "b"]
+        command = "ls [ab] > seen-{{item}}; echo {{needs.fix.summary}} >> seen-{{item}}; touch '{there}'"
+        [[task]]
+        name = "join"
+        needs = ["test"]
+        command = "cat seen-* > joined"
+        "#,
+        there = there.display()
+    );
+    scene.write("plan.toml", &plan);
+    let preview = scene.ok(&["plan", "plan.toml"]);
+    assert!(preview.contains("after fix-a\n") && preview.contains("after fix-b\n"), "{preview}");
+    assert!(preview.contains("after test\n"), "{preview}");
+    let (code, report) = run(&scene, &plan);
+    assert_eq!(code, 0, "{report:#}");
+    assert_eq!(scene.git(&["show", "pleach/5-join:joined"]), "a\nfixed a\nb\nfixed b");
+}
+
+#[test]
+fn what_is_there_for_other_items_is_told_before_anything_starts() {
+    let scene = Scene::new();
+    let plan = "[[task]]\nname = \"fix\"\nfor_each = [\"a\"]\ncommand = \"true\"\n\
+                [[task]]\nname = \"test\"\nneeds = [\"fix-{item}\"]\nfor_each = [\"a\", \"b\"]\ncommand = \"true\"\n";
+    scene.write("plan.toml", plan);
+    let refused = scene.pleach(&["run", "plan.toml"]);
+    let told = "plan.toml:8:1: there is no fix for \"b\": both have to be there for the same items";
+    assert!(refused.code == Some(2) && refused.err.contains(told), "{}", refused.err);
+    assert!(scene.board().is_empty());
+}
+
+#[test]
+fn tries_are_compared_and_one_is_picked() {
+    let scene = Scene::new();
+    let plan = "name = \"best\"\n[[task]]\nname = \"try\"\nattempts = 2\ncommand = \"echo $PLEACH_TASK > text\"\n";
+    scene.write("plan.toml", plan);
+    let told = scene.ok(&["run", "plan.toml"]);
+    assert!(told.contains("pleach diff try.2 --against try.1 ") && told.contains("pleach pick try.1 "), "{told}");
+    let differs = scene.ok(&["diff", "try.2", "--against", "try.1"]);
+    assert!(differs.contains("\n-1\n+2"), "{differs}");
+    assert_eq!(scene.ok(&["diff", "try.1", "--against", "1"]), "");
+    scene.ok(&["pick", "try.2"]);
+    let refused = scene.pleach(&["diff", "try.2", "--against", "9"]);
+    assert_eq!(refused.code, Some(4), "{}", refused.err);
+}
+
+#[test]
 fn for_each_of_a_hundred_modules() {
     let scene = Scene::with_concurrency(8);
     for at in 0..100 {
