@@ -43,7 +43,7 @@ fn right((text, wide): (&String, usize)) -> String {
 fn words(cache: &CacheDisk) -> String {
     let what = match cache.cache {
         "free_slots" => count(cache.count as u64, "free slot"),
-        "check_worktrees" => count(cache.count as u64, "worktree of checks"),
+        "check_worktrees" => count(cache.count as u64, "check worktree"),
         other => other.to_owned(),
     };
     format!("{what} {}", size(cache.exclusive + cache.shared))

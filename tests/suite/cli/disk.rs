@@ -28,7 +28,7 @@ fn the_disk_is_told_by_task_and_caches_go_where_it_is_short_and_sources_do_not()
     let (count, size) = bytes(cache("check_worktrees"));
     assert!(count == 1 && size >= 1 << 16, "{disk}");
     let words = scene.ok(&["ls", "--disk"]);
-    assert!(words.contains("caches: 1 free slot ") && words.contains(", 1 worktree of checks "), "{words}");
+    assert!(words.contains("caches: 1 free slot ") && words.contains(", 1 check worktree "), "{words}");
     // The result, its log and its records are no caches; neither is what a task works in.
     let gate = scene.path("gate");
     let runs = scene.add(&[], &format!("until test -e {}; do sleep 0.01; done; cat result.ignored", gate.display()));

@@ -64,6 +64,24 @@ fn on_a_terminal_it_is_one_line_with_an_estimate() {
 }
 
 #[test]
+fn a_merge_says_how_far_it_is_however_short_its_task_was() {
+    if !tmux::is_there() {
+        return;
+    }
+    let scene = Scene::new();
+    let gate = scene.path("gate");
+    scene.ok(&["run", "--", "echo x > x"]);
+    let tmux = Tmux::new(&scene, 100, 20);
+    let check = format!("until [ -e {} ]; do sleep 0.02; done", gate.display());
+    tmux.line(&format!("$PLEACH merge --verify '{check}' 1; echo left with $?"));
+    tmux.until("it is said that it waits for its check", |screen| {
+        screen.lines().any(|line| line.starts_with("1 queued"))
+    });
+    fs::write(&gate, "").unwrap();
+    tmux.until_seen("left with 0");
+}
+
+#[test]
 fn a_program_and_an_address_hear_of_what_happens_when_nobody_looks() {
     let scene = Scene::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
