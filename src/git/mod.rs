@@ -19,6 +19,7 @@
 //! shim of that very task.
 
 mod advance;
+mod apart;
 pub mod checkout;
 mod commit;
 pub mod conflict;

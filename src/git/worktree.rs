@@ -14,12 +14,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::trash;
-use super::{GitError, Repository};
+use super::{GitError, Repository, apart, trash};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 use crate::process::beneath;
-use crate::process::subvolume::{self, Access};
 
 /// Proof of holding the repository-wide lock on worktree administration. It is free again when this is dropped,
 /// or when the process ends, however it ends.
@@ -428,38 +426,7 @@ fn lead(place: &Place, to: &Path, is_known: impl Fn(&[u8]) -> bool) -> Result<()
     let draft = lead_draft(&place.worktree);
     let written = File::create(&draft).and_then(|mut out| out.write_all(&wanted));
     written.map_err(GitError::file("write", &draft))?;
-    match fs::rename(&draft, &file) {
-        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
-            let _ = fs::remove_file(&draft);
-            put_inside(&place.worktree, &wanted)
-        }
-        other => other,
-    }
-    .map_err(GitError::file("write", &file))
-}
-
-/// Write the `.git` of a worktree that is a subvolume, into which nothing can be moved: whole or not at all, and no other
-/// file is in there meanwhile. Who is killed leaves none, which is as good as an old one.
-#[cfg(target_os = "linux")]
-fn put_inside(worktree: &Path, text: &[u8]) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-
-    use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(worktree, flags, Mode::from_raw_mode(0o666))?);
-    file.write_all(text)?;
-    let link = worktree.join(".git");
-    match fs::remove_file(&link) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let made = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(rustix::fs::linkat(CWD, made, CWD, &link, AtFlags::SYMLINK_FOLLOW)?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn put_inside(_: &Path, _: &[u8]) -> io::Result<()> {
-    Err(io::ErrorKind::CrossesDevices.into())
+    apart::move_in(&draft, &file, &wanted).map_err(GitError::file("write", &file))
 }
 
 /// What is there in place of our file may be a link or a pipe: neither is followed or waited for.
@@ -476,7 +443,7 @@ fn set_aside(worktree: &Path, file: &Path) -> Result<(), GitError> {
     match rename(file, &aside) {
         // Nothing can leave a subvolume: all of it is kept as it is now.
         Err(GitError::File { source, .. }) if source.kind() == io::ErrorKind::CrossesDevices => {
-            subvolume::snapshot(worktree, &aside, Access::Write).map_err(GitError::file("keep", file))?;
+            apart::keep(worktree, &aside)?;
             trash::delete(file)
         }
         other => other,
