@@ -207,8 +207,9 @@ fn next_step(out: &mut dyn Write, plan: &PlanReport, style: &Style) -> io::Resul
     if let Some(kept) = plan.tasks.iter().find(|task| is_dropped(task) && !task.file_list.is_empty()) {
         steps.push((format!("pleach restore {}", kept.row.id), "get a discarded result back"));
     }
+    let widest = steps.iter().map(|(command, _)| width(command)).max().unwrap_or(0).max(28);
     for (command, to) in steps {
-        writeln!(out, "{}", style.paint(Paint::Faint, format!("  {command:<28} {to}")))?;
+        writeln!(out, "{}", style.paint(Paint::Faint, format!("  {} {to}", pad(&command, widest))))?;
     }
     Ok(())
 }

@@ -155,18 +155,7 @@ impl Plan {
     /// What is in a file of the checkout; a link that leads out of it is not followed.
     fn read(&self, name: &str) -> Result<Option<String>, Error> {
         let path = self.top.join(name);
-        let there = path.ancestors().take_while(|path| *path != self.top).find(|path| path.symlink_metadata().is_ok());
-        if let Some(there) = there {
-            let real = there.canonicalize().map_err(StoreError::file("read", there))?;
-            if !real.starts_with(&self.top) {
-                let message = format!("{name} is a link that leads out of this checkout, to {}", real.display());
-                return Err(Error::new(
-                    ErrorKind::Refused,
-                    message,
-                    "nothing was changed; edit that file yourself, or take the link away",
-                ));
-            }
-        }
+        register::require_within(&self.top, &path)?;
         let path = path.canonicalize().unwrap_or(path);
         let Some(bytes) = store::read(&path)? else { return Ok(None) };
         String::from_utf8(bytes).map(Some).map_err(|_| broken(name, "it is not UTF-8"))

@@ -48,17 +48,23 @@ pub(super) fn socket(found: &Found) -> Option<PathBuf> {
     is_own.then(|| inside.socket.with_file_name(ASKS))
 }
 
+/// What a task can do instead of what it may not, by a word of that.
+const INSTEAD: &[(&str, &str)] = &[
+    ("plan", "hand its tasks over one by one: `pleach add`, with `--after` for what one needs"),
+    ("retry", "see why it failed with `pleach logs`, and hand it over once more: `pleach add`"),
+    (
+        "merge",
+        "take it over here, and it is part of this task's result: `pleach diff 7 | git apply`, or `git cherry-pick`",
+    ),
+    ("discard", "leave it: whoever started this task decides about it"),
+    ("--base", "what it has to see of what is done here goes into its command or its prompt"),
+];
+
 /// It is for a person, and not for a task.
 pub(super) fn refused(what: &str) -> Error {
-    refused_for(
-        what,
-        "from inside a task: add, run, wait, ls, status, logs, diff and cancel, of its own tasks; the rest is for whoever \
-         started it",
-    )
-}
-
-/// The same, with what a task can do instead.
-fn refused_for(what: &str, instead: &str) -> Error {
+    let general = "from inside a task: add, run, wait, ls, status, logs, diff and cancel, of its own tasks; the rest is for whoever \
+                   started it";
+    let instead = INSTEAD.iter().find(|(word, _)| what.contains(word)).map_or(general, |(_, instead)| instead);
     Error::new(ErrorKind::Inside, format!("{what} is not for a task to ask for"), instead)
 }
 
@@ -69,18 +75,9 @@ pub(super) fn ask(request: &Request) -> Result<Ask, Error> {
         Request::Await { tasks, until, any } => {
             Ok(Ask::Await(Await { tasks: tasks.clone(), any: *any, landed: *until == Until::Landed }))
         }
-        Request::SubmitPlan { .. } => Err(refused_for(
-            "a plan",
-            "hand its tasks over one by one: `pleach add`, with `--after` for what one needs",
-        )),
-        Request::Retry { .. } => Err(refused_for(
-            "to try a task again",
-            "see why it failed with `pleach logs`, and hand it over once more: `pleach add`",
-        )),
-        Request::Fold { .. } => Err(refused_for(
-            "to merge, or to take that back,",
-            "take it over here, and it is part of this task's result: `pleach diff 7 | git apply`",
-        )),
+        Request::SubmitPlan { .. } => Err(refused("a plan")),
+        Request::Retry { .. } => Err(refused("a retry")),
+        Request::Fold { .. } => Err(refused("to merge, or to take that back,")),
         Request::Discard { .. } | Request::Restore { .. } | Request::Free { .. } | Request::TakePart { .. } => {
             Err(refused("to decide about a result"))
         }

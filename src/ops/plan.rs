@@ -191,6 +191,7 @@ fn lines(session: &Session, command: &str) -> Result<Vec<String>, String> {
 /// # Errors
 /// Where a part of it cannot be granted, or another plan of its name is under way.
 pub fn submit(session: &mut Session, source: &Source, ask: Ask<'_>) -> Result<PlanId, Error> {
+    super::inside::require_outside(session, "a plan")?;
     let fingerprint = format!("{:016x}", environment::hash(source.text.as_bytes()));
     let open = session.state()?;
     // Taken up again: what its commands write now, and where HEAD is now, is of no matter.

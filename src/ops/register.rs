@@ -143,7 +143,7 @@ fn file(directory: &Path, client: Client, scope: Scope) -> Result<PathBuf, Error
             return Err(Error::new(ErrorKind::Refused, message, "use `--scope user`"));
         };
         let top = &checkout.top;
-        return Ok(match client {
+        let path = match client {
             C::Claude => top.join(".mcp.json"),
             C::Codex => top.join(".codex/config.toml"),
             C::Gemini => top.join(".gemini/settings.json"),
@@ -151,7 +151,8 @@ fn file(directory: &Path, client: Client, scope: Scope) -> Result<PathBuf, Error
             C::Opencode => either(top, "opencode"),
             C::Kiro => top.join(".kiro/settings/mcp.json"),
             C::Vscode => top.join(".vscode/mcp.json"),
-        });
+        };
+        return require_within(top, &path).map(|()| path);
     }
     let homeless = || Error::new(ErrorKind::Error, "there is no home directory", "set HOME, or use `--scope project`");
     let home = env::home().ok_or_else(homeless)?;
@@ -169,6 +170,19 @@ fn file(directory: &Path, client: Client, scope: Scope) -> Result<PathBuf, Error
             return Err(Error::new(ErrorKind::Usage, message, hint));
         }
     })
+}
+
+/// What is in a repository may be somebody else's: a link that leads out of the checkout is not followed.
+pub(in crate::ops) fn require_within(top: &Path, path: &Path) -> Result<(), Error> {
+    let there = path.ancestors().take_while(|path| *path != top).find(|path| path.symlink_metadata().is_ok());
+    let Some(there) = there else { return Ok(()) };
+    let real = there.canonicalize().map_err(StoreError::file("read", there))?;
+    if real.starts_with(top) {
+        return Ok(());
+    }
+    let name = path.strip_prefix(top).unwrap_or(path).display();
+    let message = format!("{name} is a link that leads out of this checkout, to {}", real.display());
+    Err(Error::new(ErrorKind::Refused, message, "nothing was changed; edit that file yourself, or take the link away"))
 }
 
 /// The one with comments, where there is one.

@@ -252,6 +252,8 @@ fn the_help_of_the_verb_that_has_the_most_to_say() {
               --network <WHOM>          Say whom it can talk to: none, allow, or hosts with commas between
                                         them (crates.io,*.npmjs.org:443)
               --read-only               Let it write its temporary directory only
+              --paths <PATTERN>         Say what it may touch, from the top (`src/**`): a result that
+                                        touches more is held for a look
               --memory <SIZE>           End it where it takes more memory than this, all its processes
                                         together
               --needs-memory <SIZE>     Start it only where so much memory is free, beside what others that

@@ -1,6 +1,6 @@
 //! Real agents, each as a task of ours against a model of our own on loopback. One is tried where a variable names its program
 //! ([`variable`]: `PLEACH_TEST_CLAUDE` and so on); where none does, it is said that nothing was tried. `tests/agents.sh` installs them
-//! all, and runs this; `.ci/run` does so for most.
+//! all, and runs this; `.ci/run` does so for two of them.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -43,7 +43,12 @@ fn the_decisions_of_people_are_not_for_a_task() {
     well(&scene, parent);
     let codes = codes(&scene, parent);
     assert_eq!(codes, vec![12; verbs.len()], "{}", scene.log(parent));
-    assert!(scene.log(parent).contains("not for a task to ask for"));
+    let log = scene.log(parent);
+    assert!(log.contains("not for a task to ask for"));
+    // Each with what a task can do instead.
+    for instead in ["one by one: `pleach add`", "once more: `pleach add`", "`git cherry-pick`"] {
+        assert!(log.contains(instead), "{instead}: {log}");
+    }
     assert_eq!((scene.stands(2), scene.board().len()), ("ready".to_owned(), 2));
 }
 

@@ -50,6 +50,17 @@ fn a_file_that_somebody_keeps_stays_theirs() {
 }
 
 #[test]
+fn a_link_of_the_repository_that_leads_out_of_it_is_not_followed() {
+    let scene = Scene::new();
+    let theirs = scene.path("home").join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::os::unix::fs::symlink(&theirs, scene.top.join(".gemini")).unwrap();
+    let refused = scene.pleach(&["mcp", "install", "--client", "gemini"]);
+    assert!(refused.code == Some(7) && refused.err.contains("leads out of this checkout"), "{refused:?}");
+    assert_eq!(std::fs::read_dir(&theirs).unwrap().count(), 0);
+}
+
+#[test]
 fn a_broken_file_is_an_error_and_left_alone() {
     let scene = Scene::new();
     for (client, file, broken) in [
