@@ -44,6 +44,7 @@ fn words(cache: &CacheDisk) -> String {
     let what = match cache.cache {
         "free_slots" => count(cache.count as u64, "free slot"),
         "check_worktrees" => count(cache.count as u64, "check worktree"),
+        "base_images" => count(cache.count as u64, "base image"),
         other => other.to_owned(),
     };
     format!("{what} {}", size(cache.exclusive + cache.shared))

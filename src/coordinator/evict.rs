@@ -1,6 +1,6 @@
 //! Making room: caches go while the disk has less than its floor, those first that nobody has used for longest.
 //!
-//! A cache is what only saves time: a slot that waits for a task, and a worktree that candidates were verified in. Sources are
+//! A cache is what only saves time: a slot that waits for a task, a worktree that candidates were verified in, and a base image. Sources are
 //! none: where a task works, what it left, logs, records and what is kept stay, however little room there is. One goes at a time, by
 //! a rename, so that no more goes than has to.
 
@@ -30,6 +30,16 @@ pub(super) fn evict(world: &World, in_use: &[u32]) -> Result<Option<PathBuf>, St
         let used = fs::metadata(dir.join("git/index")).or_else(|_| fs::metadata(&dir));
         (used.and_then(|seen| seen.modified()).ok(), dir)
     }));
+    let made = |dir: PathBuf| (fs::metadata(&dir).and_then(|seen| seen.modified()).ok(), dir);
+    caches.extend(
+        match world.images.get() {
+            Some(Ok(images)) => images.unused(),
+            // Nobody has looked for one yet.
+            _ => world.layout.all_images()?,
+        }
+        .into_iter()
+        .map(made),
+    );
     caches.sort();
     let Some((_, oldest)) = caches.into_iter().next() else { return Ok(None) };
     trash::throw(&oldest, &world.layout.trash())?;

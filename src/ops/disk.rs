@@ -44,7 +44,7 @@ pub struct TaskDisk {
 /// What caches of a kind take.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CacheDisk {
-    /// What they are: `free_slots`, `check_worktrees` or `trash`.
+    /// What they are: `free_slots`, `check_worktrees`, `base_images` or `trash`.
     pub cache: &'static str,
     /// How many there are.
     pub count: usize,
@@ -87,7 +87,12 @@ pub fn disk(session: &Session) -> Result<Disk, Error> {
 fn caches(layout: &Layout) -> Result<Vec<CacheDisk>, Error> {
     let idle: Vec<_> = layout.all_slots()?.into_iter().filter(|slot| slot.lessee().is_none()).collect();
     let idle = idle.into_iter().map(|slot| slot.dir).collect();
-    let kinds = [("free_slots", idle), ("check_worktrees", layout.pooled()?), ("trash", layout.thrown_away()?)];
+    let kinds = [
+        ("free_slots", idle),
+        ("check_worktrees", layout.pooled()?),
+        ("base_images", layout.all_images()?),
+        ("trash", layout.thrown_away()?),
+    ];
     let caches = kinds.into_iter().map(|(cache, dirs)| {
         let count = dirs.len();
         let Weight { exclusive, shared } = Weight::of(dirs);

@@ -213,6 +213,14 @@ impl Layout {
         self.state.join("images")
     }
 
+    /// The base images that there are.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn all_images(&self) -> Result<Vec<PathBuf>, StoreError> {
+        entries_of(&self.images())
+    }
+
     /// All slots, by number.
     ///
     /// # Errors

@@ -97,6 +97,11 @@ impl Images {
         }
     }
 
+    /// Those of which nothing is made just now.
+    pub fn unused(&self) -> Vec<PathBuf> {
+        self.turn.try_lock().map_or_else(|_| Vec::new(), |_turn| self.all())
+    }
+
     /// The image that would have been of use since this was asked last.
     pub fn wanted(&self) -> Option<Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -15,6 +15,7 @@ fn the_disk_is_told_by_task_and_caches_go_where_it_is_short_and_sources_do_not()
     // Of a check, too.
     fs::create_dir_all(state.join("pool/1/tree")).unwrap();
     fs::write(state.join("pool/1/tree/cache"), vec![1; 1 << 16]).unwrap();
+    fs::create_dir_all(state.join("images/an image/files")).unwrap();
     let disk = scene.json(&["ls", "--disk"]);
     let cache = |name: &str| {
         let caches = disk["caches"].as_array().unwrap();
@@ -27,6 +28,7 @@ fn the_disk_is_told_by_task_and_caches_go_where_it_is_short_and_sources_do_not()
     assert!(count == 1 && size >= 512 << 10, "{disk}");
     let (count, size) = bytes(cache("check_worktrees"));
     assert!(count == 1 && size >= 1 << 16, "{disk}");
+    assert_eq!(bytes(cache("base_images")).0, 1, "{disk}");
     let words = scene.ok(&["ls", "--disk"]);
     assert!(words.contains("caches: 1 free slot ") && words.contains(", 1 check worktree "), "{words}");
     // The result, its log and its records are no caches; neither is what a task works in.
@@ -38,7 +40,9 @@ fn the_disk_is_told_by_task_and_caches_go_where_it_is_short_and_sources_do_not()
     fs::write(idle.join("seal"), "").unwrap();
     scene.configure("[limits]\ndisk_floor = \"900 TiB\"\n");
     let waits = scene.add(&[], "true");
-    scene.until("caches are gone", || !idle.exists() && !state.join("pool/1").exists());
+    scene.until("caches are gone", || {
+        !idle.exists() && !state.join("pool/1").exists() && !state.join("images/an image").exists()
+    });
     assert_eq!(scene.status(waits)["why"], "too little room on the disk");
     assert!(state.join("slots/1/lease").is_symlink(), "a place in which somebody works stays");
     assert_eq!(scene.git(&["show", &format!("pleach/{id}:result")]).trim(), "result");

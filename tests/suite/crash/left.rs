@@ -98,7 +98,7 @@ fn a_git_that_is_killed_alone_costs_nothing() {
         fs::set_permissions(bin.join("git"), fs::Permissions::from_mode(0o755)).unwrap();
         scene.variables.insert("PATH".to_owned(), format!("{}:{path}", bin.display()));
         let line = "echo s > readme; git stash -q; git checkout -q -b side; echo b > b; git add b; git commit -qm b; \
-                    git checkout -q -; echo x > x";
+                    git checkout -q -; echo x > x; printf 'c\r\n' > for-git-to-add; seq 700000 > for-git-to-pack";
         let task = scene.add(&[], line);
         // Something to merge with.
         scene.write("other", "other");
