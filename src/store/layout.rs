@@ -213,14 +213,6 @@ impl Layout {
         self.state.join("images")
     }
 
-    /// The base images that there are.
-    ///
-    /// # Errors
-    /// Where the directory cannot be read.
-    pub fn all_images(&self) -> Result<Vec<PathBuf>, StoreError> {
-        entries_of(&self.images())
-    }
-
     /// All slots, by number.
     ///
     /// # Errors
@@ -251,22 +243,6 @@ impl Layout {
     pub fn slot(&self, number: u32) -> (PathBuf, PathBuf) {
         let dir = self.state.join("pool").join(number.to_string());
         (dir.join("tree"), dir.join("git"))
-    }
-
-    /// The pooled worktrees that there are, each with its git directory.
-    ///
-    /// # Errors
-    /// Where the directory cannot be read.
-    pub fn pooled(&self) -> Result<Vec<PathBuf>, StoreError> {
-        entries_of(&self.state.join("pool"))
-    }
-
-    /// What is on its way out.
-    ///
-    /// # Errors
-    /// Where the directory cannot be read.
-    pub fn thrown_away(&self) -> Result<Vec<PathBuf>, StoreError> {
-        entries_of(&self.trash())
     }
 
     /// The attempts that have a directory.
@@ -317,16 +293,6 @@ impl SlotDir {
 /// The directory of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptDir(pub PathBuf);
-
-fn entries_of(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => {
-            let entries = entries.map_err(StoreError::file("read directory", dir))?;
-            Ok(entries.flatten().map(|entry| entry.path()).collect())
-        }
-    }
-}
 
 impl AttemptDir {
     /// The directory of all attempts of the repository and more.

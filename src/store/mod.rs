@@ -4,6 +4,7 @@
 //! Whole files are written by [`replace`]: a crash leaves the old one or the new one. Directories are removed by a
 //! rename into the trash (`git::worktree`), never in place.
 
+mod caches;
 pub mod election;
 pub mod environment;
 pub mod follow;

@@ -221,7 +221,7 @@ pub(super) const SAVED: &[Attack] = &[
 #[rustfmt::skip]
 pub(super) const LIMITED: &[Attack] = &[
     Attack { name: "make more processes than it may", held: BOTH,
-        script: "perl -e 'for (1 .. 600) { $p = fork; last if !defined $p; if (!$p) { sleep 30; exit } $n++ } sleep 2; print \"BOMBED\\n\" if $n > 550; kill 9, -getpgrp if 0'",
+        script: "perl -e 'for (1 .. 600) { $p = fork; last if !defined $p; if (!$p) { sleep 60; exit } $n++ } sleep 10; print \"BOMBED\\n\" if $n > 550; kill 9, -getpgrp if 0'",
         escaped: |_, said| said.contains("BOMBED") },
 ];
 
