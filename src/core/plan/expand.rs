@@ -143,7 +143,13 @@ fn items_of(
     if items.is_empty() {
         let what = match source {
             ForEach::List(_) => "the list is empty".to_owned(),
-            ForEach::Globs(globs) => format!("git tracks nothing that is meant by {}", globs.join(", ")),
+            ForEach::Globs(globs) => match globs.iter().find(|glob| !glob.ends_with('/')) {
+                None => format!("git tracks nothing in a directory that is meant by {}", globs.join(", ")),
+                Some(file) => format!(
+                    "git tracks no file that is meant by {} (with a slash at its end, directories are meant: {file}/)",
+                    globs.join(", ")
+                ),
+            },
             ForEach::Command(command) => format!("`{command}` wrote no line"),
         };
         return Err(wrong(format!("there is nothing to do it for: {what}")));
