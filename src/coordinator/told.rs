@@ -8,15 +8,13 @@ use serde_json::{Value, json};
 use super::World;
 use crate::config::env;
 use crate::core::id::{AttemptId, CommitId};
+use crate::core::report::SCHEMA;
 use crate::core::state::Task;
 use crate::core::task::Setup;
 use crate::core::verify::Run;
 use crate::core::word::Word;
 use crate::store::layout::AttemptDir;
 use crate::store::{Durable, StoreError, make_dir, replace_with};
-
-/// As in all our JSON.
-const SCHEMA: u32 = 1;
 
 /// The variable that leads to it.
 pub(super) fn variable(dir: &AttemptDir) -> (&'static str, Word) {
