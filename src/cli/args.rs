@@ -3,8 +3,10 @@
 //! The hidden verbs of the coordinator and of the shim are dispatched before this is looked at.
 
 mod overview;
+mod quick;
 mod review;
 
+pub use quick::parse;
 pub use review::ReviewArgs;
 
 use std::ffi::OsString;
@@ -44,6 +46,17 @@ macro_rules! example {
     disable_help_subcommand = false
 )]
 pub struct Cli {
+    /// What can be said of any verb.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What can be said of any verb.
+#[derive(Debug, Clone, PartialEq, Args)]
+pub struct Everywhere {
     /// Work as if started in this directory
     #[arg(short = 'C', value_name = "DIR", global = true, value_hint = ValueHint::DirPath, help_heading = "Everywhere")]
     pub directory: Option<PathBuf>,
@@ -58,9 +71,6 @@ pub struct Cli {
         help_heading = "Everywhere"
     )]
     pub color: Color,
-    /// What to do.
-    #[command(subcommand)]
-    pub verb: Verb,
 }
 
 /// When to use colour.

@@ -31,8 +31,6 @@ pub mod time;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::process::crash;
 use crate::sandbox::lack;
 use crate::{config, coordinator, shim};
@@ -54,7 +52,7 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
             _ => {}
         }
     }
-    match args::Cli::try_parse_from(words) {
+    match args::parse(&words) {
         Ok(cli) => commands::dispatch(cli),
         Err(error) => {
             let _ = error.print();

@@ -5,7 +5,53 @@ use super::*;
 
 fn parse(line: &str) -> Result<Verb, clap::Error> {
     let words = shell_words::split(line).unwrap();
-    Cli::try_parse_from(std::iter::once("pleach".to_owned()).chain(words)).map(|cli| cli.verb)
+    let words: Vec<OsString> = std::iter::once("pleach".to_owned()).chain(words).map(Into::into).collect();
+    let whole = Cli::try_parse_from(&words);
+    match (quick::quick(&words), &whole) {
+        (Some(quick), Ok(whole)) => assert_eq!(&quick, whole, "{line}"),
+        (Some(quick), Err(error)) => panic!("{line} is refused ({error}), but was understood as {quick:?}"),
+        (None, _) => {}
+    }
+    whole.map(|cli| cli.verb)
+}
+
+#[test]
+fn what_is_understood_quickly_is_understood_as_the_whole_table_does() {
+    for line in [
+        "ls --all --json",
+        "add -C x true",
+        "add --color never -- a --help",
+        "run p.toml",
+        "merge -m 'a b' 7",
+        "prompt 3",
+        "queue hold 7",
+    ] {
+        let words: Vec<OsString> =
+            shell_words::split(&format!("pleach {line}")).unwrap().into_iter().map(Into::into).collect();
+        assert!(quick::quick(&words).is_some(), "{line}");
+        assert!(parse(line).is_ok(), "{line}");
+    }
+    for line in [
+        "ls --help",
+        "ls -h",
+        "ls --nothing",
+        "wait --any",
+        "add",
+        "list",
+        "undo",
+        "-C x ls",
+        "--version",
+        "-V",
+        "diff",
+        "help ls",
+        "status --color",
+    ] {
+        let words: Vec<OsString> =
+            shell_words::split(&format!("pleach {line}")).unwrap().into_iter().map(Into::into).collect();
+        let said = |error: clap::Error| (error.kind(), error.render().to_string());
+        let whole = Cli::try_parse_from(&words).map_err(said);
+        assert_eq!(super::parse(&words).map_err(said), whole, "{line}");
+    }
 }
 
 fn check_refused(line: &str, expected: Expect) {

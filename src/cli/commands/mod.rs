@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::args::{Cli, Color, Verb, Which};
+use super::args::{Cli, Color, Everywhere, Verb, Which};
 use super::style::{Paint, Style, count};
 use super::{exit, pager};
 use crate::config;
@@ -37,14 +37,15 @@ pub(super) struct Context {
 
 /// Do what was asked.
 pub(super) fn dispatch(cli: Cli) -> ExitCode {
-    let directory = match cli.directory.map_or_else(std::env::current_dir, Ok) {
+    let Everywhere { directory, color } = cli.everywhere;
+    let directory = match directory.map_or_else(std::env::current_dir, Ok) {
         Ok(directory) => directory,
         Err(error) => {
             let error = Error::new(ErrorKind::Usage, format!("there is no current directory: {error}"), "go to one");
-            return fail(cli.color, false, &error);
+            return fail(color, false, &error);
         }
     };
-    let context = Context { directory, color: cli.color };
+    let context = Context { directory, color };
     let json = wants_json(&cli.verb);
     match act(&context, cli.verb) {
         Ok(code) => ExitCode::from(code),
