@@ -1,7 +1,8 @@
 //! What the sandbox adds to the start of a program: ours, beside `bwrap`, interleaved, so that what else goes on in the
 //! machine meets all of them.
 //!
-//! `cargo bench --bench sandbox` does 400 rounds, `-- --rounds N` as many as are said; `-- --json` prints JSON.
+//! `cargo bench --bench sandbox` does 400 rounds, `-- --rounds N` as many as are said; `-- --json` prints JSON,
+//! `-- --only WORD` does only those whose name has this word, for a profile.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench is its own user")]
 
 use std::fs;
@@ -47,6 +48,7 @@ fn main() {
         (ALONE, Box::new(|| caged(Tier::Full, &alone, &task))),
         ("full tier, and nothing to hide", Box::new(|| caged(Tier::Full, &alone, &bare))),
         ("reduced tier", Box::new(|| caged(Tier::Reduced, &open, &task))),
+        ("full tier, made ready only", Box::new(|| drop(ready(Tier::Full, &open, &task)))),
     ];
     if has_bwrap {
         let unshare: &[&str] = &["bwrap", "--unshare-all", "--dev-bind", "/", "/", "/bin/true"];
@@ -71,6 +73,12 @@ fn main() {
         if plain(alike) {
             starts.push(("bwrap, its network left", Box::new(move || assert!(plain(alike)))));
         }
+    }
+    if let Some(only) = flags.iter().position(|flag| flag == "--only").and_then(|at| flags.get(at + 1)) {
+        // For a profile of one of them.
+        starts.retain(|(what, _)| what.contains(only.as_str()));
+        measure(&starts, rounds).iter().for_each(|cost| println!("{:.0} us", cost.median));
+        return;
     }
     let costs = measure(&starts, rounds);
     report(&starts, &costs, rounds, has("--json"));
@@ -160,8 +168,12 @@ fn plain(words: &[&str]) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
+fn ready(tier: Tier, policy: &Policy, places: &Places) -> Cage {
+    Cage::prepare(tier, policy, places, Group::Own).unwrap()
+}
+
 fn caged(tier: Tier, policy: &Policy, places: &Places) {
-    let cage = Cage::prepare(tier, policy, places, Group::Own).unwrap();
+    let cage = ready(tier, policy, places);
     let null = fs::File::open("/dev/null").unwrap();
     let mut child = cage.spawn(Command::new("/bin/true"), [Some(null.into()), None, None], None).unwrap();
     assert!(child.wait().unwrap().success());

@@ -37,6 +37,7 @@ const SECOND: u32 = 24;
 
 const LOAD: u16 = 0x20;
 const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_NOT_BELOW: u16 = 0x35;
 const JUMP_IF_SET: u16 = 0x45;
 const AND: u16 = 0x54;
 const RETURN: u16 = 0x06;
@@ -52,34 +53,79 @@ const LOCAL: &[libc::c_int] = &[libc::AF_UNIX, libc::AF_NETLINK];
 const INTERNET: &[libc::c_int] = &[libc::AF_INET, libc::AF_INET6];
 const SOCK_TYPE: u32 = 0xf;
 
+fn step(code: u16, k: u32) -> sock_filter {
+    sock_filter { code, jt: 0, jf: 0, k }
+}
+
+fn if_equal(k: u32, skip: usize) -> sock_filter {
+    sock_filter { code: JUMP_IF_EQUAL, jt: skip as u8, jf: 0, k }
+}
+
+fn unless_equal(k: u32, skip: usize) -> sock_filter {
+    sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: skip as u8, k }
+}
+
 /// The filter; `internet`: may it make sockets that reach out?
+///
+/// The kernel asks it once for each call that there is when it is put in force, and again for what it could not know by the number
+/// alone: so the numbers are searched by halves.
 pub fn program(internet: bool) -> Vec<sock_filter> {
-    let step = |code, k| sock_filter { code, jt: 0, jf: 0, k };
-    let unless_equal = |k, skip| sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf: skip, k };
-    let if_equal = |k, skip| sock_filter { code: JUMP_IF_EQUAL, jt: skip, jf: 0, k };
     let mut all = vec![step(LOAD, ARCH), if_equal(ARCHITECTURE, 1), step(RETURN, KILL), step(LOAD, NUMBER)];
     if cfg!(target_arch = "x86_64") {
         all.extend([sock_filter { code: JUMP_IF_SET, jt: 0, jf: 1, k: X32 }, step(RETURN, KILL)]);
     }
-    for call in REFUSED {
-        all.extend([unless_equal(*call as u32, 1), step(RETURN, REFUSE)]);
+    let refused = REFUSED.iter().map(|call| (*call as u32, vec![step(RETURN, REFUSE)]));
+    let asked = [(libc::SYS_ioctl as u32, terminal()), (libc::SYS_socket as u32, socket(internet))];
+    let mut calls: Vec<Answer> = refused.chain(asked).collect();
+    calls.sort_by_key(|(call, _)| *call);
+    all.extend(search(&calls));
+    all
+}
+
+/// A call, and what is asked about it.
+type Answer = (u32, Vec<sock_filter>);
+
+/// Find the answer for a call; there is none for those that are allowed.
+fn search(calls: &[Answer]) -> Vec<sock_filter> {
+    match calls {
+        [] => vec![step(RETURN, ALLOW)],
+        [(call, answer)] => {
+            let mut all = vec![unless_equal(*call, answer.len())];
+            all.extend_from_slice(answer);
+            all.push(step(RETURN, ALLOW));
+            all
+        }
+        _ => {
+            let (lower, upper) = calls.split_at(calls.len() / 2);
+            let (pivot, lower, upper) = (upper[0].0, search(lower), search(upper));
+            // A jump is one byte: the lower half is always shorter than that, as a test holds.
+            let to_upper = sock_filter { code: JUMP_IF_NOT_BELOW, jt: lower.len() as u8, jf: 0, k: pivot };
+            [vec![to_upper], lower, upper].concat()
+        }
     }
-    // Typing into the terminal of somebody else.
-    all.extend([unless_equal(libc::SYS_ioctl as u32, 4), step(LOAD, SECOND)]);
-    all.extend([if_equal(libc::TIOCSTI as u32, 1), unless_equal(libc::TIOCLINUX as u32, 1), step(RETURN, REFUSE)]);
-    // The number again: it was overwritten only where the call was `ioctl`, which is allowed from here on.
-    all.push(step(LOAD, NUMBER));
+}
+
+/// Typing into the terminal of somebody else.
+fn terminal() -> Vec<sock_filter> {
+    vec![
+        step(LOAD, SECOND),
+        if_equal(libc::TIOCSTI as u32, 1),
+        unless_equal(libc::TIOCLINUX as u32, 1),
+        step(RETURN, REFUSE),
+        step(RETURN, ALLOW),
+    ]
+}
+
+/// Sockets of families that do not stay, and raw packets of any that stays but the one that talks to the kernel itself.
+fn socket(internet: bool) -> Vec<sock_filter> {
     let families: Vec<libc::c_int> = LOCAL.iter().chain(if internet { INTERNET } else { &[] }).copied().collect();
-    let mut socket = vec![step(LOAD, FIRST)];
+    let mut all = vec![step(LOAD, FIRST)];
     for (index, family) in families.iter().enumerate() {
-        socket.push(if_equal(*family as u32, (families.len() - index) as u8));
+        all.push(if_equal(*family as u32, families.len() - index));
     }
-    socket.push(step(RETURN, UNKNOWN));
-    // Raw packets, of any family that stays but the one that talks to the kernel itself.
-    socket.extend([if_equal(libc::AF_NETLINK as u32, 4), step(LOAD, SECOND), step(AND, SOCK_TYPE)]);
-    socket.extend([unless_equal(libc::SOCK_RAW as u32, 1), step(RETURN, REFUSE)]);
-    all.push(unless_equal(libc::SYS_socket as u32, socket.len() as u8));
-    all.extend(socket);
+    all.push(step(RETURN, UNKNOWN));
+    all.extend([if_equal(libc::AF_NETLINK as u32, 4), step(LOAD, SECOND), step(AND, SOCK_TYPE)]);
+    all.extend([unless_equal(libc::SOCK_RAW as u32, 1), step(RETURN, REFUSE)]);
     all.push(step(RETURN, ALLOW));
     all
 }
@@ -106,6 +152,7 @@ mod tests {
                 }
                 AND => value &= step.k,
                 JUMP_IF_EQUAL => at += usize::from(if value == step.k { step.jt } else { step.jf }),
+                JUMP_IF_NOT_BELOW => at += usize::from(if value >= step.k { step.jt } else { step.jf }),
                 JUMP_IF_SET => at += usize::from(if value & step.k != 0 { step.jt } else { step.jf }),
                 RETURN => return step.k,
                 other => panic!("no such step: {other}"),
@@ -142,6 +189,17 @@ mod tests {
             assert_eq!(socket(&closed, family, stream), UNKNOWN, "{family}");
         }
         assert_eq!(socket(&closed, libc::AF_UNIX, stream), ALLOW);
+    }
+
+    /// Each number that there is, and those beside the ones on the list: nothing else is refused, and no jump leads astray.
+    #[test]
+    fn what_is_not_on_the_list_is_allowed() {
+        let filter = program(true);
+        assert!(filter.len() < usize::from(u8::MAX), "a jump of one byte reaches all of it");
+        for call in 0..1024 {
+            let is_refused = run(&filter, call, [libc::AF_UNIX as u64, 0], ARCHITECTURE) != ALLOW;
+            assert_eq!(is_refused, REFUSED.contains(&call), "{call}");
+        }
     }
 
     #[test]

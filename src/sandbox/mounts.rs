@@ -1,10 +1,11 @@
 //! The mounts of a plan: made ready before the fork, made after it by system calls only.
 
-use std::ffi::{CStr, CString, c_long};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString, OsStr, c_long};
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::plan::{Access, Mount, Plan};
 use super::system::{EMPTY_PATH, RECURSIVE, Step, bind, copy, errno, mount, move_to, ok, open_tree, set};
@@ -52,7 +53,6 @@ enum What {
     Again {
         from: CString,
         access: Access,
-        is_directory: bool,
     },
     /// The options of the mount.
     Copy {
@@ -84,20 +84,18 @@ impl Mounts {
         if plan.mounts.len() > MOST {
             return Err(("mount so many places", io::ErrorKind::InvalidInput.into()));
         }
-        // Taken apart once: each is compared with each.
-        let pieces: Vec<Vec<Component<'_>>> =
-            plan.mounts.iter().map(|mount| mount.at().components().collect()).collect();
+        let places: HashMap<&OsStr, &Mount> = plan.mounts.iter().map(|mount| (mount.at().as_os_str(), mount)).collect();
+        // The nearest one that it lies in.
+        let holder =
+            |mount: &Mount| mount.at().ancestors().skip(1).find_map(|above| places.get(above.as_os_str()).copied());
+        let holders: Vec<Option<&Mount>> = plan.mounts.iter().map(holder).collect();
+        let held: HashSet<&OsStr> = holders.iter().flatten().map(|holder| holder.at().as_os_str()).collect();
         let mut all = Vec::with_capacity(plan.mounts.len());
-        for (number, (mount, own)) in plan.mounts.iter().zip(&pieces).enumerate() {
-            let below = |upper: &[Component<'_>], lower: &[Component<'_>]| {
-                lower.len() > upper.len() && lower.starts_with(upper)
-            };
-            let holders = plan.mounts.iter().zip(&pieces).filter(|(_, other)| below(other, own));
-            let holder = holders.max_by_key(|(_, other)| other.len()).map(|(holder, _)| holder);
-            let is_closed = matches!(mount, Mount::Empty(at) if !at.starts_with(SCRATCH))
-                && !pieces.iter().any(|other| below(own, other));
+        for (number, (mount, holder)) in plan.mounts.iter().zip(&holders).enumerate() {
+            let is_closed =
+                matches!(mount, Mount::Empty(at) if !at.starts_with(SCRATCH)) && !held.contains(mount.at().as_os_str());
             all.push(Made {
-                above: above(mount.at(), holder)?,
+                above: above(mount.at(), *holder)?,
                 is_missing: matches!(holder, Some(Mount::Empty(_))),
                 at: word(mount.at())?,
                 what: if is_closed { What::Closed } else { what(mount, number)? },
@@ -204,9 +202,7 @@ fn above(at: &Path, holder: Option<&Mount>) -> Result<Vec<CString>, Failure> {
 fn what(mount: &Mount, number: usize) -> Result<What, Failure> {
     let scratch = || word(&Path::new(SCRATCH).join(number.to_string()));
     Ok(match mount {
-        Mount::Again { from, access, .. } => {
-            What::Again { from: word(from)?, access: *access, is_directory: from.is_dir() }
-        }
+        Mount::Again { from, access, .. } => What::Again { from: word(from)?, access: *access },
         Mount::Copy(at) => What::Copy { from: word(at)?, options: copy_options(at)? },
         Mount::Empty(_) => What::Empty { from: scratch()? },
         Mount::Memory(_) => What::Memory { from: scratch()? },
@@ -242,12 +238,21 @@ fn is_out_of_reach(at: &CStr) -> bool {
     unsafe { libc::lstat(at.as_ptr(), &raw mut told) == -1 && errno() == libc::EACCES }
 }
 
+/// Is this descriptor that of a directory?
+fn is_directory(tree: RawFd) -> bool {
+    // SAFETY: zeros are a value of it, and there is room for what is told.
+    unsafe {
+        let mut told: libc::stat = std::mem::zeroed();
+        libc::fstat(tree, &raw mut told) == 0 && told.st_mode & libc::S_IFMT == libc::S_IFDIR
+    }
+}
+
 impl Made {
     fn make(&self, tree: RawFd) -> Result<(), Step> {
         match &self.what {
-            What::Again { is_directory, .. } => self.put(tree, *is_directory),
+            What::Again { .. } | What::Empty { .. } | What::Memory { .. } => self.put(tree),
             What::Copy { options, .. } => {
-                self.put(tree, true)?;
+                self.put(tree)?;
                 copy(&self.at, options);
                 Ok(())
             }
@@ -258,9 +263,8 @@ impl Made {
                 Err(_) if errno() == libc::EACCES && is_out_of_reach(&self.at) => Ok(()),
                 done => done,
             },
-            What::Empty { .. } | What::Memory { .. } => self.put(tree, true),
             // None is in /dev, which hides it.
-            What::Closed => self.put_where_it_is(true, || bind(NOTHING_AT, &self.at)),
+            What::Closed => self.put_where_it_is(|| true, || bind(NOTHING_AT, &self.at)),
             What::Terminals => {
                 self.place(true);
                 let options = c"newinstance,ptmxmode=0666,mode=0620";
@@ -275,19 +279,19 @@ impl Made {
         }
     }
 
-    fn put(&self, tree: RawFd, is_directory: bool) -> Result<(), Step> {
-        self.put_where_it_is(is_directory, || move_to(tree, &self.at))
+    fn put(&self, tree: RawFd) -> Result<(), Step> {
+        self.put_where_it_is(|| is_directory(tree), || move_to(tree, &self.at))
     }
 
     /// Put something where it belongs. Only where there is nothing to mount on, that is made.
-    fn put_where_it_is(&self, is_directory: bool, put: impl Fn() -> Result<(), Step>) -> Result<(), Step> {
+    fn put_where_it_is(&self, is_directory: impl Fn() -> bool, put: impl Fn() -> Result<(), Step>) -> Result<(), Step> {
         if !self.is_missing {
             let done = put();
             if done.is_ok() || errno() != libc::ENOENT {
                 return done;
             }
         }
-        self.place(is_directory);
+        self.place(is_directory());
         put()
     }
 

@@ -3,7 +3,7 @@
 //! A [`Plan`] is a list of [`Mount`]s in the order in which they are made, parents before children. Everything that is
 //! in no list is there and cannot be written.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::given::{self, real, under};
@@ -300,10 +300,13 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     if !policy.read_only {
         all.push(places.worktree.clone());
     }
-    let mounts = in_order(mounts);
+    let mut mounts = in_order(mounts);
     let (run, of_programs) = given::programs(policy, places, &mounts, kind);
+    if !of_programs.is_empty() {
+        mounts = in_order(mounts.into_iter().chain(of_programs).collect());
+    }
     Plan {
-        mounts: in_order(mounts.into_iter().chain(of_programs).collect()),
+        mounts,
         run,
         work: places.work.clone(),
         network: policy.network.clone(),
@@ -317,8 +320,9 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
 /// Parents before children, each place once: what was said last counts. Devices come last: until then there is memory in
 /// their place, of which the others are made.
 fn in_order(mounts: Vec<Mount>) -> Vec<Mount> {
-    let mut met = BTreeSet::new();
-    let mut list: Vec<Mount> = mounts.into_iter().rev().filter(|mount| met.insert(mount.at().to_owned())).collect();
+    let mut met = HashSet::new();
+    let mut list: Vec<Mount> =
+        mounts.into_iter().rev().filter(|mount| met.insert(mount.at().as_os_str().to_owned())).collect();
     list.reverse();
     list.sort_by_cached_key(|mount| (mount.at().starts_with("/dev"), mount.at().components().count()));
     list

@@ -1,7 +1,8 @@
 //! What the plan must know of this machine.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt};
 use std::path::{Component, Path, PathBuf};
@@ -20,18 +21,23 @@ fn kind(path: &Path) -> Kind {
     }
 }
 
-/// What was found at paths: each is looked at once, as the same ones are asked for again and again.
+/// What was found at paths: each is looked at once, as the same ones are asked for again and again. Where nothing is, nothing is
+/// below it.
 #[derive(Debug, Default)]
-pub struct Seen(RefCell<HashMap<PathBuf, Kind>>);
+pub struct Seen(RefCell<HashMap<OsString, Kind>>);
 
 impl Seen {
     /// What is at a path, without following a link.
     pub fn kind(&self, path: &Path) -> Kind {
-        if let Some(kind) = self.0.borrow().get(path) {
+        if let Some(kind) = self.0.borrow().get(path.as_os_str()) {
             return kind.clone();
         }
-        let kind = kind(path);
-        self.0.borrow_mut().insert(path.to_owned(), kind.clone());
+        let parent = path.parent().and_then(|parent| self.0.borrow().get(parent.as_os_str()).cloned());
+        let kind = match parent {
+            Some(Kind::Absent | Kind::File) => Kind::Absent,
+            _ => kind(path),
+        };
+        self.0.borrow_mut().insert(path.as_os_str().to_owned(), kind.clone());
         kind
     }
 
@@ -57,7 +63,7 @@ impl Seen {
 
 /// The same places without any link on the way: by their names it is told what lies in what.
 pub fn real(places: &Places, seen: &Seen) -> Places {
-    let one = |path: &PathBuf| seen.real(path).unwrap_or_else(|| path.clone());
+    let one = |path: &PathBuf| seen.real(path).unwrap_or_else(|| path.components().collect());
     let all = |paths: &Vec<PathBuf>| paths.iter().map(one).collect();
     // A link is one of these itself.
     let name = |path: &PathBuf| match (path.parent(), path.file_name()) {
@@ -93,10 +99,13 @@ fn links(places: &Places, seen: &Seen) -> Vec<(PathBuf, PathBuf)> {
         .chain(&places.home);
     let many = places.write.iter().chain(&places.show).chain(&places.keep);
     let common = places.common.iter().flat_map(|(link, common)| [link.parent().unwrap_or(link), common.as_path()]);
-    let all: BTreeSet<&Path> =
-        single.chain(many).map(PathBuf::as_path).chain(common).flat_map(Path::ancestors).collect();
-    let may_be = all.into_iter().filter(|path| matches!(seen.kind(path), Kind::Link(_) | Kind::Absent));
-    may_be.filter_map(|path| Some((path.to_owned(), fs::read_link(path).ok()?))).collect()
+    let mut met: HashSet<&OsStr> = HashSet::new();
+    let all = single.chain(many).map(PathBuf::as_path).chain(common).flat_map(Path::ancestors);
+    let all = all.filter(|path| met.insert(path.as_os_str()));
+    let may_be = all.filter(|path| matches!(seen.kind(path), Kind::Link(_) | Kind::Absent));
+    let mut links: Vec<_> = may_be.filter_map(|path| Some((path.to_owned(), fs::read_link(path).ok()?))).collect();
+    links.sort();
+    links
 }
 
 /// Make the directories that are named with a `/` at their end, where nothing is. What cannot be made is not there, which is told.
