@@ -154,7 +154,7 @@ fn cost(act: impl FnOnce()) -> (f64, f64) {
     (begun.elapsed().as_secs_f64(), (usage::of_children().cpu_ms - before) as f64 / 1000.0)
 }
 
-/// So many tasks that write one file each, all folded into the branch.
+/// So many tasks that write one file each, all folded into the branch: by one plan.
 fn many_tasks(tasks: usize, files: usize, rounds: usize) -> Vec<Row> {
     let mut walls = (Vec::new(), Vec::new());
     let mut cpus = (Vec::new(), Vec::new());
@@ -190,15 +190,14 @@ fn shell_loop(bench: &Bench, tasks: usize) {
 
 fn ours(bench: &Bench, tasks: usize) {
     let mut coordinator = bench.coordinator();
-    let mut ids = Vec::new();
-    for task in 1..=tasks {
-        let line = format!("echo {task} > new{task}.txt");
-        ids.push(bench.pleach(&["add", "--fold", "auto", &line]).trim().to_owned());
-    }
-    bench.pleach(&["wait"]);
+    let items: Vec<String> = (1..=tasks).map(|task| task.to_string()).collect();
+    let plan = serde_json::json!({ "name": "new", "task": [{
+        "name": "file", "for_each": items, "command": "echo {item} > new{item}.txt", "fold": "auto",
+    }] });
+    fs::write(bench.root.join("plan.json"), plan.to_string()).unwrap();
+    bench.pleach(&["run", "../plan.json"]);
     // What folds by itself is in when this comes back.
-    let merge: Vec<&str> = std::iter::once("merge").chain(ids.iter().map(String::as_str)).collect();
-    bench.pleach(&merge);
+    bench.pleach(&["merge", "--plan", "new"]);
     check(bench, tasks);
     // The time in which it stays for more work is no cost of this work.
     let pid = coordinator.id().to_string();

@@ -68,6 +68,7 @@ mod stage;
 mod status;
 pub(crate) mod trash;
 mod unfolds;
+mod unpack;
 mod untouched;
 pub mod walk;
 pub mod worktree;

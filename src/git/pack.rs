@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use super::worktree::Place;
-use super::{GitError, Repository, connected, new_objects, private, trash, unfolds};
+use super::{GitError, Repository, connected, new_objects, private, trash, unfolds, unpack};
 use crate::core::id::CommitId;
 use crate::core::word::Word;
 use crate::process::{Tool, ToolError};
@@ -75,7 +75,12 @@ pub fn import(repo: &Repository, file: &Path, tips: &[CommitId], base: CommitId)
         return Ok(Imported::Refused(reason));
     }
     match connected(repo, Some(&quarantine), tips, base)? {
-        Imported::Done => quarantine.migrate(repo).map(|()| Imported::Done),
+        Imported::Done => {
+            if !unpack::unpack(repo, &quarantine.dir)? {
+                quarantine.migrate(repo)?;
+            }
+            Ok(Imported::Done)
+        }
         refused => Ok(refused),
     }
 }

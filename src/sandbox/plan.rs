@@ -300,13 +300,10 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     if !policy.read_only {
         all.push(places.worktree.clone());
     }
-    let mut mounts = in_order(mounts);
+    let mounts = in_order(mounts);
     let (run, of_programs) = given::programs(policy, places, &mounts, kind);
-    if !of_programs.is_empty() {
-        mounts = in_order(mounts.into_iter().chain(of_programs).collect());
-    }
     Plan {
-        mounts,
+        mounts: in_order(mounts.into_iter().chain(of_programs).collect()),
         run,
         work: places.work.clone(),
         network: policy.network.clone(),
@@ -321,8 +318,7 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
 /// their place, of which the others are made.
 fn in_order(mounts: Vec<Mount>) -> Vec<Mount> {
     let mut met = HashSet::new();
-    let mut list: Vec<Mount> =
-        mounts.into_iter().rev().filter(|mount| met.insert(mount.at().as_os_str().to_owned())).collect();
+    let mut list: Vec<_> = mounts.into_iter().rev().filter(|it| met.insert(it.at().as_os_str().to_owned())).collect();
     list.reverse();
     list.sort_by_cached_key(|mount| (mount.at().starts_with("/dev"), mount.at().components().count()));
     list

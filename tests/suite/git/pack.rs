@@ -223,3 +223,34 @@ fn the_snapshot_of_a_task_is_the_same_outside() {
     assert_eq!(pack::import(&world.repo(), &file, &[taken.tip], base).unwrap(), Imported::Done);
     assert_eq!(world.fingerprint(), before);
 }
+
+/// A hundred small results would be a hundred packs, each of which is opened by whoever looks for anything.
+#[test]
+fn few_objects_become_files_of_their_own_and_many_stay_a_pack() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new(&[]);
+    let place = world.launch("1.1");
+    let base = world.head();
+    let objects = world.repo().common_dir().join("objects");
+    let packs = || fs::read_dir(objects.join("pack")).map_or(0, Iterator::count);
+    let send_files = |count: usize| {
+        let blobs: Vec<(String, String)> =
+            (0..count).map(|n| (format!("f{n:03}"), blob(&place, &format!("{count} {n}\n")))).collect();
+        let entries: Vec<Entry<'_>> = blobs.iter().map(|(name, id)| ("100644", &**name, &**id)).collect();
+        let tip = commit(&place, &tree(&place, &entries), base);
+        let file = send(&world, &place, tip);
+        assert_eq!(pack::import(&world.repo(), &file, &[tip], base).unwrap(), Imported::Done);
+        assert_eq!(world.run(&["show", &format!("{tip}:f{:03}", count - 1)]), format!("{count} {}\n", count - 1));
+        tip.to_string()
+    };
+    // Shared with a group, whatever our own mask says.
+    fs::set_permissions(&objects, fs::Permissions::from_mode(0o2770)).unwrap();
+    let few = send_files(3);
+    assert_eq!(packs(), 0);
+    let dir = objects.join(&few[..2]);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&dir), mode(&dir.join(&few[2..]))), (0o2770, 0o440));
+    send_files(200);
+    assert!(packs() > 0);
+    world.run(&["fsck", "--full", "--strict"]);
+}
