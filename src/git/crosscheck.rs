@@ -20,6 +20,14 @@ pub(super) fn merge(
     [ours, theirs]: [CommitId; 2],
     bases: &dyn Fn() -> Result<Vec<CommitId>, GitError>,
 ) -> Result<Merged, GitError> {
+    // Who is built on it has all of it: there is nothing to merge.
+    let is_built_on = match base {
+        Some(base) => base == ours,
+        None => opened.library().is_some() && opened.is_ancestor(ours, theirs)?,
+    };
+    if is_built_on {
+        return opened.tree_of(theirs).map(Merged::Clean);
+    }
     let merged = engine(opened.repo, base, ours, theirs)?;
     let Merged::Clean(tree) = merged else { return Ok(merged) };
     let single = match base {

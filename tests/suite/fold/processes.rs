@@ -30,12 +30,19 @@ fn planner_and_lander() {
 
 /// The git commands of planning and landing one change on a head that has moved on.
 fn commands(bench: &Bench) -> Vec<String> {
+    commands_after(bench, |bench| {
+        bench.write("file", "2\n");
+        bench.commit("by user");
+    })
+}
+
+/// The same, after something has happened to the head.
+fn commands_after(bench: &Bench, happens: impl Fn(&Bench)) -> Vec<String> {
     bench.write("file", "1\n");
     let base = bench.commit("base");
     bench.git(&["worktree", "add", "-q", "--detach", "../task"]);
     let tip = bench.change(base, &[("new", Some("new\n"))]);
-    bench.write("file", "2\n");
-    bench.commit("by user");
+    happens(bench);
     let bin = bench.dir.path().join("bin");
     let log = bench.dir.path().join("log");
     fs::create_dir(&bin).unwrap();
@@ -60,6 +67,7 @@ fn commands(bench: &Bench) -> Vec<String> {
 fn a_landing_takes_few_processes() {
     let expected = ["merge-tree", "update-ref"];
     assert_eq!(commands(&Bench::new()), expected);
+    assert_eq!(commands_after(&Bench::new(), |_| ()), ["update-ref"], "on a head that has not moved nothing is merged");
     let shared = Bench::new();
     shared.git(&["config", "extensions.worktreeConfig", "true"]);
     shared.git(&["config", "--worktree", "user.name", "Ute User"]);
