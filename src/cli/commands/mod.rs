@@ -9,7 +9,7 @@ mod look;
 mod mcp;
 mod plan;
 mod queue;
-mod review;
+pub(super) mod review;
 mod roles;
 mod run;
 mod sandbox;

@@ -14,7 +14,7 @@ use crate::cli::args::ReviewArgs;
 use crate::cli::exit;
 use crate::cli::review as view;
 use crate::cli::style::{Paint, Style, count};
-use crate::core::id::{AttemptId, TaskHandle};
+use crate::core::id::{AttemptId, TaskHandle, TaskId};
 use crate::core::report::{FileChange, SCHEMA};
 use crate::core::review::{FileSheet, Remarks, Sheet};
 use crate::core::word::shown;
@@ -48,13 +48,29 @@ pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> 
 
 /// On the whole of the terminal.
 fn look(context: &Context, args: &ReviewArgs, session: &Session, tasks: &[TaskHandle]) -> Result<u8, Error> {
+    Ok(look_and_tell(context, args, session, tasks)?.unwrap_or(0))
+}
+
+/// Review one result for who has the terminal already; was anything told there?
+pub(in crate::cli) fn lent(context: &Context, task: TaskId) -> Result<bool, Error> {
+    let tasks = [TaskHandle::Id(task)];
+    Ok(look_and_tell(context, &ReviewArgs::default(), &context.session()?, &tasks)?.is_some())
+}
+
+/// The exit code, where anything was told.
+fn look_and_tell(
+    context: &Context,
+    args: &ReviewArgs,
+    session: &Session,
+    tasks: &[TaskHandle],
+) -> Result<Option<u8>, Error> {
     match view::show(context, session, tasks)? {
-        view::Left::Kept => Ok(0),
-        view::Left::CarryOut(sheets) => carry_out(context, args, &sheets),
+        view::Left::Kept => Ok(None),
+        view::Left::CarryOut(sheets) => carry_out(context, args, &sheets).map(Some),
         view::Left::Signal(number) => {
             // Whoever waits for us is to see that it was the signal.
             let _ = signal_hook::low_level::emulate_default_handler(number);
-            Ok(exit::of(ErrorKind::Interrupted))
+            Ok(Some(exit::of(ErrorKind::Interrupted)))
         }
     }
 }
