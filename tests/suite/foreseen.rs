@@ -56,10 +56,7 @@ fn whoever_waited_is_told_too() {
     // A machine that is busy takes longer than the moment that is waited for it.
     scene.until("it is told", || scene.ok(&["wait", "1", "2"]).contains("will conflict with 2 in readme"));
     assert!(scene.ok(&["wait", "2"]).contains("will conflict with 1 in readme"));
-    assert_eq!(
-        scene.json(&["wait", "1", "2"])[1]["will_conflict"],
-        json!([{ "with": 1, "paths": ["readme"] }])
-    );
+    assert_eq!(scene.json(&["wait", "1", "2"])[1]["will_conflict"], json!([{ "with": 1, "paths": ["readme"] }]));
 }
 
 #[test]
