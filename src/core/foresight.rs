@@ -343,7 +343,7 @@ mod tests {
     fn what_has_just_ended_is_waited_for() {
         let before = sketch::state("1 ready; 2 running");
         let now = sketch::state("1 ready; 2 ready; 3 running");
-        let seen = |state: &State| Foresight { targets: vec![outlook(state, "")], ..Foresight::default() };
+        let seen = |state: &State| Foresight { targets: vec![outlook(state, "1-main a")], ..Foresight::default() };
         let of = |id: u64| BTreeSet::from([TaskId(id)]);
         let nobody = Foresight::default();
         assert!(nobody.has_compared(&open(&before), &of(1)), "there is nobody else");

@@ -214,6 +214,9 @@ fn tell(out: &mut dyn Write, applied: &Applied, style: &Style) -> io::Result<()>
     let task = applied.task;
     let whole =
         |part: &Option<AttemptId>| part.map(|part| format!("the accepted part is attempt {part}; all of it is kept"));
+    if applied.was_discarded {
+        writeln!(out, "task {task}: it had been discarded, and is taken up again")?;
+    }
     match &applied.done {
         Done::Left => writeln!(out, "task {task}: nothing was said of it")?,
         Done::Discarded => writeln!(out, "task {task}: discarded; take that back with `pleach restore {task}`")?,
