@@ -18,6 +18,7 @@ pub mod diff_view;
 pub mod disk_view;
 pub mod exit;
 pub mod generate;
+mod leave;
 mod monitor;
 pub mod pager;
 pub mod plan_view;

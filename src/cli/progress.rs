@@ -136,14 +136,14 @@ impl Progress {
         join(&[whole, parts.collect::<Vec<_>>().join(", "), left, newest.trim().to_owned()])
     }
 
-    /// A line for each that stands elsewhere than before. Where they stood first is no event.
+    /// A line for each that stands elsewhere than before. Where they stood first is no event, unless it is known for how long.
     fn tell_events(&mut self) {
         for row in &self.rows {
             let event = event(row);
             let before = self.told.insert(row.id, event.clone());
-            if before.is_some_and(|before| before != event) {
+            let usual = self.usual.get(&row.id).copied().flatten().filter(|_| row.state == Standing::Running);
+            if before.map_or(usual.is_some(), |before| before != event) {
                 let name = row.name.as_ref().map(|name| format!(" ({})", shown(name.as_str()))).unwrap_or_default();
-                let usual = self.usual.get(&row.id).copied().flatten().filter(|_| row.state == Standing::Running);
                 let usual = usual.map(|usual| format!(", usually for {}", about(usual))).unwrap_or_default();
                 let _ = writeln!(io::stderr(), "task {}{name}: {event}{usual}", row.id);
             }

@@ -15,6 +15,7 @@ use crate::config::{Config, Notify};
 use crate::core::event::Event;
 use crate::core::notice::{self, Notice};
 use crate::core::state::State;
+use crate::core::word::shown;
 use crate::git::Repository;
 use crate::process::{Tool, clock};
 
@@ -110,21 +111,22 @@ fn tell(notify: &Notify, notice: &Notice, place: &str) {
     }
 }
 
-fn tools(notify: &Notify, notice: &Notice, json: Vec<u8>) -> Vec<(&'static str, Tool, Vec<u8>)> {
+fn tools(notify: &Notify, notice: &Notice, json: Vec<u8>) -> Vec<(String, Tool, Vec<u8>)> {
     let mut all = Vec::new();
     if notify.desktop {
         let tool = Tool::new("notify-send").args(["--app-name=pleach", "--", "pleach", &notice.text]);
-        all.push(("notify-send", tool, Vec::new()));
+        all.push(("notify-send".to_owned(), tool, Vec::new()));
     }
     if let Some(url) = &notify.webhook {
         // The address may hold a secret, and arguments can be seen by everybody.
         let tool = Tool::new("curl").args(["--config", "-"]);
-        all.push(("webhook", tool, curl(url, &json).into_bytes()));
+        all.push(("webhook (curl)".to_owned(), tool, curl(url, &json).into_bytes()));
     }
     if let Some((program, args)) = notify.command.split_first() {
         let mut line = json;
         line.push(b'\n');
-        all.push(("command", Tool::new(program).args(args), line));
+        // Its arguments may hold a secret.
+        all.push((format!("command {}", shown(program)), Tool::new(program).args(args), line));
     }
     all
 }

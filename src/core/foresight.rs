@@ -129,6 +129,20 @@ impl Default for Foresight {
     }
 }
 
+impl Foresight {
+    /// Have the results of these tasks been compared with the others that are `open`? One alone has nobody to be compared with.
+    pub fn has_compared(&self, open: &BTreeMap<BranchName, Vec<Open>>, tasks: &BTreeSet<TaskId>) -> bool {
+        open.iter().all(|(target, changes)| {
+            let outlook = self.targets.iter().find(|outlook| outlook.target == *target);
+            let seen = outlook.map(|outlook| &outlook.changes[..]).unwrap_or_default();
+            let is_seen = |open: &Open| seen.iter().any(|it| it.attempt == open.attempt && it.tip == open.tip);
+            let finished: Vec<&Open> = changes.iter().filter(|change| change.tip.is_some()).collect();
+            let mut meant = finished.iter().filter(|change| tasks.contains(&change.attempt.task));
+            finished.len() < 2 || meant.all(|change| is_seen(change))
+        })
+    }
+}
+
 impl WillConflict {
     /// `will conflict with 7 in src/a.rs`
     pub fn words(&self, target: Option<&BranchName>) -> String {
@@ -323,6 +337,21 @@ mod tests {
             "1 ready; 2 ready after 1; 3 folded; 4 ready after 3; 5 ready after 2",
             expect!["1.1 to main, 2.1 to main with {#1}, 4.1 to main, 5.1 to main with {#1, #2}"],
         );
+    }
+
+    #[test]
+    fn what_has_just_ended_is_waited_for() {
+        let before = sketch::state("1 ready; 2 running");
+        let now = sketch::state("1 ready; 2 ready; 3 running");
+        let seen = |state: &State| Foresight { targets: vec![outlook(state, "1-main a")], ..Foresight::default() };
+        let of = |id: u64| BTreeSet::from([TaskId(id)]);
+        let nobody = Foresight::default();
+        assert!(nobody.has_compared(&open(&before), &of(1)), "there is nobody else");
+        assert!(!nobody.has_compared(&open(&now), &of(1)));
+        assert!(seen(&before).has_compared(&open(&now), &of(1)));
+        assert!(!seen(&before).has_compared(&open(&now), &of(2)), "it ran then");
+        assert!(seen(&now).has_compared(&open(&now), &of(2)));
+        assert!(nobody.has_compared(&open(&now), &of(3)), "it runs");
     }
 
     /// All of a line are compared, and these conflict: `1-2 a, 3-main b`.

@@ -209,7 +209,9 @@ pub struct Live {
     pub progress: Option<Progress>,
     /// The last line that it wrote.
     pub last_line: Option<String>,
-    /// Its task has ended, and it waits for room on the disk to save what that left.
+    /// When its task ended: what that left is being saved.
+    pub saving_since: Option<Timestamp>,
+    /// That waits for room on the disk.
     pub no_room: bool,
     /// What its user should know of how it is kept.
     pub warnings: Vec<Warning>,

@@ -1,6 +1,7 @@
 //! The board, and one task in full.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Error, Session, client, diff, find};
 use crate::coordinator::observe::free_memory;
@@ -22,6 +23,8 @@ use crate::store::{self, Layout, log, record};
 
 /// The longest line that the board takes from an output.
 const LONGEST_LINE: usize = 200;
+/// How often it is asked whether results have been compared, and how many times: a third of a second in all.
+const MOMENT: (Duration, u32) = (Duration::from_millis(10), 33);
 
 /// All tasks at a glance.
 ///
@@ -96,30 +99,40 @@ fn foreseen(repository: &Repository, layout: &Layout, state: &State) -> BTreeMap
     foresight::told(state, &foresight, &heads)
 }
 
+/// What lies ahead of these, which have ended just now: the coordinator gets a moment to look at them, too.
+pub fn ahead(session: &Session, state: &State, tasks: &[TaskId]) -> Seen {
+    let Some(layout) = session.layout() else { return Seen::default() };
+    let open = foresight::open(state);
+    let tasks = tasks.iter().copied().collect();
+    for _ in 0..MOMENT.1 {
+        if store::foreseen::load(layout).has_compared(&open, &tasks) || !client::is_up(layout) {
+            break;
+        }
+        std::thread::sleep(MOMENT.0);
+    }
+    Seen { foreseen: foreseen(session.repository(), layout, state), ..Seen::default() }
+}
+
 /// What a task waits for that does not start at once: as the board says it, and what to do where that is known.
-///
-/// # Errors
-/// Where the journal cannot be read.
-pub fn waits(session: &Session, id: TaskId) -> Result<Option<String>, Error> {
-    let state = session.state()?;
-    let Some(task) = state.task(id).filter(|task| task.state == TaskState::Pending) else { return Ok(None) };
-    let (seen, now) = (seen(session, &state), clock::now());
+pub fn waits(session: &Session, state: &State, id: TaskId) -> Option<String> {
+    let task = state.task(id).filter(|task| task.state == TaskState::Pending)?;
+    let (seen, now) = (seen(session, state), clock::now());
     let (free_disk, free_memory) = (seen.free_disk, seen.free_memory);
     let room = Inventory { free_disk, free_memory, ..Inventory::default() };
-    let place = schedule::line(&state, &room, &seen.limits, now).remove(&id);
+    let place = schedule::line(state, &room, &seen.limits, now).remove(&id);
     if place.as_ref().is_some_and(|place| place.starts) {
-        return Ok(None);
+        return None;
     }
-    let row = report::row(&state, task, &seen, now);
+    let row = report::row(state, task, &seen, now);
     let disk = session.layout().map(|layout| layout.state.display().to_string()).unwrap_or_default();
-    Ok(Some(match place.map(|place| place.waiting) {
+    Some(match place.map(|place| place.waiting) {
         None if row.state == Standing::Blocked => format!("blocked {}", row.why),
         Some(Waiting::Paused) => "the queue is paused, and `pleach resume` goes on".to_owned(),
         Some(Waiting::Agent(agent)) => format!("{}; `pleach resume --agent {agent}` goes on at once", row.why),
         Some(Waiting::Memory) => format!("{}: see `pleach doctor`", row.why),
         Some(Waiting::Disk) => format!("{} ({disk}): see `pleach doctor`", row.why),
         _ => row.why,
-    }))
+    })
 }
 
 /// How many tasks run without any sandbox.
@@ -160,7 +173,9 @@ fn live_attempt(layout: &Layout, attempt: AttemptId) -> Live {
         None => log::last_line(&dir.log(), LONGEST_LINE).ok().flatten(),
     };
     let warnings = held(layout, attempt).map(|held| held.warnings).unwrap_or_default();
-    Live { progress, last_line, no_room: dir.no_room().exists(), warnings }
+    let ended: Option<record::Exit> = record::load(&dir.ended()).ok().flatten();
+    let saving_since = ended.map(|exit| exit.ended);
+    Live { progress, last_line, saving_since, no_room: dir.no_room().exists(), warnings }
 }
 
 fn known(session: &Session, task: &Task) -> Known {

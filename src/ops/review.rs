@@ -54,6 +54,8 @@ pub struct Applied {
     pub done: Done,
     /// What was said of it and reaches no task, for it is not sent back.
     pub untold: Option<Remarks>,
+    /// Somebody had discarded it, and it is accepted all the same.
+    pub was_discarded: bool,
 }
 
 /// What was done.
@@ -255,7 +257,9 @@ pub fn apply(session: &mut Session, sheets: &[Sheet], how: Option<&How>) -> Resu
         }
         let is_told = matches!(done, Done::SentBack | Done::Left);
         let untold = Some(plan.said.remarks()).filter(|remarks| !is_told && !remarks.is_mute());
-        all.push(Applied { task, done, untold });
+        let is_discarded = |task: &Task| task.state == TaskState::Discarded;
+        let was_discarded = plan.said.verdict == Some(Verdict::Accept) && state.task(task).is_some_and(is_discarded);
+        all.push(Applied { task, done, untold, was_discarded });
     }
     if let Some(how) = how
         && !to_fold.is_empty()

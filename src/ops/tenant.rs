@@ -92,7 +92,8 @@ fn until_ready(session: &mut Session, id: TaskId, patience: Duration) -> Result<
         return Ok(Open { task: id, worktree: layout.worktree(attempt) });
     }
     if !ended {
-        let why = look::waits(session, id)?.unwrap_or_else(|| "its worktree is still being prepared".to_owned());
+        let why = look::waits(session, &session.state()?, id)
+            .unwrap_or_else(|| "its worktree is still being prepared".to_owned());
         let message = format!("task {id} has no worktree that can be worked in yet: {why}");
         return Err(Error::new(
             ErrorKind::TimedOut,

@@ -48,6 +48,18 @@ fn two_that_clash_are_told_and_then_the_one_that_is_left() {
 }
 
 #[test]
+fn whoever_waited_is_told_too() {
+    let scene = scene();
+    for line in ["echo one > readme", "echo two > readme"] {
+        scene.add(&[], line);
+    }
+    // A machine that is busy takes longer than the moment that is waited for it.
+    scene.until("it is told", || scene.ok(&["wait", "1", "2"]).contains("will conflict with 2 in readme"));
+    assert!(scene.ok(&["wait", "2"]).contains("will conflict with 1 in readme"));
+    assert_eq!(scene.json(&["wait", "1", "2"])[1]["will_conflict"], json!([{ "with": 1, "paths": ["readme"] }]));
+}
+
+#[test]
 fn what_somebody_else_commits_is_taken_up() {
     let scene = scene();
     task(&scene, "echo one > readme");

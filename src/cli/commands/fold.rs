@@ -9,6 +9,7 @@ use super::{Context, answer, parts, print_json};
 use crate::cli::args::{DiscardArgs, MergeArgs, RestoreArgs, UndoArgs};
 use crate::cli::bell::Bell;
 use crate::cli::exit;
+use crate::cli::leave::{Before, GoesOn};
 use crate::cli::progress::Ticking;
 use crate::cli::style::{Paint, Style, count};
 use crate::core::change::{Conflict, Hold, Refusal};
@@ -55,6 +56,8 @@ pub(super) fn merge(context: &Context, args: &MergeArgs) -> Result<u8, Error> {
             let ids: Vec<TaskId> = find(&session.state()?, &tasks)?.iter().map(|task| task.id).collect();
             let bell = Bell::new(&session);
             let ticking = Ticking::start(context, &ids, args.json);
+            let names: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+            let _goes_on = GoesOn::fold(&names, Before::Nobody);
             let told = fold::merge(&mut session, &tasks, &how);
             drop(ticking);
             bell.ring(&format!("the merge of {} is through", count(ids.len() as u64, "task")));

@@ -9,7 +9,7 @@ mod look;
 mod mcp;
 mod plan;
 mod queue;
-mod review;
+pub(super) mod review;
 mod roles;
 mod run;
 mod sandbox;
@@ -245,7 +245,7 @@ fn print_json(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
 }
 
 /// One line beside the answer.
-fn tell(line: &str) {
+pub(super) fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -12,15 +12,17 @@ use super::plan::{self, meant};
 use super::{Context, answer, print_json};
 use crate::cli::args::ReviewArgs;
 use crate::cli::exit;
+use crate::cli::leave::{Before, GoesOn};
+use crate::cli::progress::Ticking;
 use crate::cli::review as view;
 use crate::cli::style::{Paint, Style, count};
-use crate::core::id::{AttemptId, TaskHandle};
+use crate::core::id::{AttemptId, TaskHandle, TaskId};
 use crate::core::report::{FileChange, SCHEMA};
-use crate::core::review::{FileSheet, Remarks, Sheet};
+use crate::core::review::{FileSheet, Remarks, Sheet, Verdict};
 use crate::core::word::shown;
 use crate::ops::fold::How;
 use crate::ops::review::{self, Applied, Done, Reviews};
-use crate::ops::{Error, ErrorKind, Session, draft};
+use crate::ops::{Error, ErrorKind, Session, draft, find};
 use crate::process::Tool;
 use crate::web;
 
@@ -48,13 +50,29 @@ pub(super) fn review(context: &Context, args: &ReviewArgs) -> Result<u8, Error> 
 
 /// On the whole of the terminal.
 fn look(context: &Context, args: &ReviewArgs, session: &Session, tasks: &[TaskHandle]) -> Result<u8, Error> {
+    Ok(look_and_tell(context, args, session, tasks)?.unwrap_or(0))
+}
+
+/// Review one result for who has the terminal already; was anything told there?
+pub(in crate::cli) fn lent(context: &Context, task: TaskId) -> Result<bool, Error> {
+    let tasks = [TaskHandle::Id(task)];
+    Ok(look_and_tell(context, &ReviewArgs::default(), &context.session()?, &tasks)?.is_some())
+}
+
+/// The exit code, where anything was told.
+fn look_and_tell(
+    context: &Context,
+    args: &ReviewArgs,
+    session: &Session,
+    tasks: &[TaskHandle],
+) -> Result<Option<u8>, Error> {
     match view::show(context, session, tasks)? {
-        view::Left::Kept => Ok(0),
-        view::Left::CarryOut(sheets) => carry_out(context, args, &sheets),
+        view::Left::Kept => Ok(None),
+        view::Left::CarryOut(sheets) => carry_out(context, args, &sheets, Before::View).map(Some),
         view::Left::Signal(number) => {
             // Whoever waits for us is to see that it was the signal.
             let _ = signal_hook::low_level::emulate_default_handler(number);
-            Ok(exit::of(ErrorKind::Interrupted))
+            Ok(Some(exit::of(ErrorKind::Interrupted)))
         }
     }
 }
@@ -80,12 +98,22 @@ pub(super) fn read(file: &Path) -> Result<Vec<Sheet>, Error> {
 }
 
 fn apply(context: &Context, args: &ReviewArgs, file: &Path) -> Result<u8, Error> {
-    carry_out(context, args, &read(file)?)
+    carry_out(context, args, &read(file)?, Before::Nobody)
 }
 
-fn carry_out(context: &Context, args: &ReviewArgs, sheets: &[Sheet]) -> Result<u8, Error> {
+fn carry_out(context: &Context, args: &ReviewArgs, sheets: &[Sheet], before: Before) -> Result<u8, Error> {
     let mut session = context.strict_session()?;
-    let applied = review::apply(&mut session, sheets, how(args).as_ref())?;
+    let how = how(args);
+    let applied = {
+        // What is folded may be verified first, and that takes long.
+        let accepted = sheets.iter().filter(|sheet| how.is_some() && sheet.verdict == Some(Verdict::Accept));
+        let accepted: Vec<TaskHandle> = accepted.map(|sheet| sheet.task.clone()).collect();
+        let ids: Vec<TaskId> = find(&session.state()?, &accepted)?.iter().map(|task| task.id).collect();
+        let _ticking = Ticking::start(context, &ids, args.json);
+        let names: Vec<String> = accepted.iter().map(ToString::to_string).collect();
+        let _goes_on = (!names.is_empty()).then(|| GoesOn::fold(&names, before));
+        review::apply(&mut session, sheets, how.as_ref())?
+    };
     if args.json {
         let answers: Vec<Answer<'_>> = applied.iter().map(Answer::of).collect();
         answer(|out| print_json(out, &answers))?;
@@ -186,6 +214,9 @@ fn tell(out: &mut dyn Write, applied: &Applied, style: &Style) -> io::Result<()>
     let task = applied.task;
     let whole =
         |part: &Option<AttemptId>| part.map(|part| format!("the accepted part is attempt {part}; all of it is kept"));
+    if applied.was_discarded {
+        writeln!(out, "task {task}: it had been discarded, and is taken up again")?;
+    }
     match &applied.done {
         Done::Left => writeln!(out, "task {task}: nothing was said of it")?,
         Done::Discarded => writeln!(out, "task {task}: discarded; take that back with `pleach restore {task}`")?,

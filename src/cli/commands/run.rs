@@ -15,6 +15,7 @@ use crate::cli::progress::Progress;
 use crate::cli::style::{Paint, Style};
 use crate::cli::{ask, board, exit, time};
 use crate::config;
+use crate::core::estimate;
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::report::{Row, Standing, TaskReport};
 use crate::core::task::CommandLine;
@@ -28,6 +29,9 @@ use crate::ops::{Error, ErrorKind, Session, approve, control, look, roles as rol
 const LOOK: Duration = Duration::from_millis(30);
 /// How long after the first Ctrl-C a second one cancels.
 const SECOND: Duration = Duration::from_millis(1500);
+
+/// What takes no longer need not be told ahead, in milliseconds.
+const WORTH_SAYING: u64 = 1000;
 
 /// A task that was taken.
 #[derive(Serialize)]
@@ -57,8 +61,11 @@ fn submit(context: &Context, session: &mut Session, task: TaskArgs) -> Result<Ta
         prepare(context, session, wish.setup)?;
     }
     let wish = Wish { role: roles::choose(context, session, role.as_deref())?, ..wish };
-    roles::warn(context.color, roles_op::unbound(session, &wish)?);
-    submit::submit(session, wish)
+    let unbound = roles_op::unbound(session, &wish)?;
+    let id = submit::submit(session, wish)?;
+    // Of what is refused there is nothing to warn of.
+    roles::warn(context.color, unbound);
+    Ok(id)
 }
 
 /// Ask for what is not approved yet, where somebody can answer.
@@ -139,11 +146,19 @@ pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
     listen_for_interrupts(&pressed)?;
     let id = submit(context, &mut session, args.task)?;
     let style = Style::of_stderr(context.color);
-    let waits = look::waits(&session, id)?;
+    let state = session.state()?;
+    let waits = look::waits(&session, &state, id);
     let line = match &waits {
-        None => format!("task {id} runs in a worktree of its own; Ctrl-C leaves it in the background"),
+        None => {
+            let usual = state.task(id).and_then(|task| estimate::usual(&state, task));
+            let usual = usual.filter(|usual| *usual >= WORTH_SAYING);
+            let usual = usual.map(|usual| format!(", usually for {}", time::about(usual))).unwrap_or_default();
+            format!("task {id} runs in a worktree of its own{usual}; Ctrl-C leaves it in the background")
+        }
         Some(why) => format!("task {id} waits: {}; Ctrl-C leaves it in the background", shown(why)),
     };
+    // It may be large, and a task may take long.
+    drop(state);
     tell(&style.paint(Paint::Faint, line));
     let began = format!("task {id} runs in a worktree of its own");
     let began = waits.map(|_| style.paint(Paint::Faint, began).into_owned());

@@ -13,9 +13,9 @@ use crate::cli::style::{self, Style};
 use crate::cli::{board, exit};
 use crate::core::id::{TaskHandle, TaskId};
 use crate::core::outcome::Outcome;
-use crate::core::report::{self, Board, Row, Show};
+use crate::core::report::{self, Board, Row, Seen, Show};
 use crate::core::state::{State, Task};
-use crate::ops::{Error, Session, control, draft, plan as plan_op, review, wait as wait_op};
+use crate::ops::{Error, Session, control, draft, look, plan as plan_op, review, wait as wait_op};
 use crate::process::clock;
 
 pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
@@ -32,13 +32,16 @@ pub(super) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, Error> {
     if let Some(plan) = args.plan.as_deref().filter(|_| !args.any) {
         // Of a plan it is known what counts as good, such as one of several tries.
         let report = plan_op::report(&mut session, Some(plan))?;
-        show(context, &session.state()?, &ids, args.json)?;
+        let state = session.state()?;
+        show(context, &state, &look::ahead(&session, &state, &ids), &ids, args.json)?;
         return Ok(plan::code(&report));
     }
     let state = session.state()?;
     let is_over = |task: &Task| !task.has_work_ahead() || state.is_stuck(task);
     let ended: Vec<TaskId> = ids.into_iter().filter(|id| state.task(*id).is_some_and(is_over)).collect();
-    show(context, &state, &ended, args.json)?;
+    // Who waits for any of them goes on at once.
+    let seen = if args.any { Seen::default() } else { look::ahead(&session, &state, &ended) };
+    show(context, &state, &seen, &ended, args.json)?;
     if !args.json {
         warn(context, &state, &ended);
     }
@@ -57,9 +60,8 @@ fn outcome(state: &State, id: TaskId) -> Outcome {
 }
 
 /// The rows of these tasks, as the board has them.
-fn show(context: &Context, state: &State, ids: &[TaskId], json: bool) -> Result<u8, Error> {
-    let seen = report::Seen::default();
-    let whole = report::board(state, &seen, clock::now(), Show::All);
+fn show(context: &Context, state: &State, seen: &Seen, ids: &[TaskId], json: bool) -> Result<u8, Error> {
+    let whole = report::board(state, seen, clock::now(), Show::All);
     let rows: Vec<Row> = whole.tasks.into_iter().filter(|row| ids.contains(&row.id)).collect();
     if json {
         return answer(|out| print_json(out, &rows));
@@ -71,7 +73,7 @@ fn show(context: &Context, state: &State, ids: &[TaskId], json: bool) -> Result<
 /// What somebody should know of how these were kept, on stderr.
 fn warn(context: &Context, state: &State, ids: &[TaskId]) {
     let tasks: Vec<&Task> = ids.iter().filter_map(|id| state.task(*id)).collect();
-    let rows = report::rows(state, &tasks, &report::Seen::default(), clock::now());
+    let rows = report::rows(state, &tasks, &Seen::default(), clock::now());
     rows.iter().for_each(|row| run::warn(&Style::of_stderr(context.color), row));
 }
 
@@ -80,14 +82,14 @@ pub(super) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, Error> 
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::has_work)?;
     if tasks.is_empty() {
         let state = session.state()?;
-        return show(context, &state, &[], args.json);
+        return show(context, &state, &Seen::default(), &[], args.json);
     }
     let ids = control::cancel(&mut session, &tasks, args.now)?;
     // Cancelled is true only when the tree is empty, so this waits for it.
     let handles: Vec<TaskHandle> = ids.iter().map(|id| TaskHandle::Id(*id)).collect();
     wait_op::wait(&mut session, &handles, wait_op::Patience { any: false, timeout: None })?;
     let state = session.state()?;
-    show(context, &state, &ids, args.json)
+    show(context, &state, &Seen::default(), &ids, args.json)
 }
 
 pub(super) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, Error> {
@@ -117,7 +119,7 @@ pub(super) fn priority(context: &Context, args: &PriorityArgs) -> Result<u8, Err
 fn said(session: &mut Session, ids: &[TaskId], json: bool, what: &str) -> Result<u8, Error> {
     if json {
         let state = session.state()?;
-        let seen = report::Seen::default();
+        let seen = Seen::default();
         let rows =
             ids.iter().filter_map(|id| state.task(*id)).map(|task| report::row(&state, task, &seen, clock::now()));
         let rows: Vec<Row> = rows.collect();

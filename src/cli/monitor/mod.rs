@@ -25,9 +25,9 @@ use std::time::Duration;
 use crossterm::event::{self, Event, KeyEventKind};
 use signal_hook::consts::SIGTSTP;
 
-use super::args::{DiffArgs, ReviewArgs, Verb, Which};
+use super::args::{DiffArgs, Verb, Which};
 use super::bell::Bell;
-use super::commands::{Context, act};
+use super::commands::{Context, act, review};
 use super::style::Style;
 use crate::config::env;
 use crate::core::id::{TaskHandle, TaskId};
@@ -191,25 +191,24 @@ impl Show<'_> {
         match effect {
             Effect::Quit | Effect::ShowAll(_) => {}
             Effect::Suspend => drop(self.screen.lend(|| signal_hook::low_level::raise(SIGTSTP))?),
-            Effect::Diff(task) => self.lend_to(Verb::Diff(diff(task)))?,
-            Effect::Review(task) => {
-                let tasks = vec![TaskHandle::Id(task)];
-                self.lend_to(Verb::Review(ReviewArgs { tasks, ..ReviewArgs::default() }))?;
-            }
+            Effect::Diff(task) => self.lend_to(|context| act(context, Verb::Diff(diff(task))).map(|_| true))?,
+            Effect::Review(task) => self.lend_to(|context| review::lent(context, task))?,
             Effect::Do(deed) => self.act(deed),
         }
         Ok(())
     }
 
-    /// Do this on the terminal as it is without us.
-    fn lend_to(&mut self, verb: Verb) -> io::Result<()> {
+    /// Do this on the terminal as it is without us. It says whether it told anything there.
+    fn lend_to(&mut self, what: impl FnOnce(&Context) -> Result<bool, Error>) -> io::Result<()> {
         let context = self.context;
         self.screen.lend(|| {
             let mut out = io::stdout();
-            if let Err(error) = act(context, verb) {
-                let _ = writeln!(out, "{}", shown(&error.message));
+            match what(context) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => drop(writeln!(out, "{}", shown(&error.message))),
             }
-            // A short one does not fill the screen, and would be gone at once.
+            // What is short does not fill the screen, and would be gone at once.
             let _ = write!(out, "\nEnter goes back to the monitor ");
             let _ = out.flush();
             let _ = io::stdin().lock().read_line(&mut String::new());

@@ -32,6 +32,8 @@ const RECENT: usize = 10;
 
 /// What is said of an attempt that cannot save what its task left.
 pub(super) const NO_ROOM: &str = "waits for room on the disk";
+/// Seconds after which it is said that the result of a task is being saved.
+const LONG_SAVING: i64 = 1;
 
 /// The board.
 pub fn board(state: &State, seen: &Seen, now: Timestamp, show: Show) -> Board {
@@ -167,7 +169,8 @@ impl<'a> Queue<'a> {
         let ended = task.attempts.iter().rev().find_map(|attempt| attempt.ended.as_ref());
         let is_under_way = matches!(task.state, TaskState::Running { .. });
         let live = task.last_attempt().filter(|_| is_under_way).and_then(|attempt| seen.live.get(&attempt));
-        let waits_for_room = live.is_some_and(|live| live.no_room);
+        // Its own time is over by then.
+        let saving_since = live.and_then(|live| live.saving_since);
         let said = ended.filter(|_| !is_under_way).and_then(|ended| ended.facts.summary.as_deref());
         let line = live.and_then(|live| live.last_line.as_deref()).or(said).unwrap_or_default();
         let foreseen = seen.foreseen.get(&task.id).cloned().unwrap_or_default();
@@ -176,14 +179,18 @@ impl<'a> Queue<'a> {
             name: task.spec.name.clone(),
             command: task.spec.shown(),
             state: standing,
-            why: if waits_for_room { NO_ROOM.to_owned() } else { self.why(task) },
+            why: match (live, saving_since) {
+                (Some(live), _) if live.no_room => NO_ROOM.to_owned(),
+                (_, Some(since)) if now.as_second() - since.as_second() > LONG_SAVING => saving(since, now),
+                _ => self.why(task),
+            },
             outcome: ended.map(|ended| ended.outcome.clone()),
             progress: live.and_then(|live| live.progress.clone()),
             line: shown(line.lines().next().unwrap_or_default()),
             attempt: last.map_or(0, |attempt| attempt.number),
             submitted: task.submitted,
             started: last.map(|attempt| attempt.started),
-            duration_ms: last.map(|attempt| duration_ms(attempt, now)),
+            duration_ms: last.map(|attempt| duration_ms(attempt, saving_since.unwrap_or(now))),
             files: size.files,
             insertions: size.insertions,
             deletions: size.deletions,
@@ -354,6 +361,15 @@ fn duration_ms(attempt: &Attempt, now: Timestamp) -> u64 {
     let end = attempt.ended.as_ref().map_or(now, |ended| ended.facts.ended.unwrap_or(ended.at));
     // A clock that was set back must not give a task a negative age.
     u64::try_from(end.as_millisecond() - attempt.started.as_millisecond()).unwrap_or(0)
+}
+
+/// `saving its result for 1m05s`
+fn saving(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.as_second() - since.as_second();
+    match seconds {
+        ..60 => format!("saving its result for {seconds}s"),
+        _ => format!("saving its result for {}m{:02}s", seconds / 60, seconds % 60),
+    }
 }
 
 fn target(task: &Task) -> Option<&BranchName> {

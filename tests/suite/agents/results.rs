@@ -76,6 +76,8 @@ fn what_cannot_be_done_is_refused_before_anything_starts() {
     let refused = |args: &[&str]| {
         let ran = scene.pleach(&[&["add"], args].concat());
         assert_eq!(ran.code, Some(2), "{}", ran.err);
+        // Of what does not start there is nothing to warn of.
+        assert!(ran.err.starts_with("error: "), "{}", ran.err);
         ran.err
     };
     assert!(refused(&["--agent", "nobody", "--prompt", "x"]).contains("there is no agent \"nobody\""));

@@ -1,7 +1,7 @@
 //! Standard output is for the answer, standard error for the rest; colour and pagers are for terminals only.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, Read};
 use std::process::{Command, Stdio};
 
 use crate::support::cli::{at_top, task};
@@ -74,6 +74,32 @@ fn who_stops_reading_has_had_enough() {
         assert_eq!(said, "", "{verb}");
         fs::remove_file(scene.path("code")).unwrap();
     }
+}
+
+#[test]
+fn how_long_it_takes_is_said_in_a_pipe_too() {
+    let scene = Scene::new();
+    let [once, again] = ["once", "again"].map(|name| scene.path(name));
+    // The same command, whose first run takes a second, and the others as long as they are let.
+    let [first, others] = [once.display(), again.display()];
+    let line = format!("[ -e '{first}' ] || exec sleep 1.1; until [ -e '{others}' ]; do sleep 0.02; done");
+    let ran = scene.pleach(&["run", "--", &line]);
+    assert!(ran.err.starts_with("task 1 runs in a worktree of its own; Ctrl-C"), "{ran:?}");
+    fs::write(&once, "").unwrap();
+    let first_line = |child: &mut std::process::Child| {
+        let mut line = String::new();
+        let mut errors = std::io::BufReader::new(child.stderr.take().unwrap());
+        errors.read_line(&mut line).unwrap();
+        (line, errors)
+    };
+    let mut run = scene.start(&["run", "--", &line]);
+    let (said, _errors) = first_line(&mut run);
+    assert_eq!(said, "task 2 runs in a worktree of its own, usually for 2s; Ctrl-C leaves it in the background\n");
+    let mut wait = scene.start(&["wait", "2"]);
+    let (said, _errors_too) = first_line(&mut wait);
+    assert_eq!(said, "task 2: running, usually for 2s\n");
+    fs::write(&again, "").unwrap();
+    assert!(run.wait().unwrap().success() && wait.wait().unwrap().success());
 }
 
 #[test]

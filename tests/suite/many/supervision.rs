@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 
-use crate::support::scene::{Scene, finish};
+use crate::support::scene::{Process, Scene, finish};
 
 #[test]
 fn a_long_output_keeps_head_and_tail_and_counts_the_gap() {
@@ -24,6 +24,29 @@ fn a_long_output_keeps_head_and_tail_and_counts_the_gap() {
         (Some(whole.len() as u64), Some(gap as u64))
     );
     assert_eq!(scene.ok(&["logs", "--tail", "2", &task.to_string()]), "99999\n100000");
+}
+
+/// Its shim packs it, and the coordinator takes it over; until then the task is not through.
+#[test]
+fn a_result_that_takes_long_to_be_saved_says_so() {
+    let scene = Scene::new();
+    let gate = scene.path("gate");
+    let line = format!("echo on its way; until [ -e '{}' ]; do sleep 0.02; done; echo x > x", gate.display());
+    let id = scene.add(&[], &line);
+    scene.until("it runs", || scene.log(id).contains("on its way"));
+    assert!(!scene.ok(&["ls"]).contains("saving"));
+    let coordinator = scene.processes().into_iter().find(Process::is_coordinator).unwrap().stopped();
+    fs::write(&gate, "").unwrap();
+    let why = || scene.board()[&id]["why"].as_str().unwrap_or_default().to_owned();
+    scene.until("it says so", || why().starts_with("saving its result for "));
+    let took = || scene.board()[&id]["duration_ms"].clone();
+    let before = took();
+    let page = scene.ok(&["status", &id.to_string()]);
+    assert!(page.lines().next().unwrap().contains("running, saving its result for "), "{page}");
+    assert_eq!((scene.stands(id), took()), ("running".to_owned(), before), "its own time is over");
+    coordinator.go_on();
+    scene.ok(&["wait", &id.to_string()]);
+    assert_eq!((scene.stands(id), why()), ("ready".to_owned(), String::new()));
 }
 
 #[test]

@@ -126,9 +126,13 @@ fn a_program_and_an_address_hear_of_what_happens_when_nobody_looks() {
     scene.until("the fold is told", || !notices(&scene, "folds").is_empty());
     assert_eq!(notices(&scene, "folds")[0]["event"], "folded");
     scene.until("the failure is noted", || {
-        scene.story().contains("cannot notify by command: it ended with exit status: 3")
+        scene.story().contains("cannot notify by command sh: it ended with exit status: 3")
     });
     assert_eq!(notices(&scene, "folds").len(), 1);
+    scene.configure("[notify]\ncommand = [\"/nowhere/teller\", \"secret\"]\n");
+    scene.ok(&["run", "--", "true"]);
+    scene.until("it is noted which", || scene.story().contains("cannot notify by command /nowhere/teller: "));
+    assert!(!scene.story().contains("secret"));
 }
 
 /// On a bus of its own, with a desktop that writes down what it is told.

@@ -165,6 +165,11 @@ fn refused_and_sent_back() {
     let ran = apply(&scene, &[], &review);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(scene.stands(id), "discarded");
+    // Who had not heard of that is told.
+    let ran = apply(&scene, &["--no-merge"], &json!([{"task": id, "verdict": "accept"}]));
+    assert!(ran.out.contains("it had been discarded, and is taken up again"), "{ran:?}");
+    assert_eq!(scene.stands(id), "ready");
+    scene.ok(&["discard", &id.to_string()]);
     scene.ok(&["wait", &other.to_string()]);
     let told = scene.ok(&["diff", &other.to_string()]);
     for part in [

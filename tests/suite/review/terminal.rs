@@ -120,6 +120,37 @@ fn the_terminal_is_as_it_was_after_leaving_a_panic_and_signals() {
     assert!(drafts(&scene).is_empty(), "it was told");
 }
 
+/// What was accepted is verified, and that takes long.
+#[test]
+fn whoever_leaves_what_is_on_its_way_in_is_told_that_it_goes_on() {
+    if !tmux::is_there() {
+        return;
+    }
+    let scene = Scene::new();
+    let gate = scene.path("gate");
+    scene.configure(&format!("[verify]\ncommand = \"until [ -e '{}' ]; do sleep 0.02; done\"\n", gate.display()));
+    task(&scene, "echo one > one");
+    task(&scene, "echo two > two");
+    let tmux = Tmux::new(&scene, 120, 30);
+    tmux.line("clear; $PLEACH review 1");
+    tmux.until_seen("? keys");
+    tmux.keys(&["t", "a", "w"]);
+    tmux.until_seen("1 accepted: carry out?");
+    tmux.keys(&["y"]);
+    tmux.until_seen("1 queued");
+    tmux.keys(&["C-c"]);
+    tmux.until_seen(
+        "the merge goes on without you: `pleach queue` shows it, `pleach queue remove 1` takes it back out",
+    );
+    tmux.line("clear; $PLEACH merge 2");
+    tmux.until_seen("2 queued");
+    tmux.keys(&["C-c"]);
+    tmux.until_seen("`pleach queue remove 2`");
+    assert_eq!([scene.stands(1), scene.stands(2)], ["queued", "queued"]);
+    fs::write(&gate, "").unwrap();
+    scene.until("both are in", || scene.stands(1) == "folded" && scene.stands(2) == "folded");
+}
+
 #[test]
 fn it_follows_the_size_of_the_terminal_and_opens_an_editor() {
     if !tmux::is_there() {

@@ -81,6 +81,13 @@ impl Process {
         if words.is_empty() { self } else { Self { words, ..self } }
     }
 
+    /// Let it go on that was stopped.
+    pub(crate) fn go_on(&self) {
+        if let Some(pid) = Pid::from_raw(self.pid as i32) {
+            let _ = kill_process(pid, Signal::CONT);
+        }
+    }
+
     /// With its whole process group: for the coordinator, with every git that it runs.
     pub(crate) fn kill_group(&self) {
         if let Some(pid) = Pid::from_raw(self.pid as i32) {
