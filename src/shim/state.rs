@@ -63,7 +63,9 @@ fn original(spec: &Spec, state: &StateDir) -> Option<PathBuf> {
 }
 
 fn bring_one(from: &Path, to: &Path, state: &StateDir, is_open: bool) -> io::Result<()> {
-    if fs::metadata(from).is_ok_and(|data| data.is_file()) {
+    // What is not there may have been a file or a directory: the agent makes it as it does for somebody who is new to it.
+    let Ok(data) = fs::metadata(from) else { return Ok(()) };
+    if data.is_file() {
         return copy(from, to);
     }
     make(to)?;
@@ -135,6 +137,8 @@ mod tests {
             skip: vec!["sessions".to_owned()],
             shared: vec!["auth.json".to_owned()],
         };
+        bring_one(&dir.path().join("absent.json"), &dir.path().join("absent"), &state, true).unwrap();
+        assert!(!dir.path().join("absent").exists(), "nobody knows whether it was a file");
         for is_open in [false, true] {
             let to = to.join(is_open.to_string());
             // Twice is no more than once.
