@@ -244,6 +244,7 @@ pub fn submit(session: &mut Session, source: &Source, ask: Ask<'_>) -> Result<Pl
         fingerprint,
         request: submit::request(),
         on_failure: source.draft.on_failure,
+        concurrency: source.draft.concurrency,
     });
     let limits = session.config()?.limits();
     match session.coordinator()?.ask(&Request::SubmitPlan { plan, specs, secrets, limits })? {

@@ -216,6 +216,17 @@ fn not_allowed(found: &Found, said: &str, by: Option<&Found>) -> Error {
                 format!("the role {name} of {} is not approved, and nobody is there to ask", found.file.display());
             (message, format!("trust it in your own pleach/config.toml: [roles] trusted = [\"{name}\"]"))
         }
+        // Trust counts only of one that is allowed itself.
+        Some(by) if by.role.trusts(name) => {
+            let message = format!(
+                "the role {} trusts the role {name}, but is not approved itself as both are now, and nobody is there to ask",
+                by.role.name
+            );
+            (
+                message,
+                format!("approve the one that trusts it: `pleach approve --role {}`", quote(by.role.name.as_str())),
+            )
+        }
         Some(by) => {
             let message =
                 format!("the role {} does not trust the role {name}, and nobody is there to ask", by.role.name);
