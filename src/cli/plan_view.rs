@@ -31,7 +31,7 @@ pub fn preview(out: &mut dyn Write, plan: &Preview, style: &Style) -> io::Result
         "plan {} ({}): {tasks}, {levels_text}, at most {} side by side",
         plan.name,
         plan.file,
-        side_by_side.unwrap_or(0)
+        side_by_side.unwrap_or(0).min(plan.concurrency.map_or(usize::MAX, |most| most as usize))
     );
     writeln!(out, "{}", style.paint(Paint::Strong, head))?;
     for level in 0..levels {

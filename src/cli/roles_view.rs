@@ -6,6 +6,7 @@ use super::style::{Paint, Style, pad};
 use crate::core::report::roles::{RoleList, RoleReport, RoleRow};
 use crate::core::role::frozen::Allowed;
 use crate::core::sandbox::{Network, Policy};
+use crate::core::task::quote;
 use crate::core::units::Bytes;
 use crate::core::word::{Word, shown};
 
@@ -64,18 +65,29 @@ pub fn show(out: &mut dyn Write, report: &RoleReport, style: &Style) -> io::Resu
         field(
             out,
             "shadowed",
-            &format!("the role of that name is the one of {by}; this one is {}:{}", report.row.source, report.row.name),
+            &format!("the role of that name is the one of {by}; this one is {}", address(&report.row)),
         )?;
     }
     let state = match report.row.allowed {
         Some(allowed) => allowed.as_str().to_owned(),
         None => {
-            format!("not approved: `pleach approve --role {}`, or [roles] trusted in your own file", report.row.name)
+            format!(
+                "not approved: `pleach approve --role {}`, or [roles] trusted in your own file",
+                address(&report.row)
+            )
         }
     };
     field(out, "allowed", &state)?;
     writeln!(out, "\n{}", style.paint(Paint::Strong, "what the sandbox of its tasks is told"))?;
     policy(out, &report.policy)
+}
+
+/// What one types to mean it, also where another one has its name.
+fn address(row: &RoleRow) -> String {
+    match row.shadowed_by {
+        Some(_) => quote(&format!("{}:{}", row.source, row.name)),
+        None => quote(row.name.as_str()),
+    }
 }
 
 /// What it is, its tools, what it reads, what it may: what somebody has to know who is asked.

@@ -55,6 +55,7 @@ pub(super) fn judge(state: &State, new: &NewPlan, mut specs: Vec<TaskSpec>) -> R
         first,
         count,
         on_failure: new.on_failure,
+        concurrency: new.concurrency,
         stopped_by: None,
         doomed: Default::default(),
         picked: Default::default(),

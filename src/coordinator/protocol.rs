@@ -163,6 +163,9 @@ pub struct NewPlan {
     pub request: String,
     /// What becomes of the others where one fails.
     pub on_failure: OnFailure,
+    /// How many of its tasks run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
 }
 
 /// A place in a line.

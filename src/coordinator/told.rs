@@ -1,7 +1,7 @@
 //! What the hooks `setup` and `verify` are told of what they are run for: JSON in a file that `$PLEACH_HOOK` names.
 //!
-//! It is no standard input: a line such as `! rg FIXME` reads that where there is one, and would look through our words instead of
-//! the tree. Who wants it there says so: `hooks/setup < "$PLEACH_HOOK"`.
+//! `setup` has it on its standard input, too. `verify` has not: a line such as `! rg FIXME` reads that where there is one, and would look
+//! through our words instead of the tree, and let everything in. Who wants it there says so: `hooks/check < "$PLEACH_HOOK"`.
 
 use serde_json::{Value, json};
 

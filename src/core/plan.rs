@@ -96,6 +96,9 @@ pub struct Plan {
     pub count: u64,
     /// What becomes of the others where one fails.
     pub on_failure: OnFailure,
+    /// How many of its tasks run at once; as many as there is room for, where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
     /// The task whose failure stopped it, where one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<TaskId>,

@@ -13,6 +13,7 @@ use super::delegate;
 use super::id::{AttemptId, TaskId};
 use super::inventory::Inventory;
 use super::kinds::Kind;
+use super::plan::{Plan, PlanId};
 use super::policy::Limits;
 use super::state::{State, Task, Waiting};
 
@@ -91,8 +92,11 @@ pub fn line(state: &State, seen: &Inventory, limits: &Limits, now: Timestamp) ->
             (Some(waiting), ..) => waiting.clone(),
             (None, Some(agent), _) => Waiting::Agent(agent.to_owned()),
             (None, None, Some(group)) => Waiting::Group(group.to_owned()),
-            (None, None, None) if room.tasks > 0 && room.lacks_memory(task) => Waiting::Memory,
-            (None, None, None) => Waiting::Turn,
+            (None, None, None) => match room.full_plan(task) {
+                Some(plan) => Waiting::Plan(plan.clone()),
+                None if room.tasks > 0 && room.lacks_memory(task) => Waiting::Memory,
+                None => Waiting::Turn,
+            },
         };
         if waiting != Waiting::Turn {
             return Place { waiting, turn: 0, starts: false };
@@ -138,6 +142,8 @@ struct Room<'a> {
     state: &'a State,
     tasks: usize,
     groups: BTreeMap<&'a str, usize>,
+    /// Of the plans that say how many of their tasks run at once, by their first task.
+    plans: BTreeMap<TaskId, u32>,
     lenders: BTreeSet<TaskId>,
     /// Bytes above the floor; below it, less than none.
     memory: Option<i128>,
@@ -148,8 +154,9 @@ struct Room<'a> {
 impl<'a> Room<'a> {
     fn new(state: &'a State, seen: &Inventory, limits: &'a Limits) -> Self {
         let groups = limits.groups.iter().map(|(name, limit)| (name.as_str(), *limit)).collect();
+        let plans = state.plans().iter().filter_map(|plan| Some((plan.first, plan.concurrency?))).collect();
         let lenders = BTreeSet::new();
-        let mut room = Self { state, tasks: limits.tasks, groups, lenders, memory: None, is_busy: false };
+        let mut room = Self { state, tasks: limits.tasks, groups, plans, lenders, memory: None, is_busy: false };
         // Whoever asked is older, and has lent its slot before one is looked for.
         for task in state.of_kind(&[Kind::Running]) {
             room.take(task);
@@ -171,6 +178,16 @@ impl<'a> Room<'a> {
         task.spec.group.as_deref().filter(|group| !is_lent && self.groups.get(group) == Some(&0))
     }
 
+    /// Its plan, where that says how many of its tasks run at once.
+    fn limited_plan(&self, task: &Task) -> Option<&'a Plan> {
+        if self.plans.is_empty() { None } else { self.state.plan_of(task.id).filter(|plan| plan.concurrency.is_some()) }
+    }
+
+    /// The plan of the task, where as many of its tasks run as it says.
+    fn full_plan(&self, task: &Task) -> Option<&'a PlanId> {
+        self.limited_plan(task).filter(|plan| self.plans.get(&plan.first) == Some(&0)).map(|plan| &plan.id)
+    }
+
     /// Is less memory free than the task says that it needs?
     fn lacks_memory(&self, task: &Task) -> bool {
         self.memory.is_some_and(|left| left < i128::from(task.spec.needs_memory))
@@ -182,12 +199,16 @@ impl<'a> Room<'a> {
         if task.spec.tenant.is_some() {
             return true;
         }
+        let (plan, is_plan_full) = (self.limited_plan(task), self.full_plan(task).is_some());
         let lender = self.lender(task).map(|lender| (lender.id, lender.spec.group == task.spec.group));
         let shares_group = lender.is_some_and(|(_, shares)| shares);
         let group = task.spec.group.as_deref().filter(|_| !shares_group);
         let group = group.and_then(|group| self.groups.get_mut(group));
-        if (self.tasks == 0 && lender.is_none()) || group.as_deref() == Some(&0) {
+        if (self.tasks == 0 && lender.is_none()) || group.as_deref() == Some(&0) || is_plan_full {
             return false;
+        }
+        if let Some(slots) = plan.and_then(|plan| self.plans.get_mut(&plan.first)) {
+            *slots -= 1;
         }
         self.is_busy = true;
         self.memory = self.memory.map(|left| left - i128::from(task.spec.needs_memory));

@@ -256,6 +256,8 @@ pub enum Waiting {
     Memory,
     /// As many of its group run as may.
     Group(String),
+    /// As many of its plan run as that says.
+    Plan(PlanId),
     /// The provider of its agent gives that no more for now.
     Agent(String),
 }

@@ -242,7 +242,8 @@ fn join(words: &[Word]) -> String {
     words.iter().map(|word| quote(&word.shown())).collect::<Vec<_>>().join(" ")
 }
 
-fn quote(word: &str) -> String {
+/// A word as it is typed in a shell.
+pub fn quote(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

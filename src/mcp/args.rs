@@ -90,6 +90,8 @@ pub(super) struct Task {
 #[serde(deny_unknown_fields)]
 pub(super) struct Batch {
     pub(super) tasks: Vec<Task>,
+    pub(super) concurrency: Option<u32>,
+    pub(super) on_failure: Option<String>,
     pub(super) idempotency_key: Option<String>,
 }
 

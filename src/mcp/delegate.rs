@@ -16,7 +16,7 @@ use crate::core::word::Word;
 use crate::ops::roles::Chosen;
 use crate::ops::submit::{self, Wish};
 use crate::ops::verify::How;
-use crate::ops::{self, Error, ErrorKind, Session, agents, control, roles};
+use crate::ops::{self, Error, ErrorKind, Session, agents, batch, control, roles};
 
 /// The longest name that is made of a title.
 const LONGEST_NAME: usize = 40;
@@ -155,6 +155,9 @@ pub(super) fn batch(call: &Call, arguments: Value) -> Result<Answer, Error> {
     let wishes: Vec<Wish> = args.tasks.iter().map(|task| wish(call, task)).collect::<Result<_, _>>()?;
     let mut session = call.delegating()?;
     require_needs(&session.state()?, &args.tasks)?;
+    if args.concurrency.is_some() || args.on_failure.is_some() {
+        return together(&mut session, &args, &order, &wishes);
+    }
     let request = |key: &str| args.idempotency_key.as_ref().map(|of_all| format!("mcp batch {of_all}: {key}"));
     let before = args.tasks.first().and_then(|task| request(task.key.as_deref()?));
     let known = before.map(|before| session.state().map(|state| of_request(&state, &before))).transpose()?.flatten();
@@ -177,8 +180,51 @@ pub(super) fn batch(call: &Call, arguments: Value) -> Result<Answer, Error> {
             }
         }
     }
+    started(&mut session, &args, &group, &ids, was_known)
+}
+
+/// What stands or falls together is a plan: `pleach report` knows it, too.
+fn together(session: &mut Session, args: &args::Batch, order: &[usize], wishes: &[Wish]) -> Result<Answer, Error> {
+    ops::inside::require_outside(session, "concurrency or on_failure of a batch")?;
+    if args.concurrency == Some(0) {
+        return Err(args::usage("concurrency", &"0 tasks at once would never end"));
+    }
+    let on_failure = args::word("on_failure", args.on_failure.as_ref())?.unwrap_or_default();
+    let request = args.idempotency_key.as_ref().map(|key| format!("mcp batch {key}"));
+    let state = session.state()?;
+    let known = request.as_ref().and_then(|request| batch::known(&state, request));
+    let was_known = known.is_some();
+    let group = known.map_or_else(|| format!("{BATCH}{:08x}", fastrand::u32(..)), |plan| plan.id.name.to_string());
+    let key = |place: usize| args.tasks[place].key.as_deref().unwrap_or_default();
+    let before = |need: &args::Handle| order.iter().position(|place| key(*place) == need.text());
+    let item = |place: &usize| {
+        let needs = args.tasks[*place].depends_on.iter().flatten().map(|need| {
+            let outside = "with concurrency or on_failure, tasks of this batch only, by their keys";
+            before(need).ok_or_else(|| args::usage("depends_on", &outside))
+        });
+        let wish = Wish { group: Some(group.clone()), ..wishes[*place].clone() };
+        Ok(batch::Item { key: key(*place).to_owned(), needs: needs.collect::<Result<_, Error>>()?, wish })
+    };
+    let items = order.iter().map(item).collect::<Result<Vec<_>, Error>>()?;
+    let name = group.parse().map_err(|error| args::usage("a batch", &error))?;
+    let all = batch::Batch { name, on_failure, concurrency: args.concurrency, request };
+    let ids = match known {
+        Some(plan) => plan.tasks().collect(),
+        None => batch::submit(session, all, items)?,
+    };
+    let ids = order.iter().map(|place| key(*place)).zip(ids).collect();
+    started(session, args, &group, &ids, was_known)
+}
+
+fn started(
+    session: &mut Session,
+    args: &args::Batch,
+    group: &str,
+    ids: &BTreeMap<&str, TaskId>,
+    was_known: bool,
+) -> Result<Answer, Error> {
     let all: Vec<TaskId> = args.tasks.iter().filter_map(|task| ids.get(task.key.as_deref()?).copied()).collect();
-    let rows = look::rows(&mut session, &all)?;
+    let rows = look::rows(session, &all)?;
     let by_key: BTreeMap<&str, String> = ids.iter().map(|(key, id)| (*key, id.to_string())).collect();
     let text = format!("batch_id {group}\n{}", look::text(&rows));
     let value = json!({ "batch_id": group, "task_ids": by_key, "tasks": rows, "next": look::steps(&rows), "asked_before": was_known });

@@ -296,7 +296,7 @@ fn claude() -> Vec<Hook> {
 }
 
 fn codex() -> Vec<Hook> {
-    vec![hook("Stop", None, line("codex"), SHORT)]
+    vec![hook("SessionStart", None, line("codex"), SHORT), hook("Stop", None, line("codex"), SHORT)]
 }
 
 /// How we are called, as a line for a shell.

@@ -5,6 +5,7 @@
 
 pub mod agents;
 pub mod approve;
+pub mod batch;
 pub mod client;
 mod consent;
 pub mod control;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::roles::{self, Ask, Chosen};
 use super::sandbox::{self, Wish as Tried};
@@ -27,6 +27,8 @@ use crate::store::environment;
 
 /// Bytes that a command may write for `for_each`.
 const MOST_WRITTEN: u64 = 1 << 20;
+/// What UTF-8 may begin with.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Commits that are told of one task.
 const MOST_COMMITS: usize = 100;
 
@@ -51,11 +53,12 @@ pub struct Said {
     pub into: Option<BranchName>,
 }
 
-/// Is this the name of a plan, and not a command?
-pub fn is_file(word: &Word) -> bool {
+/// Is this the name of a plan, and not a command? What could be a line for the shell, too, is one where there is such a file.
+pub fn is_file(directory: &Path, word: &Word) -> bool {
     let path = word.as_path();
     let has_ending = path.extension().is_some_and(|ending| ending == "toml" || ending == "json");
-    has_ending && !word.as_bytes().iter().any(|byte| byte.is_ascii_whitespace() || b"|&;<>()$`\"'".contains(byte))
+    let is_line = || word.as_bytes().iter().any(|byte| byte.is_ascii_whitespace() || b"|&;<>()$`\"'".contains(byte));
+    has_ending && (!is_line() || directory.join(path).is_file())
 }
 
 /// Read a plan. What somebody says beside it goes over what it says itself.
@@ -96,6 +99,10 @@ fn read_file(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > LONGEST {
         return Err(format!("it has more than {} MiB", LONGEST >> 20));
     }
+    // Some editors begin a file with the mark of its encoding, which is nothing that it says.
+    if bytes.starts_with(BOM) {
+        bytes.drain(..BOM.len());
+    }
     String::from_utf8(bytes)
         .map_err(|error| format!("it is not UTF-8 text, from byte {} on", error.utf8_error().valid_up_to()))
 }
@@ -134,7 +141,10 @@ fn expand(session: &Session, source: &Source, runs: bool) -> Result<Expanded, Er
         ForEach::Command(_) => Ok(vec!["<line>".to_owned()]),
         ForEach::Globs(globs) => {
             let paths = paths.get_or_init(|| tracked(session, source.draft.base.as_deref()));
-            Ok(meant(globs, paths.as_ref().map_err(Clone::clone)?))
+            let place =
+                session.found.checkout.as_ref().map(|checkout| checkout.prefix.as_path()).unwrap_or(Path::new(""));
+            let meant = meant(globs, paths.as_ref().map_err(Clone::clone)?);
+            Ok(meant.into_iter().map(|path| seen_from(place, path)).collect())
         }
     };
     plan::expand(&source.text, &source.draft, &items).map_err(|problems| refuse(&source.file, &problems))
@@ -149,6 +159,21 @@ fn tracked(session: &Session, base: Option<&str>) -> Result<Vec<String>, String>
     let names = listed.split(|byte| *byte == 0).filter(|name| !name.is_empty());
     // A name that is no text is no item.
     Ok(names.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect())
+}
+
+/// A path from the top, as one below writes it who stands there: that is where the tasks run.
+fn seen_from(place: &Path, path: String) -> String {
+    let (mut above, mut below) = (place.components().peekable(), Path::new(&path).components().peekable());
+    while above.peek().is_some() && above.peek() == below.peek() {
+        above.next();
+        below.next();
+    }
+    let seen: PathBuf = above.map(|_| Component::ParentDir).chain(below).collect();
+    match seen.to_str() {
+        Some("") => ".".to_owned(),
+        Some(seen) => seen.to_owned(),
+        None => path,
+    }
 }
 
 fn meant(globs: &[String], paths: &[String]) -> Vec<String> {
@@ -219,6 +244,7 @@ pub fn submit(session: &mut Session, source: &Source, ask: Ask<'_>) -> Result<Pl
         fingerprint,
         request: submit::request(),
         on_failure: source.draft.on_failure,
+        concurrency: source.draft.concurrency,
     });
     let limits = session.config()?.limits();
     match session.coordinator()?.ask(&Request::SubmitPlan { plan, specs, secrets, limits })? {

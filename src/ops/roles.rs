@@ -18,7 +18,7 @@ use crate::core::report::roles::{RoleList, RoleReport, RoleRow};
 use crate::core::role::frozen::Allowed;
 use crate::core::role::{Note, Owner, Role, RoleName, TaskRole, is_agent, means, trust_all};
 use crate::core::sandbox::{Policy, closer};
-use crate::core::task::CommandLine;
+use crate::core::task::{CommandLine, quote};
 use crate::core::word::Word;
 
 pub use find::{Broken, Catalog, catalog};
@@ -198,19 +198,34 @@ pub fn choose(session: &Session, name: &str, by: Option<&str>, ask: Ask<'_>) -> 
         }
         Answer::No => {
             let message = format!("the role {said} was not allowed, so nothing was started");
-            Err(Error::new(ErrorKind::UntrustedRole, message, format!("read it with `pleach roles show {said}`")))
+            Err(Error::new(
+                ErrorKind::UntrustedRole,
+                message,
+                format!("read it with `pleach roles show {}`", quote(name)),
+            ))
         }
-        Answer::Nobody => Err(not_allowed(found, by)),
+        Answer::Nobody => Err(not_allowed(found, name, by)),
     }
 }
 
-fn not_allowed(found: &Found, by: Option<&Found>) -> Error {
-    let name = &found.role.name;
+fn not_allowed(found: &Found, said: &str, by: Option<&Found>) -> Error {
+    let (name, said) = (&found.role.name, quote(said));
     let (message, more) = match by {
         None => {
             let message =
                 format!("the role {name} of {} is not approved, and nobody is there to ask", found.file.display());
             (message, format!("trust it in your own pleach/config.toml: [roles] trusted = [\"{name}\"]"))
+        }
+        // Trust counts only of one that is allowed itself.
+        Some(by) if by.role.trusts(name) => {
+            let message = format!(
+                "the role {} trusts the role {name}, but is not approved itself as both are now, and nobody is there to ask",
+                by.role.name
+            );
+            (
+                message,
+                format!("approve the one that trusts it: `pleach approve --role {}`", quote(by.role.name.as_str())),
+            )
         }
         Some(by) => {
             let message =
@@ -219,7 +234,7 @@ fn not_allowed(found: &Found, by: Option<&Found>) -> Error {
         }
     };
     let hint = format!(
-        "read it with `pleach roles show {name}`, then approve it with `pleach approve --role {name}`; or {more}"
+        "read it with `pleach roles show {said}`, then approve it with `pleach approve --role {said}`; or {more}"
     );
     Error::new(ErrorKind::UntrustedRole, message, hint)
 }

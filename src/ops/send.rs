@@ -19,7 +19,7 @@ pub fn send(session: &Session, task: &TaskHandle, message: &str) -> Result<TaskI
     let Some(assigned) = &task.spec.agent else {
         return refuse(
             format!("task {id} runs a command, which hears nothing"),
-            "its agent has to be named: --agent NAME",
+            "an agent can be spoken with that is of kind acp in `pleach agents`",
         );
     };
     if assigned.agent.kind != Kind::Acp {

@@ -79,7 +79,7 @@ impl CannotRun {
 /// The sandbox of one attempt.
 #[derive(Debug)]
 pub(super) struct Cages<'a> {
-    dir: &'a AttemptDir,
+    pub(super) dir: &'a AttemptDir,
     spec: &'a Spec,
     chosen: Option<Tier>,
     warnings: Vec<Warning>,
@@ -128,11 +128,12 @@ impl<'a> Cages<'a> {
         let _ = self.dir.works().map(fs::remove_file);
     }
 
-    /// Run a command to the end of all that it starts.
+    /// Run a command to the end of all that it starts. It reads `input`; nothing, where there is none.
     pub(super) fn run(
         &mut self,
         line: &CommandLine,
         work: &Path,
+        input: Option<&fs::File>,
         patience: Patience,
         signals: &Signals,
         watch: &mut Watch,
@@ -161,6 +162,7 @@ impl<'a> Cages<'a> {
             let group = keeper.group().map(Cgroup::entry).transpose()?;
             let serving = cage.serve(&self.book)?;
             let ends = watch.talk().map(Talk::connect).transpose()?.unwrap_or_default();
+            let ends = ends.or_reading(input)?;
             let mut child = None;
             let start = |command, streams| Ok(child.insert(cage.spawn(command, ends.given_to(streams), group)?).id());
             let ended = supervise::run(command, start, patience, signals, watch);

@@ -23,7 +23,7 @@ pub mod watch;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -223,7 +223,8 @@ fn setup(
     let line = CommandLine::Shell(setup.command.as_str().into());
     let patience =
         Patience { timeout: Some(Duration::from_secs(setup.timeout)), grace: Duration::from_secs(spec.grace) };
-    let end = cages.run(&line, spec.worktree.as_path(), patience, signals, watch);
+    let told = told(cages.dir).map_err(|error| failed(format!("cannot be told what it is for: {error}")))?;
+    let end = cages.run(&line, spec.worktree.as_path(), Some(&told), patience, signals, watch);
     let end = end.map_err(|error| failed(error.to_string()))?;
     *leaked += end.leaked;
     if let Some(over) = watch.over_limit(&end) {
@@ -237,6 +238,15 @@ fn setup(
         (None, Some(code)) => Err(failed(format!("exited with {code}"))),
         (None, None) => Err(failed(format!("was killed by signal {}", end.signal.unwrap_or(0)))),
     }
+}
+
+/// What the setup hook reads on its standard input: what is in the file that `$PLEACH_HOOK` names. A file and no pipe, for who does not
+/// read it must not be waited for; and one without a name, so that nothing leads back through it to a file of ours.
+fn told(dir: &AttemptDir) -> std::io::Result<fs::File> {
+    let mut told = tempfile::tempfile()?;
+    std::io::copy(&mut fs::File::open(dir.hook())?, &mut told)?;
+    told.rewind()?;
+    Ok(told)
 }
 
 fn task(
@@ -255,7 +265,7 @@ fn task(
     let patience = Patience { timeout: spec.timeout.map(Duration::from_secs), grace: Duration::from_secs(spec.grace) };
     crash::point("shim.spawned_task");
     watch.begin(spec);
-    match cages.run(&spec.command, &dir, patience, signals, watch) {
+    match cages.run(&spec.command, &dir, None, patience, signals, watch) {
         Ok(end) => {
             *leaked += end.leaked;
             let known = watch.over_limit(&end).or_else(|| watch.ended_by_talk(&end));

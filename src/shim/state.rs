@@ -63,10 +63,12 @@ fn original(spec: &Spec, state: &StateDir) -> Option<PathBuf> {
 }
 
 fn bring_one(from: &Path, to: &Path, state: &StateDir, is_open: bool) -> io::Result<()> {
-    if fs::metadata(from).is_ok_and(|data| data.is_file()) {
-        return copy(from, to);
+    match fs::metadata(from) {
+        Ok(data) if data.is_file() => return copy(from, to),
+        // A name with an ending is one of a file (`.claude.json`): in its place the agent must find nothing, and no directory.
+        Err(_) if from.extension().is_some() => return Ok(()),
+        Ok(_) | Err(_) => make(to)?,
     }
-    make(to)?;
     let is_skipped = |path: &Path| state.skip.iter().any(|name| path == from.join(name));
     let is_shared = |path: &Path| is_open && state.shared.iter().any(|name| path == from.join(name));
     let entries = WalkDir::new(from).min_depth(1).follow_links(false).into_iter();
@@ -135,6 +137,8 @@ mod tests {
             skip: vec!["sessions".to_owned()],
             shared: vec!["auth.json".to_owned()],
         };
+        bring_one(&dir.path().join("absent.json"), &dir.path().join("absent"), &state, true).unwrap();
+        assert!(!dir.path().join("absent").exists(), "it would have been a file");
         for is_open in [false, true] {
             let to = to.join(is_open.to_string());
             // Twice is no more than once.

@@ -48,6 +48,12 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    /// Where nobody speaks with it, it reads this.
+    pub(super) fn or_reading(self, input: Option<&File>) -> io::Result<Self> {
+        let input = input.map(File::try_clone).transpose()?.map(OwnedFd::from);
+        Ok(Self { input: self.input.or(input), ..self })
+    }
+
     /// Give them to what is about to start, in place of what it would have.
     pub(super) fn given_to(self, [input, output, errors]: Streams) -> Streams {
         [self.input.or(input), self.output.or(output), errors]

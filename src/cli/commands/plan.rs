@@ -1,5 +1,6 @@
 //! `run plan.toml`, `plan`, `report`, `pick`, and the tasks that `--plan` means.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,9 +32,9 @@ enum Form {
 }
 
 /// Is it a plan that is to run? Its options may also stand behind its name.
-pub(super) fn is_plan(args: &RunArgs) -> bool {
+pub(super) fn is_plan(directory: &Path, args: &RunArgs) -> bool {
     let mut words = args.task.command.iter().map(|word| Word::from(word.clone()));
-    words.next().is_some_and(|word| plan::is_file(&word))
+    words.next().is_some_and(|word| plan::is_file(directory, &word))
         && words.next().is_none_or(|word| word.as_bytes().starts_with(b"-"))
 }
 

@@ -43,7 +43,7 @@ struct Added {
 
 pub(super) fn add(context: &Context, task: TaskArgs) -> Result<u8, Error> {
     let plan = RunArgs { detach: true, markdown: false, task };
-    if plan::is_plan(&plan) {
+    if plan::is_plan(&context.directory, &plan) {
         return plan::run(context, plan);
     }
     let task = plan.task;
@@ -129,7 +129,7 @@ fn wish(task: TaskArgs, is_inside: bool) -> Result<Wish, Error> {
 }
 
 pub(super) fn run(context: &Context, args: RunArgs) -> Result<u8, Error> {
-    if plan::is_plan(&args) {
+    if plan::is_plan(&context.directory, &args) {
         return plan::run(context, args);
     }
     if args.markdown {

@@ -14,6 +14,8 @@ pub struct Draft {
     pub name: Option<TaskName>,
     /// What becomes of the others where one task fails.
     pub on_failure: OnFailure,
+    /// How many of its tasks run at once.
+    pub concurrency: Option<u32>,
     /// The revision that its tasks start from.
     pub base: Option<String>,
     /// The branch that the results are for.

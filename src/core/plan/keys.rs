@@ -63,6 +63,11 @@ const CONFLICTS: [&str; OnConflict::ALL.len()] = spelled(OnConflict::ALL);
 pub(super) const PLAN: &[Key] = &[
     key!("name", Takes::Text, "What the plan is called; without it, the name of the file"),
     key!("on_failure", Takes::Word(&FAILURES), "What becomes of the other tasks where one fails (default: continue)"),
+    key!(
+        "concurrency",
+        Takes::Number(1, 1000),
+        "How many of its tasks run at once (default: as many as there is room for)"
+    ),
     key!("base", Takes::Text, "The revision that the tasks start from (default: HEAD)"),
     key!("into", Takes::Text, "The branch that the results are for (default: the one that is checked out)"),
     key!("defaults", Takes::Table(SETTINGS), "What all tasks say that do not say it themselves"),

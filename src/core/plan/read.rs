@@ -80,6 +80,7 @@ impl Reader {
         let fields = Fields { own, defaults: &[] };
         placed.draft.name = fields.get("name").and_then(|entry| self.parsed::<TaskName>(entry));
         placed.draft.on_failure = fields.get("on_failure").and_then(|entry| self.parsed(entry)).unwrap_or_default();
+        placed.draft.concurrency = fields.get("concurrency").and_then(|entry| self.number(&entry.node, 1, 1000));
         placed.draft.base = fields.get("base").and_then(|entry| self.text(&entry.node));
         placed.draft.into = fields.get("into").and_then(|entry| self.text(&entry.node)).map(BranchName);
         let defaults = fields.get("defaults").and_then(|entry| self.table(&entry.node, keys::SETTINGS));

@@ -120,6 +120,7 @@ mod tests {
             count: specs.len() as u64,
             on_failure,
             stopped_by: None,
+            concurrency: None,
             doomed: Default::default(),
             picked: Default::default(),
         };

@@ -296,6 +296,7 @@ impl<'a> Queue<'a> {
                 self.state.limited(agent).map_or_else(String::new, |limit| format!("{agent}: {limit}"))
             }
             Waiting::Group(group) => format!("group {} is full", shown(group)),
+            Waiting::Plan(plan) => format!("plan {plan} is full"),
             _ => format!("turn {}", place.turn),
         }
     }

@@ -26,6 +26,9 @@ pub struct Preview {
     pub file: String,
     /// What becomes of the others where one fails.
     pub on_failure: OnFailure,
+    /// How many of its tasks run at once, where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
     /// Its tasks, needs first.
     pub tasks: Vec<PreviewTask>,
     /// Which of them may run side by side and touch the same paths, as far as they say which.
@@ -115,6 +118,7 @@ impl Preview {
             name: name.clone(),
             file: file.to_owned(),
             on_failure: draft.on_failure,
+            concurrency: draft.concurrency,
             tasks: expanded.tasks.iter().enumerate().map(task).collect(),
             overlaps: plans::overlaps(draft).into_iter().map(overlap).collect(),
         }

@@ -42,6 +42,7 @@ const DELEGATE: &[&str] = &["subagent", "use_subagent", "delegate", "crew"];
 /// # Errors
 /// Where it is none.
 pub fn import(text: &str, stem: &str) -> Result<Imported, Wrong> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value: Value =
         serde_json::from_str(text).map_err(|error| Wrong { line: Some(error.line()), what: error.to_string() })?;
     let mut fields = Fields::new(value)?;

@@ -13,13 +13,14 @@ pub(super) type Entry = Vec<(&'static str, Value)>;
 /// # Errors
 /// Where the text is no JSON, or something else is in the way.
 pub(super) fn json(text: &str, keys: &[&str], entry: &Entry) -> Result<String, String> {
+    let (bom, text) = marked(text);
     let root = root(text)?;
     let mut object = root.object_value().ok_or("it is no object of JSON")?;
     for key in keys {
         object = inner(&object, key)?;
     }
     set(&object, entry);
-    Ok(root.to_string())
+    Ok(format!("{bom}{root}"))
 }
 
 /// A command for an event of an agent.
@@ -43,6 +44,7 @@ pub(in crate::ops) struct Hook {
 /// # Errors
 /// Where the text is no JSON, or something else is in the way.
 pub(in crate::ops) fn hooks(text: &str, mark: &str, wanted: &[Hook]) -> Result<(String, Vec<&'static str>), String> {
+    let (bom, text) = marked(text);
     let root = root(text)?;
     let hooks = inner(&root.object_value().ok_or("it is no object of JSON")?, "hooks")?;
     let mut left = Vec::new();
@@ -68,10 +70,15 @@ pub(in crate::ops) fn hooks(text: &str, mark: &str, wanted: &[Hook]) -> Result<(
             None => drop(groups.append(input(&group))),
         }
     }
-    Ok((root.to_string(), left))
+    Ok((format!("{bom}{root}"), left))
 }
 
 /// Text as JSON with comments; nothing is an empty object.
+/// The mark of its encoding, which some editors begin a file with and which stays there; and the text.
+fn marked(text: &str) -> (&str, &str) {
+    text.split_at(text.strip_prefix('\u{feff}').map_or(0, |rest| text.len() - rest.len()))
+}
+
 fn root(text: &str) -> Result<CstRootNode, String> {
     let begun = if text.trim().is_empty() { "{}\n" } else { text };
     let options = ParseOptions {

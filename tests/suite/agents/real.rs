@@ -119,12 +119,13 @@ fn fails_on_401(agent: &str) {
 }
 
 /// A server that is broken for ever, and one that says nothing: its time is over some time.
-fn ends_in_time(agent: &str, mode: &str) {
+fn ends_in_time(agent: &str, mode: &str, options: &[&str]) {
     let Some((scene, _model)) = with(agent, mode) else { return };
-    let report = run(&scene, agent, &["--timeout", "12s", "--grace", "3s"], MAKE);
+    let report = run(&scene, agent, &[&["--timeout", "12s", "--grace", "3s"], options].concat(), MAKE);
     let (how, _) = ended(&report);
     assert_eq!(report["state"], "failed", "{report:#}");
-    assert!(how == "timed_out" || (mode == "500" && how == "agent_failed"), "{report:#}");
+    let is_in_time = how == "timed_out" || (mode == "500" && how == "agent_failed");
+    assert!(is_in_time, "{report:#}\n{}", scene.log(1));
     scene.assert_tidy();
 }
 
@@ -156,12 +157,12 @@ macro_rules! agents {
 
             #[test]
             fn a_hang_ends_in_time() {
-                super::ends_in_time($name, "hang");
+                super::ends_in_time($name, "hang", $options);
             }
 
             #[test]
             fn a_server_that_is_broken_for_ever_ends_in_time() {
-                super::ends_in_time($name, "500");
+                super::ends_in_time($name, "500", $options);
             }
         }
     )*};

@@ -49,14 +49,15 @@ fn a_notice_is_written_down() {
     scene.until("it is written down", || text().contains(" done {"));
 }
 
-/// In a file, and not on standard input: what reads that where there is one would look through our words instead of the tree.
+/// In a file, and on the standard input of `setup`. Not on that of `verify`: what reads it where there is one would look through our words
+/// instead of the tree.
 #[test]
 fn a_hook_is_told_in_json_what_it_is_for() {
     for tier in ["none", "full"].into_iter().filter(|tier| *tier == "none" || crate::sandbox::works(tier)) {
         let scene = crate::delegate::scene(tier, 1);
         let verify = r#"test -z "$(cat)" && echo $(cat "$PLEACH_HOOK") | grep -Eqx '\{"hook":"verify","schema":1,"tree":"[0-9a-f]{40}"\}'"#;
         scene.configure(&format!(
-            "[worktree]\nsetup = 'test -z \"$(cat)\" && cat < \"$PLEACH_HOOK\" > told'\n[verify]\ncommand = '''{verify}'''\n"
+            "[worktree]\nsetup = 'cat > told && cmp told \"$PLEACH_HOOK\"'\n[verify]\ncommand = '''{verify}'''\n"
         ));
         scene.ok(&["run", "--name", "make", "--", "true"]);
         scene.ok(&["merge", "make"]);

@@ -35,6 +35,16 @@ fn each_client_gets_its_file_and_twice_is_once() {
 }
 
 #[test]
+fn what_an_editor_puts_before_a_file_stays_there() {
+    let scene = Scene::new();
+    scene.write(".mcp.json", "\u{feff}{\r\n  \"mcpServers\": {}\r\n}\r\n");
+    assert!(scene.ok(&["mcp", "install", "--client", "claude"]).contains("wrote our entry"));
+    let text = scene.read(".mcp.json");
+    assert!(text.starts_with("\u{feff}{\r\n") && text.contains("\"pleach\""), "{text}");
+    assert!(scene.ok(&["mcp", "install", "--client", "claude"]).contains("has our entry already"));
+}
+
+#[test]
 fn a_file_that_somebody_keeps_stays_theirs() {
     let scene = Scene::new();
     let kept = scene.path("home").join("dotfiles.json");

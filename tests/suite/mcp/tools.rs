@@ -141,6 +141,61 @@ fn a_batch_is_all_or_nothing_and_knows_its_tasks() {
 }
 
 #[test]
+fn a_batch_stands_or_falls_together_where_that_is_said() {
+    let scene = Scene::with_concurrency(4);
+    let mut client = Client::new(&scene);
+    let wish = |policy: &str| {
+        json!({
+            "on_failure": policy, "concurrency": 1, "idempotency_key": policy,
+            "tasks": [
+                { "key": "behind", "command": "true", "depends_on": ["bad"] },
+                { "key": "good", "command": "echo good > good" },
+                { "key": "bad", "command": "exit 3", "depends_on": ["good"] },
+            ],
+        })
+    };
+    for (policy, expected) in [
+        ("continue", ["blocked", "ready", "failed"]),
+        ("stop", ["withdrawn", "ready", "failed"]),
+        ("discard all", ["withdrawn", "discarded", "discarded"]),
+    ] {
+        let batch = client.ok("delegate_batch", wish(policy));
+        let name = batch.data["batch_id"].as_str().unwrap().to_owned();
+        let done = client.ok("delegate_wait", json!({ "batch_id": name, "timeout_s": 120 }));
+        assert_eq!(done.data["tasks"].as_array().unwrap().len(), 3, "{done:?}");
+        let ids = ["behind", "good", "bad"].map(|key| batch.data["task_ids"][key].as_str().unwrap().parse().unwrap());
+        scene.until("all of it has come to rest", || ids.map(|id| scene.stands(id)) == expected);
+        // A person sees it as a plan.
+        assert!(scene.pleach(&["report", &name]).out.contains(&format!("plan {name}.1 ")));
+        let again = client.ok("delegate_batch", wish(policy));
+        assert_eq!((&again.data["task_ids"], &again.data["asked_before"]), (&batch.data["task_ids"], &json!(true)));
+    }
+    let before = scene.board().len();
+    for (arguments, told) in [
+        (json!({ "concurrency": 0, "tasks": [{ "key": "a", "command": "true" }] }), "concurrency: 0 tasks at once"),
+        (
+            json!({ "on_failure": "explode", "tasks": [{ "key": "a", "command": "true" }] }),
+            "continue, stop or discard all",
+        ),
+        (
+            json!({ "on_failure": "stop", "tasks": [{ "key": "a", "command": "true", "depends_on": ["1"] }] }),
+            "tasks of this batch only",
+        ),
+        (
+            json!({ "on_failure": "discard all", "tasks": [{ "key": "a", "command": "true", "merge": "auto" }] }),
+            "cannot be discarded",
+        ),
+        (
+            json!({ "on_failure": "stop", "tasks": [{ "key": "a", "command": "true" }, { "key": "b", "command": "true", "base": "nowhere" }] }),
+            "nowhere",
+        ),
+    ] {
+        assert!(client.refused("delegate_batch", arguments.clone()).contains(told), "{arguments}");
+    }
+    assert_eq!(scene.board().len(), before, "nothing of any was started");
+}
+
+#[test]
 fn a_conflict_is_told_with_its_files_and_settled_by_another_attempt() {
     let scene = Scene::new();
     let mut client = Client::new(&scene);

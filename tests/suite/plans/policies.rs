@@ -14,6 +14,30 @@ fn an_option_at_the_wrong_side_of_a_plan_is_no_command() {
 }
 
 #[test]
+fn no_more_of_its_tasks_run_at_once_than_it_says() {
+    let scene = Scene::with_concurrency(4);
+    let go = scene.path("go");
+    scene.write(
+        "plan.toml",
+        format!(
+            "name = 'few'\nconcurrency = 2\n[[task]]\nname = 'each'\nfor_each = ['a', 'b', 'c', 'd']\ncommand = \"until test -e '{}'; do sleep 0.05; done; echo {{item}} > {{item}}\"\n",
+            go.display()
+        ),
+    );
+    assert!(scene.ok(&["plan", "plan.toml"]).contains("at most 2 side by side"));
+    scene.ok(&["run", "--detach", "plan.toml"]);
+    scene.until("two of it run", || scene.stands(1) == "running" && scene.stands(2) == "running");
+    // Others are not kept waiting by it.
+    scene.ok(&["run", "--", "true"]);
+    let board = scene.board();
+    let whys: Vec<_> = [3, 4].iter().map(|id| (board[id]["state"].as_str(), board[id]["why"].as_str())).collect();
+    assert_eq!(whys, [(Some("waiting"), Some("plan few.1 is full")); 2]);
+    std::fs::write(&go, "").unwrap();
+    scene.ok(&["wait", "--plan", "few"]);
+    assert_eq!([1, 2, 3, 4].map(|id| scene.stands(id)), ["ready"; 4]);
+}
+
+#[test]
 fn a_failure_leaves_the_others_alone_or_stops_them_or_takes_all_of_it_back() {
     let plan = |policy: &str| {
         format!(

@@ -36,6 +36,32 @@ fn one_after_the_other() {
     assert_eq!(task(&report, "draft")["summary"], "a first line");
 }
 
+/// The directory is where its tasks run, so that is from where they have to find their items.
+#[test]
+fn below_the_top() {
+    let scene = Scene::new();
+    for (path, content) in [("api/a b.txt", "api"), ("deep/er/c.txt", "deep"), ("deep/d.txt", "d")] {
+        scene.write(path, content);
+    }
+    // A name that could be a line for the shell, too, of a file as some editors write it.
+    scene.write(
+        "deep/one each.json",
+        "\u{feff}{\"name\": \"each\", \"task\": [{\"name\": \"see\", \"for_each\": {\"glob\": [\"**/*.txt\", \"*/\"]}, \
+         \"command\": \"test -e {item} && echo {item} > seen\"}]}",
+    );
+    scene.git(&["add", "."]);
+    scene.git(&["commit", "-qm", "below"]);
+    let ran = scene.pleach(&["-C", "deep", "run", "one each.json", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    assert_eq!(ran.code, Some(0), "{report:#}");
+    let seen = |task: &serde_json::Value| {
+        scene.git(&["show", &format!("pleach/{}-{}:deep/seen", task["id"], task["name"].as_str().unwrap())])
+    };
+    let mut seen: Vec<String> = report["tasks"].as_array().unwrap().iter().map(seen).collect();
+    seen.sort();
+    assert_eq!(seen, [".", "../api", "../api/a b.txt", "../dir", "d.txt", "er/c.txt"], "{report:#}");
+}
+
 #[test]
 fn out_and_in_again() {
     let scene = Scene::with_concurrency(4);

@@ -132,13 +132,26 @@ fn no_file_of_a_repository_takes_the_place_of_the_users_own() {
     assert!(said.contains("your own") && said.contains("shadowed") && said.contains("a.toml:1"), "{said}");
     scene.ok(&LINE);
     assert_eq!(scene.status(1)["role"]["source"], "user");
-    assert_eq!(
-        scene.pleach(&["run", "--role", "claude:reviewer", "true"]).code,
-        Some(10),
-        "it can be named all the same"
-    );
+    let named = scene.pleach(&["run", "--role", "claude:reviewer", "true"]);
+    assert_eq!(named.code, Some(10), "it can be named all the same");
+    // What is advised means the same one, and not whose name it has.
+    assert!(named.err.contains("`pleach approve --role claude:reviewer`"), "{named:?}");
+    let said = scene.ok(&["roles", "show", "claude:reviewer"]);
+    assert!(said.contains("`pleach approve --role project-claude:reviewer`"), "{said}");
+    scene.ok(&["approve", "--yes", "--role", "project-claude:reviewer"]);
+    scene.ok(&["run", "--role", "claude:reviewer", "true"]);
     let broken = scene.pleach(&["run", "--role", "a", "true"]);
     assert!(broken.code == Some(11) && broken.err.contains("a.toml:1"), "{broken:?}");
+}
+
+#[test]
+fn an_odd_name_is_advised_as_one_has_to_type_it() {
+    let scene = Scene::new();
+    // As some editors write it.
+    scene.write(".kiro/agents/odd.json", "\u{feff}{\"name\": \"an odd one\"}");
+    let refused = scene.pleach(&["run", "--role", "an odd one", "true"]);
+    assert!(refused.err.contains("`pleach approve --role 'an odd one'`"), "{refused:?}");
+    assert!(scene.ok(&["roles", "show", "an odd one"]).contains("`pleach approve --role 'an odd one'`"));
 }
 
 #[test]

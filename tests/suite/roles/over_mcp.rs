@@ -47,8 +47,10 @@ fn a_role_that_nobody_allowed_is_an_error_that_names_the_way() {
 #[test]
 fn an_agent_of_kiro_hands_over_to_those_that_its_file_says() {
     let scene = agents();
-    scene.ok(&["approve", "--yes", "--role", "orchestrator"]);
     let mut client = Client::with(&scene, &["--role", "orchestrator"]);
+    let nobody = client.call("delegate_task", json!({ "command": "true", "role": "reviewer" }));
+    assert!(nobody.is_error && nobody.text.contains("pleach approve --role orchestrator"), "{nobody:?}");
+    scene.ok(&["approve", "--yes", "--role", "orchestrator"]);
     let mut ask = |role: &str| client.call("delegate_task", json!({ "command": "true", "role": role }));
     let denied = ask("deployer");
     assert!(denied.data["kind"] == "unknown_role" && denied.text.contains("may not hand tasks"), "{denied:?}");
