@@ -47,11 +47,8 @@ pub(super) const ALL: &[Tool] = &[
         schema: || {
             let items = json!({ "type": "object", "properties": task(true), "required": ["key"], "additionalProperties": false });
             let tasks = json!({ "type": "array", "items": items, "description": "The tasks" });
-            let failure = choice(
-                &["continue", "stop", "discard all"],
-                "Where one fails: the others go on, those that wait are withdrawn, or all are ended and discarded; default: continue",
-            );
-            let concurrency = integer("How many of them run at once; default: as many as there is room for");
+            let failure = choice(&["continue", "stop", "discard all"], "Where one fails; default: continue");
+            let concurrency = integer("How many run at once");
             (
                 json!({ "tasks": tasks, "concurrency": concurrency, "on_failure": failure, "idempotency_key": idempotency() }),
                 &["tasks"],
