@@ -143,7 +143,7 @@ pub enum Verb {
     #[command(after_help = example!("pleach queue", "pleach queue --verdicts", "pleach queue --log 12        # what run 12 of the check wrote"))]
     Queue(QueueArgs),
     /// Throw results away; they are kept until `gc` frees them
-    #[command(after_help = example!("pleach discard 8", "pleach restore 8          # take that back"))]
+    #[command(after_help = example!("pleach discard 8", "pleach restore 8          # take that back", "pleach discard --keep-branch idea 8"))]
     Discard(DiscardArgs),
     /// Put a discarded, failed or cancelled result up for review
     #[command(after_help = example!("pleach restore 8", "pleach restore 8.1        # what its first attempt left", "pleach restore 9          # what could not be taken over when it ended"))]
@@ -452,6 +452,9 @@ pub struct DiscardArgs {
     /// Throw away every result of this plan that is not folded
     #[arg(long, value_name = "PLAN", conflicts_with = "tasks")]
     pub plan: Option<String>,
+    /// Keep what is in it as this branch of yours; of one task
+    #[arg(long, value_name = "BRANCH", value_parser = branch, conflicts_with = "plan")]
+    pub keep_branch: Option<BranchName>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

@@ -11,6 +11,7 @@ use crate::core::plan::OnFailure;
 use crate::core::report::plan::{PlanReport, PlanTask, Preview, PreviewTask};
 use crate::core::report::{self, Standing};
 use crate::core::state::{State, Task, TaskState};
+use crate::core::task::quote;
 use crate::core::word::shown;
 
 /// Of tasks that differ only in their item so many are shown.
@@ -67,7 +68,7 @@ pub fn preview(out: &mut dyn Write, plan: &Preview, style: &Style) -> io::Result
         let words = format!("{} and {} may both touch {}", overlap.one, overlap.other, shown(&overlap.paths));
         writeln!(out, "{} {words}", style.paint(Paint::Look, "overlap:"))?;
     }
-    writeln!(out, "{}", style.paint(Paint::Faint, format!("nothing was run; `pleach run {}` does", plan.file)))
+    writeln!(out, "{}", style.paint(Paint::Faint, format!("nothing was run; `pleach run {}` does", quote(&plan.file))))
 }
 
 fn line(number: &str, task: &PreviewTask, plan: &Preview, style: &Style) -> String {

@@ -10,7 +10,7 @@ use super::args::{self, Handle};
 use super::waiting::{self, Clock};
 use super::{Call, look};
 use crate::core::change::Refusal;
-use crate::core::id::{TaskHandle, TaskId};
+use crate::core::id::{BranchName, TaskHandle, TaskId};
 use crate::ops::fold::{self, Fate, How, Told};
 use crate::ops::verify::{self, Verifying};
 use crate::ops::{self, Error, ErrorKind, Session, control, send};
@@ -168,9 +168,14 @@ pub(super) fn cancel(call: &Call, arguments: Value) -> Result<Answer, Error> {
 }
 
 pub(super) fn discard(call: &Call, arguments: Value) -> Result<Answer, Error> {
-    let args: args::Tasks = args::read("delegate_discard", arguments)?;
+    let args: args::Discard = args::read("delegate_discard", arguments)?;
     let mut session = call.changing()?;
-    let ids = fold::discard(&mut session, &named(&args.task_ids)?)?;
+    let tasks = named(&args.task_ids)?;
+    let ids = match (&args.keep_branch, &tasks[..]) {
+        (None, _) => fold::discard(&mut session, &tasks)?,
+        (Some(name), [task]) => fold::discard_to(&mut session, task, &BranchName(name.clone()))?,
+        (Some(_), _) => return Err(args::usage("keep_branch", &"one branch keeps one result")),
+    };
     told(&mut session, &ids)
 }
 

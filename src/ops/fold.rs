@@ -10,10 +10,10 @@ use crate::core::id::{AttemptId, BranchName, CommitId, TaskHandle, TaskId};
 use crate::core::merge_queue;
 use crate::core::state::{Folded, State, Task, TaskState};
 use crate::core::task::{Publish, Strategy};
-use crate::git::Repository;
 use crate::git::fold;
 use crate::git::merge::{self, Identity, Wanted};
 use crate::git::publish::{self, Standing};
+use crate::git::{GitError, Repository};
 use crate::process::clock;
 
 /// How to fold.
@@ -325,6 +325,36 @@ fn last_refusal(session: &Session, task: TaskId, after: u64) -> Result<Option<Re
 /// Where a task is unknown, runs, waits, or is folded.
 pub fn discard(session: &mut Session, tasks: &[TaskHandle]) -> Result<Vec<TaskId>, Error> {
     control::send(session, tasks, |tasks| Request::Discard { tasks })
+}
+
+/// Drop this result, and keep what is in it as a branch of the user's own.
+///
+/// # Errors
+/// Where it cannot be dropped, has nothing in it, or where another branch has this name: it is not dropped then.
+pub fn discard_to(session: &mut Session, task: &TaskHandle, branch: &BranchName) -> Result<Vec<TaskId>, Error> {
+    let state = session.state()?;
+    let found = find(&state, std::slice::from_ref(task))?[0];
+    let tip = found.tip().ok_or_else(|| {
+        let message = format!("task {} has no result that a branch could keep", found.id);
+        Error::new(ErrorKind::Refused, message, "discard it without one")
+    })?;
+    let own = found.result_attempt().and_then(|attempt| found.change(attempt.number)?.branch.as_ref());
+    if own == Some(branch) {
+        let message = format!("the branch {branch} is pleach's own, and goes with the result");
+        return Err(Error::new(ErrorKind::Refused, message, "name another one"));
+    }
+    let repo = session.repository();
+    // Said twice it is done once.
+    if repo.head_of(branch)? != Some(tip) {
+        let asked = repo.git().args(["branch", "--no-track", "--end-of-options", &branch.0, &tip.to_string()]);
+        let made = asked.output().map_err(GitError::from)?;
+        if made.code != Some(0) {
+            let words = made.stderr.trim().trim_start_matches("fatal: ").to_owned();
+            let message = format!("the branch {branch} cannot be made: {words}");
+            return Err(Error::new(ErrorKind::Refused, message, "name another one; the result is still there"));
+        }
+    }
+    discard(session, std::slice::from_ref(task))
 }
 
 /// Put what an attempt left up for review: of each task its newest with a change, or the attempt that is named. What could

@@ -248,7 +248,14 @@ fn next_step(task: TaskId, hold: &Hold, target: &BranchName, verb: &str) -> Stri
 pub(super) fn discard(context: &Context, args: &DiscardArgs) -> Result<u8, Error> {
     let mut session = context.session()?;
     let tasks = meant(&session, args.plan.as_deref(), &args.tasks, plan::can_be_discarded)?;
-    let ids = fold::discard(&mut session, &tasks)?;
+    let ids = match (&args.keep_branch, &tasks[..]) {
+        (None, _) => fold::discard(&mut session, &tasks)?,
+        (Some(branch), [task]) => fold::discard_to(&mut session, task, branch)?,
+        (Some(_), _) => {
+            let hint = "say it for each of them, with a name of its own";
+            return Err(Error::new(ErrorKind::Usage, "one branch keeps one result", hint));
+        }
+    };
     if args.json {
         return answer(|out| print_json(out, &serde_json::json!({ "discarded": ids })));
     }

@@ -217,7 +217,10 @@ fn a_conflict_is_told_with_its_files_and_settled_by_another_attempt() {
     wait(&mut client, &["bad"]);
     let told = client.ok("delegate_merge", json!({ "task_ids": ["bad"], "verify": "! test -e bad" }));
     assert_eq!(told.data["merges"][0]["result"], "rejected", "{told:?}");
-    let gone = client.ok("delegate_discard", json!({ "task_ids": ["bad"] }));
+    // What is in it may stay as a branch, but never in the place of another one.
+    client.refused("delegate_discard", json!({ "task_ids": ["bad"], "keep_branch": "main" }));
+    let gone = client.ok("delegate_discard", json!({ "task_ids": ["bad"], "keep_branch": "idea" }));
+    assert_eq!(scene.git(&["show", "idea:bad"]), "bad");
     assert_eq!(gone.data["tasks"][0]["state"], "discarded");
 }
 
