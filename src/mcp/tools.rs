@@ -126,10 +126,8 @@ pub(super) const ALL: &[Tool] = &[
                 nothing.",
         kind: Kind::Adds,
         schema: || {
-            let strategy = choice(&["merge", "squash", "rebase", "ff", "auto"], "How; default: as the repository says");
-            let verify = string(
-                "A shell line that has to succeed on the branch with the result in it; default: as the repository says",
-            );
+            let strategy = choice(&["merge", "squash", "rebase", "ff", "auto"], "How; default: the repository's");
+            let verify = string("A shell line that must succeed on the branch with it; default: the repository's");
             let dry = json!({ "type": "boolean", "description": "Only say what would happen; default false" });
             let timeout = integer("Seconds to wait for it: default 50, at most 600; it goes on after that");
             (
@@ -144,8 +142,7 @@ pub(super) const ALL: &[Tool] = &[
         about: "Another attempt of tasks that have ended; with onto_target on what their branch is now, which settles a conflict.",
         kind: Kind::Adds,
         schema: || {
-            let onto = json!({ "type": "boolean", "description": "Start on the head of the target branch, with the earlier result handed back; \
-                default false: start where the first attempt did" });
+            let onto = json!({ "type": "boolean", "description": "Start on the head of the target branch, with the earlier result handed back; default false" });
             (json!({ "task_ids": ids("Which"), "onto_target": onto }), &["task_ids"])
         },
         run: act::retry,
@@ -170,7 +167,7 @@ pub(super) const ALL: &[Tool] = &[
     },
     Tool {
         name: "delegate_discard",
-        about: "Drop results that nobody wants. (A person can bring one back for a while with `pleach restore`.)",
+        about: "Drop results that nobody wants. (`pleach restore` brings one back.)",
         kind: Kind::Destroys,
         schema: || {
             let keep = string("Keep the one result as this branch");
@@ -219,11 +216,11 @@ fn task(in_batch: bool) -> Value {
         "title": string("A short name; also the message of its commit"),
         "depends_on": { "type": "array", "items": { "type": "string" }, "description": depends },
         "priority": choice(&["low", "normal", "high", "critical"], "Who goes first; default: normal"),
-        "timeout_s": integer("Seconds after which it is ended; default: as the repository says"),
+        "timeout_s": integer("Seconds after which it is ended; default: the repository's"),
         "paths": { "type": "array", "items": { "type": "string" }, "description": "What it may touch (src/**); a result that touches more is held" },
-        "verify": string("A shell line that must succeed on the branch with the result before it lands; default: the repository's"),
+        "verify": string("A shell line that must succeed on the branch with it; default: the repository's"),
         "base": string("The revision that it starts from; default: HEAD"),
-        "merge": choice(&["auto", "review", "never"], "What becomes of a good result; default: as the repository says, mostly review"),
+        "merge": choice(&["auto", "review", "never"], "What becomes of a good result; default: the repository's, mostly review"),
     });
     if let Some(map) = properties.as_object_mut() {
         match in_batch {
@@ -305,6 +302,6 @@ mod tests {
     #[test]
     fn all_of_it_is_small_enough_to_carry_in_every_context() {
         let size: usize = ALL.iter().map(|tool| serde_json::to_string(&tool.described()).unwrap().len()).sum();
-        assert!(size < 11_000, "{size} bytes");
+        assert!(size < 10_800, "{size} bytes");
     }
 }

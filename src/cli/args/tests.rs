@@ -3,9 +3,12 @@ use expect_test::{Expect, expect};
 
 use super::*;
 
+fn words(line: &str) -> Vec<OsString> {
+    shell_words::split(&format!("pleach {line}")).unwrap().into_iter().map(Into::into).collect()
+}
+
 fn parse(line: &str) -> Result<Verb, clap::Error> {
-    let words = shell_words::split(line).unwrap();
-    let words: Vec<OsString> = std::iter::once("pleach".to_owned()).chain(words).map(Into::into).collect();
+    let words = words(line);
     let whole = Cli::try_parse_from(&words);
     match (quick::quick(&words), &whole) {
         (Some(quick), Ok(whole)) => assert_eq!(&quick, whole, "{line}"),
@@ -26,8 +29,7 @@ fn what_is_understood_quickly_is_understood_as_the_whole_table_does() {
         "prompt 3",
         "queue hold 7",
     ] {
-        let words: Vec<OsString> =
-            shell_words::split(&format!("pleach {line}")).unwrap().into_iter().map(Into::into).collect();
+        let words = words(line);
         assert!(quick::quick(&words).is_some(), "{line}");
         assert!(parse(line).is_ok(), "{line}");
     }
@@ -46,8 +48,7 @@ fn what_is_understood_quickly_is_understood_as_the_whole_table_does() {
         "help ls",
         "status --color",
     ] {
-        let words: Vec<OsString> =
-            shell_words::split(&format!("pleach {line}")).unwrap().into_iter().map(Into::into).collect();
+        let words = words(line);
         let said = |error: clap::Error| (error.kind(), error.render().to_string());
         let whole = Cli::try_parse_from(&words).map_err(said);
         assert_eq!(super::parse(&words).map_err(said), whole, "{line}");
