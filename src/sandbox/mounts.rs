@@ -91,12 +91,19 @@ impl Mounts {
         let holders: Vec<Option<&Mount>> = plan.mounts.iter().map(holder).collect();
         let held: HashSet<&OsStr> = holders.iter().flatten().map(|holder| holder.at().as_os_str()).collect();
         let mut all = Vec::with_capacity(plan.mounts.len());
+        // Directories in what is empty that are made for a mount before.
+        let mut made = HashSet::new();
         for (number, (mount, holder)) in plan.mounts.iter().zip(&holders).enumerate() {
             let is_closed =
                 matches!(mount, Mount::Empty(at) if !at.starts_with(SCRATCH)) && !held.contains(mount.at().as_os_str());
+            let is_missing = matches!(holder, Some(Mount::Empty(_)));
+            let mut above = above(mount.at(), *holder);
+            if is_missing && !matches!(mount, Mount::Nothing(_)) {
+                above.retain(|path| made.insert(path.as_os_str()));
+            }
             all.push(Made {
-                above: above(mount.at(), *holder)?,
-                is_missing: matches!(holder, Some(Mount::Empty(_))),
+                above: above.into_iter().map(word).collect::<Result<_, _>>()?,
+                is_missing,
                 at: word(mount.at())?,
                 what: if is_closed { What::Closed } else { what(mount, number)? },
             });
@@ -192,11 +199,11 @@ impl What {
 }
 
 /// The directories between a mount and the one that it lies in: that one may be empty.
-fn above(at: &Path, holder: Option<&Mount>) -> Result<Vec<CString>, Failure> {
-    let Some(holder) = holder else { return Ok(Vec::new()) };
+fn above<'a>(at: &'a Path, holder: Option<&Mount>) -> Vec<&'a Path> {
+    let Some(holder) = holder else { return Vec::new() };
     let mut above: Vec<&Path> = at.ancestors().skip(1).take_while(|path| *path != holder.at()).collect();
     above.reverse();
-    above.into_iter().map(word).collect()
+    above
 }
 
 fn what(mount: &Mount, number: usize) -> Result<What, Failure> {

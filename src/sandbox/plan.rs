@@ -300,10 +300,10 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     if !policy.read_only {
         all.push(places.worktree.clone());
     }
-    let mounts = in_order(mounts);
     let (run, of_programs) = given::programs(policy, places, &mounts, kind);
+    mounts.extend(of_programs);
     Plan {
-        mounts: in_order(mounts.into_iter().chain(of_programs).collect()),
+        mounts: in_order(mounts),
         run,
         work: places.work.clone(),
         network: policy.network.clone(),

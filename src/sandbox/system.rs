@@ -37,6 +37,8 @@ pub(super) fn mount_processes(is_root: bool, highest: Option<&CStr>) -> Result<(
         write_to(c"/proc/sys/kernel/pid_max", highest.to_bytes());
     }
     if is_root {
+        // What is mounted again is as closed as what it comes of is at that moment.
+        close_processes(libc::MOUNT_ATTR_RDONLY, 0)?;
         for path in [
             c"/proc/sys",
             c"/proc/irq",
@@ -47,16 +49,18 @@ pub(super) fn mount_processes(is_root: bool, highest: Option<&CStr>) -> Result<(
             c"/proc/scsi",
             c"/proc/dynamic_debug",
         ] {
-            let tree = match open_tree(path, RECURSIVE) {
-                Err(_) if errno() == libc::ENOENT => continue,
-                tree => tree?,
-            };
-            let closed = set(tree, c"", RECURSIVE | EMPTY_PATH, libc::MOUNT_ATTR_RDONLY);
-            closed.map_err(|()| c"close what is root's in /proc")?;
-            move_to(tree, path)?;
+            match bind(path, path) {
+                Err(_) if errno() == libc::ENOENT => {}
+                done => done?,
+            }
         }
+        close_processes(0, libc::MOUNT_ATTR_RDONLY)?;
     }
     Ok(())
+}
+
+fn close_processes(set: u64, clear: u64) -> Result<(), Step> {
+    change(libc::AT_FDCWD, c"/proc", 0, [set, clear]).map_err(|()| c"close what is root's in /proc")
 }
 
 pub(super) fn drop_capabilities() {
@@ -141,7 +145,12 @@ pub(super) fn open_tree(path: &CStr, deep: c_long) -> Result<RawFd, Step> {
 }
 
 pub(super) fn set(dir: RawFd, path: &CStr, flags: c_long, attributes: u64) -> Result<(), ()> {
-    let wanted = mount_attr { attr_set: attributes, attr_clr: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    change(dir, path, flags, [attributes, 0])
+}
+
+/// Give a mount some attributes, and take others from it.
+fn change(dir: RawFd, path: &CStr, flags: c_long, [attr_set, attr_clr]: [u64; 2]) -> Result<(), ()> {
+    let wanted = mount_attr { attr_set, attr_clr, propagation: libc::MS_PRIVATE, userns_fd: 0 };
     // SAFETY: the attributes outlive the call and are as long as is said.
     let done = unsafe {
         libc::syscall(libc::SYS_mount_setattr, dir, path.as_ptr(), flags, &raw const wanted, size_of::<mount_attr>())
