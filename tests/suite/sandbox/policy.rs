@@ -177,6 +177,21 @@ fn it_holds_for_somebody_without_rights() {
     assert!(!home.join("project/here").exists() && !scene.path("out").exists());
 }
 
+/// The files of the kernel's settings belong to root, whatever the namespace of its user. What it writes here is there already.
+#[test]
+fn the_settings_of_the_kernel_are_not_roots_in_there() {
+    if !works("full") || !rustix::process::geteuid().is_root() {
+        return;
+    }
+    const LINE: &str = "it=/proc/sys/vm/overcommit_ratio; was=$(cat $it); echo $was > $it && echo WRITTEN; \
+                        echo 500 > /proc/self/oom_score_adj && echo own";
+    let said = |tier| scene("full").pleach(&["sandbox", "--tier", tier, "--", LINE]).out;
+    assert_eq!(said("full"), "own\n");
+    // The control: nothing else is in its way, where root is all that it can be.
+    let open = fs::OpenOptions::new().write(true).open("/proc/sys/vm/overcommit_ratio").is_ok();
+    assert_eq!(said("none").contains("WRITTEN"), open);
+}
+
 /// Root of a namespace of its own may not enter it, so it cannot be covered; neither can the task open it.
 #[test]
 fn a_socket_in_a_closed_directory_of_somebody_else_is_in_nobodys_way() {
