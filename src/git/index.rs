@@ -83,18 +83,23 @@ impl Index {
     pub(super) fn read(file: &Path) -> Option<Self> {
         // Before the bytes: an index that is written meanwhile is a new file, and then this one is not the one that is there.
         let of = fs::symlink_metadata(file).ok().filter(Metadata::is_file)?;
-        Some(Self { seen: seen(&of), ..Self::parse(fs::read(file).ok()?, of.mtime() as u32)? })
+        Some(Self { seen: seen(&of), ..Self::checked(fs::read(file).ok()?, of.mtime() as u32)? })
     }
 
     /// One of this content, as it was written in this second. `None` where only git understands it, or it is damaged.
     pub(super) fn of(bytes: Vec<u8>, written: u32) -> Option<Self> {
-        Self::parse(bytes, written)
+        Self::checked(bytes, written)
+    }
+
+    /// One that was made here a moment ago, so that nothing can have happened to it. `None` where only git understands it.
+    pub(super) fn made(bytes: Vec<u8>) -> Option<Self> {
+        Self::parse(bytes, 0)
     }
 
     /// One without a file.
     pub(super) fn empty() -> Self {
         let bytes = [&b"DIRC\0\0\0\x02\0\0\0\0"[..], &[0; HASH]].concat();
-        Self { has_checksum: true, ..Self::parse(bytes, 0).expect("it is whole") }
+        Self { has_checksum: true, ..Self::made(bytes).expect("it is whole") }
     }
 
     /// Is the file still the one that was read?
@@ -102,10 +107,16 @@ impl Index {
         fs::symlink_metadata(file).is_ok_and(|of| seen(&of) == self.seen)
     }
 
+    fn checked(bytes: Vec<u8>, written: u32) -> Option<Self> {
+        let index = Self::parse(bytes, written)?;
+        let (content, checksum) = index.bytes.split_at(index.bytes.len() - HASH);
+        (!index.has_checksum || Sha1::digest(content)[..] == *checksum).then_some(index)
+    }
+
     fn parse(bytes: Vec<u8>, written: u32) -> Option<Self> {
         let end = bytes.len().checked_sub(HASH).filter(|end| *end >= HEAD)?;
         let has_checksum = bytes[end..] != [0; HASH];
-        if !bytes.starts_with(b"DIRC") || (has_checksum && Sha1::digest(&bytes[..end])[..] != bytes[end..]) {
+        if !bytes.starts_with(b"DIRC") {
             return None;
         }
         let version = number(&bytes, 4)?;

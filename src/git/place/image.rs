@@ -233,7 +233,7 @@ impl Images {
             sync(&top)?;
             None
         };
-        Seal::put(dir, &files, &bytes, plain::BYTES, version).map_err(words)
+        Seal::put(dir, &files, bytes, plain::BYTES, version, None).map_err(words)
     }
 
     fn keep_newest(&self) {

@@ -91,16 +91,18 @@ pub fn fill(order: &Order<'_>) -> Result<Provider, FillError> {
     let change = objects.as_ref().zip(tree).and_then(|(objects, tree)| Change::to(objects, tree, index));
     let found = plain::look(order, index, objects.as_ref(), change.as_ref());
     let filler = Filler { order, objects: objects.as_ref(), change: change.filter(|_| found.is_plain) };
-    let (provider, bytes) = match &sealed {
+    let (provider, bytes, others) = match &sealed {
         Some(seal) if seal.likeness != found.likeness => {
             return Err(FillError::Unfit("what decides how its files are written has changed".to_owned()));
         }
-        Some(seal) => (Provider::Slot, filler.recycle(seal)?),
-        None => filler.fill_new(&empty)?,
+        Some(seal) => filler.recycle(seal).map(|(bytes, others)| (Provider::Slot, bytes, others))?,
+        None => filler.fill_new(&empty).map(|(provider, bytes)| (provider, bytes, Vec::new()))?,
     };
     (order.at)("slot.switched");
     if let Some(dir) = order.slot {
-        Seal::put(dir, &order.place.worktree, &bytes, &found.likeness, None).map_err(GitError::file("write", dir))?;
+        let top = &order.place.worktree;
+        let sealed = Seal::put(dir, top, bytes, &found.likeness, None, Some(&others));
+        sealed.map_err(GitError::file("write", dir))?;
     }
     Ok(provider)
 }
@@ -176,8 +178,8 @@ impl Filler<'_> {
         }
     }
 
-    /// A place that was used before.
-    fn recycle(&self, seal: &Seal) -> Result<Vec<u8>, FillError> {
+    /// A place that was used before: its index, and what else is there.
+    fn recycle(&self, seal: &Seal) -> Result<(Vec<u8>, Vec<Word>), FillError> {
         let paper = self.paper(false);
         let seen = Scan::of(&self.order.place.worktree, seal).map_err(FillError::Unfit)?;
         for path in &seen.foul {
@@ -189,9 +191,9 @@ impl Filler<'_> {
         };
         let others: Vec<Word> = seen.others.into_iter().filter(|path| paper.has(&without_slash(path))).collect();
         if others.is_empty() {
-            return Ok(bytes);
+            return Ok((bytes, others));
         }
-        let index = Index::of(bytes.clone(), 0);
+        let index = Index::made(bytes.clone());
         let index = index.ok_or_else(|| FillError::Unfit("its index cannot be read".to_owned()))?;
         // What the new base has is no longer another's, whatever is ignored.
         let others: Vec<Word> = others.into_iter().filter(|path| index.get(&without_slash(path)).is_none()).collect();
@@ -205,7 +207,7 @@ impl Filler<'_> {
                 return Err(FillError::Unfit(format!("new files are among old ones in {}", path.shown())));
             }
         }
-        Ok(bytes)
+        Ok((bytes, others))
     }
 
     fn switch(&self, seal: &Seal, seen: &Scan, change: &Change, paper: &Paper<'_>) -> Result<Vec<u8>, FillError> {

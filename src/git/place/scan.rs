@@ -1,15 +1,19 @@
-//! What is there of a slot after somebody used it, beside its seal. Every directory that holds files of the seal is read,
-//! every file of it looked at, by several threads; no link is followed, and no file is opened but those that were written in the same instant as
+//! What is there of a slot after somebody used it, beside its seal. Every directory that holds files of the seal and every
+//! file of it is looked at, no link is followed, and no file is opened but those that were written in the same instant as
 //! the seal.
 //!
 //! The one who used it may have done anything that needs no privileges. So a file counts as untouched only where its time
-//! of change is that of the seal, which the system sets and no program: of writing, of new rights, of a hard link, of a move. A
-//! directory that has changed since must have the rights of those that we make and no others beside them. Whatever cannot be opened or asked makes the slot unfit.
+//! of change is that of the seal, which the system sets and no program: of writing, of new rights, of a hard link, of a move.
+//! A directory of which that holds has the names that it had, for each name that comes or goes changes it; any other is read, and must have
+//! the rights of those that we make and no others beside them. Whatever cannot be opened or asked makes the slot unfit.
+//!
+//! First the directories, each before what is in it: so there is no link on the way to any file. Then the files, by several threads.
 
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, Stat};
 use rustix::io::Errno;
@@ -18,7 +22,10 @@ use super::compare::children;
 use super::seal::Seal;
 use crate::core::word::Word;
 use crate::git::advance::{EXECUTABLE, OPEN};
-use crate::git::index::Fresh;
+use crate::git::index::{Fresh, Index};
+
+/// Files that a thread looks at before it takes more.
+const CHUNK: usize = 1024;
 
 /// What was seen.
 #[derive(Debug, Default)]
@@ -37,21 +44,13 @@ impl Scan {
     /// Look. The error is why the slot is not fit.
     pub(super) fn of(top: &Path, seal: &Seal) -> Result<Self, String> {
         let fd = rustix::fs::open(top, OPEN, Mode::empty()).map_err(|error| format!("it cannot be opened: {error}"))?;
-        let stat = rustix::fs::fstat(&fd).map_err(|error| format!("it cannot be looked at: {error}"))?;
-        let first = Job { parent: Arc::new(fd), name: Vec::new(), path: Vec::new(), range: 0..seal.index.len() };
-        let state = State { jobs: vec![first], busy: 0, found: Self::default(), failed: None };
-        let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), seal, device: stat.st_dev, top };
-        std::thread::scope(|scope| {
-            for _ in 1..super::write::threads() {
-                scope.spawn(|| shared.work());
-            }
-            shared.work();
-        });
-        let state = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.failed {
-            Some(words) => Err(words),
-            None => Ok(state.found),
-        }
+        let device = rustix::fs::fstat(&fd).map_err(|error| format!("it cannot be looked at: {error}"))?.st_dev;
+        let look = Look { seal, device, top, fd };
+        let mut found = Self::default();
+        let lost = look.dirs(&mut found)?;
+        look.files(&lost, &mut found)?;
+        found.stale.extend(lost.into_iter().flatten().map(|at| look.path(at)));
+        Ok(found)
     }
 
     fn add(&mut self, mut more: Self) {
@@ -62,124 +61,124 @@ impl Scan {
     }
 }
 
-/// A directory to look at.
-struct Job {
-    parent: Arc<OwnedFd>,
-    /// Empty for the top.
-    name: Vec<u8>,
-    path: Vec<u8>,
-    range: Range<usize>,
-}
-
-struct State {
-    jobs: Vec<Job>,
-    busy: usize,
-    found: Scan,
-    failed: Option<String>,
-}
-
-struct Shared<'a> {
-    state: Mutex<State>,
-    wake: Condvar,
+struct Look<'a> {
     seal: &'a Seal,
     device: u64,
     top: &'a Path,
+    fd: OwnedFd,
 }
 
-impl Shared<'_> {
-    fn work(&self) {
-        let mut found = Scan::default();
-        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = lock();
-        loop {
-            if let Some(job) = state.jobs.pop() {
-                state.busy += 1;
-                drop(state);
-                let done = self.dir(&job, &mut found);
-                state = lock();
-                state.busy -= 1;
-                match done {
-                    Ok(mut more) => state.jobs.append(&mut more),
-                    Err(words) => {
-                        state.jobs.clear();
-                        state.failed.get_or_insert(words);
-                    }
-                }
-                self.wake.notify_all();
-            } else if state.busy == 0 {
-                break;
-            } else {
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-        }
-        state.found.add(found);
+impl Look<'_> {
+    fn path(&self, at: usize) -> Word {
+        Word::from(self.seal.index.at(at).0.to_vec())
     }
 
-    /// Look at one directory; answers those in it.
-    fn dir(&self, job: &Job, found: &mut Scan) -> Result<Vec<Job>, String> {
+    /// Look at all directories. Answers which files of the seal are not where they were, for what is above them is not.
+    fn dirs(&self, found: &mut Scan) -> Result<Vec<Range<usize>>, String> {
         let index = &self.seal.index;
-        let shown = || Word::from(job.path.clone()).shown();
-        let fd = match job.name.is_empty() {
-            true => job.parent.clone(),
-            false => match rustix::fs::openat(&*job.parent, &job.name[..], OPEN, Mode::empty()) {
-                Ok(fd) => Arc::new(fd),
-                Err(errno @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => {
-                    found.stale.extend(job.range.clone().map(|at| Word::from(index.at(at).0.to_vec())));
-                    if errno != Errno::NOENT {
-                        found.foul.push(Word::from(job.path.clone()));
-                    }
-                    return Ok(Vec::new());
+        let mut lost: Vec<Range<usize>> = Vec::new();
+        for (number, (first, path)) in std::iter::once((0, &b""[..])).chain(dirs(index)).enumerate() {
+            if lost.last().is_some_and(|lost| lost.contains(&first)) {
+                continue;
+            }
+            let shown = || Word::from(path.to_vec()).shown();
+            let name: &[u8] = if path.is_empty() { b"." } else { path };
+            let stat = match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => Some(stat),
+                Err(Errno::NOENT) => None,
+                Err(errno) => return Err(format!("cannot look at {}: {errno}", shown())),
+            };
+            let Some(stat) = stat.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) else {
+                if stat.is_some() {
+                    found.foul.push(Word::from(path.to_vec()));
                 }
-                Err(errno) => return Err(format!("cannot open {}: {errno}", shown())),
-            },
-        };
-        let stat = rustix::fs::fstat(&*fd).map_err(|errno| format!("cannot look at {}: {errno}", shown()))?;
-        if stat.st_dev != self.device {
-            return Err(format!("something is mounted at {}", shown()));
+                lost.push(all_below(index, first, path));
+                continue;
+            };
+            if stat.st_dev != self.device {
+                return Err(format!("something is mounted at {}", shown()));
+            }
+            // Its `.git` came after the seal.
+            let is_untouched = !path.is_empty() && self.seal.knows(number - 1, changed(&stat));
+            if !is_untouched {
+                self.dir(path, all_below(index, first, path), found)?;
+            }
         }
+        Ok(lost)
+    }
+
+    /// Read a directory of these files of the seal.
+    fn dir(&self, path: &[u8], range: Range<usize>, found: &mut Scan) -> Result<(), String> {
+        let shown = || Word::from(path.to_vec()).shown();
+        let name: &[u8] = if path.is_empty() { b"." } else { path };
+        let fd = rustix::fs::openat(&self.fd, name, OPEN, Mode::empty());
+        let fd = fd.map_err(|errno| format!("cannot open {}: {errno}", shown()))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| format!("cannot look at {}: {errno}", shown()))?;
         if !self.seal.is_older(changed(&stat)) {
             self.directory_is_ours(&fd, &stat).map_err(|words| format!("{} {words}", shown()))?;
         }
-        let prefix = if job.path.is_empty() { 0 } else { job.path.len() + 1 };
-        let mut there = children(index, job.range.clone(), prefix);
-        let mut more = Vec::new();
-        let entries = Dir::read_from(&*fd).map_err(|errno| format!("cannot read {}: {errno}", shown()))?;
+        let prefix = if path.is_empty() { 0 } else { path.len() + 1 };
+        let there = children(&self.seal.index, range, prefix);
+        let entries = Dir::read_from(&fd).map_err(|errno| format!("cannot read {}: {errno}", shown()))?;
         for entry in entries {
             let entry = entry.map_err(|errno| format!("cannot read {}: {errno}", shown()))?;
             let name = entry.file_name().to_bytes();
-            if matches!(name, b"." | b"..") || (prefix == 0 && name == b".git") {
+            if matches!(name, b"." | b"..") || (prefix == 0 && name == b".git") || there.contains_key(name) {
                 continue;
             }
-            let path = || Word::from(if prefix == 0 { name.to_vec() } else { [&job.path[..], name].join(&b'/') });
-            match there.remove(name) {
-                Some(child) => match (child.file, child.dir) {
-                    (Some(at), _) => self.file(&fd, name, at, found)?,
-                    (None, Some(range)) => {
-                        let (parent, path) = (fd.clone(), path().as_bytes().to_vec());
-                        more.push(Job { parent, name: name.to_vec(), path, range });
-                    }
-                    (None, None) => {}
-                },
-                None if speaks_to_git(name) => found.foul.push(path()),
-                None => {
-                    let is_dir = match entry.file_type() {
-                        FileType::Unknown => {
-                            let stat = rustix::fs::statat(&*fd, name, AtFlags::SYMLINK_NOFOLLOW);
-                            let stat = stat.map_err(|errno| format!("cannot look at {}: {errno}", path().shown()))?;
-                            FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-                        }
-                        kind => kind == FileType::Directory,
-                    };
-                    let slash: &[u8] = if is_dir { b"/" } else { b"" };
-                    found.others.push(Word::from([path().as_bytes(), slash].concat()));
-                }
+            let path = Word::from(if prefix == 0 { name.to_vec() } else { [path, name].join(&b'/') });
+            if speaks_to_git(name) {
+                found.foul.push(path);
+                continue;
             }
+            let is_dir = match entry.file_type() {
+                FileType::Unknown => {
+                    let stat = rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW);
+                    let stat = stat.map_err(|errno| format!("cannot look at {}: {errno}", path.shown()))?;
+                    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+                }
+                kind => kind == FileType::Directory,
+            };
+            let slash: &[u8] = if is_dir { b"/" } else { b"" };
+            found.others.push(Word::from([path.as_bytes(), slash].concat()));
         }
-        for child in there.into_values() {
-            let gone = child.file.map(|at| at..at + 1).into_iter().chain(child.dir).flatten();
-            found.stale.extend(gone.map(|at| Word::from(index.at(at).0.to_vec())));
-        }
-        Ok(more)
+        Ok(())
+    }
+
+    /// Look at all files but those that are lost.
+    fn files(&self, lost: &[Range<usize>], found: &mut Scan) -> Result<(), String> {
+        let (next, done) = (AtomicUsize::new(0), Mutex::new(Ok(std::mem::take(found))));
+        let all = self.seal.index.len();
+        let work = || {
+            let mut seen = Scan::default();
+            let looked = loop {
+                let first = next.fetch_add(CHUNK, Ordering::Relaxed);
+                if first >= all {
+                    break Ok(());
+                }
+                let mut chunk = first..(first + CHUNK).min(all);
+                let is_lost = |at: &usize| lost.iter().any(|lost| lost.contains(at));
+                let looked = chunk.try_for_each(|at| if is_lost(&at) { Ok(()) } else { self.file(at, &mut seen) });
+                if looked.is_err() {
+                    next.store(all, Ordering::Relaxed);
+                    break looked;
+                }
+            };
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&mut *done, looked) {
+                (Ok(found), Ok(())) => found.add(seen),
+                (Ok(_), Err(words)) => *done = Err(words),
+                (Err(_), _) => {}
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..super::write::threads().min(all.div_ceil(CHUNK)) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        *found = done.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        Ok(())
     }
 
     /// A directory that is not as it was when the seal was written: made, filled or changed since.
@@ -214,11 +213,16 @@ impl Shared<'_> {
         Ok(())
     }
 
-    fn file(&self, dir: &OwnedFd, name: &[u8], at: usize, found: &mut Scan) -> Result<(), String> {
+    fn file(&self, at: usize, found: &mut Scan) -> Result<(), String> {
         let (path, known) = self.seal.index.at(at);
+        let seen = rustix::fs::statat(&self.fd, path, AtFlags::SYMLINK_NOFOLLOW);
         let path = || Word::from(path.to_vec());
-        let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let stat = match seen {
             Ok(stat) => stat,
+            Err(Errno::NOENT) => {
+                found.stale.push(path());
+                return Ok(());
+            }
             Err(errno) => return Err(format!("cannot look at {}: {errno}", path().shown())),
         };
         let kind = FileType::from_raw_mode(stat.st_mode);
@@ -258,6 +262,28 @@ impl Shared<'_> {
         let found = git2::Oid::hash_file(git2::ObjectType::Blob, self.top.join(path.as_path()));
         found.is_ok_and(|found| found.as_bytes() == object)
     }
+}
+
+/// The directories that the files of an index are in, each before what is in it: its first file, and its path. Not the top.
+pub(super) fn dirs(index: &Index) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut before: &[u8] = b"";
+    (0..index.len()).flat_map(move |at| {
+        let path = index.at(at).0;
+        let common = before.iter().zip(path).take_while(|(one, other)| one == other).count();
+        before = path;
+        let slashes = (common..path.len()).filter(|slash| path[*slash] == b'/');
+        slashes.map(move |slash| (at, &path[..slash]))
+    })
+}
+
+/// The files of an index in this directory, of which the first is known.
+fn all_below(index: &Index, first: usize, dir: &[u8]) -> Range<usize> {
+    if dir.is_empty() {
+        return 0..index.len();
+    }
+    // What comes after all names below is what comes after the slash.
+    let end = index.search(&[dir, b"0"].concat()).unwrap_or_else(|end| end);
+    first..end
 }
 
 #[allow(clippy::unnecessary_cast, reason = "of another width on other systems")]

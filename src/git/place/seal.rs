@@ -3,17 +3,27 @@
 //! It is there only while it is true: who opens a slot takes it away, and whoever is killed before the slot is filled
 //! leaves a slot without one, which nobody uses again.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{AtFlags, Mode};
 use serde::{Deserialize, Serialize};
 
+use super::scan;
+use crate::core::word::Word;
+use crate::git::advance::OPEN;
 use crate::git::index::Index;
 
 const INDEX: &str = "seal";
 const ABOUT: &str = "seal.json";
+/// The times of change of the directories, two numbers of eight bytes for each.
+const DIRS: &str = "seal.dirs";
+
+/// Seconds and nanoseconds.
+type Time = (i64, i64);
 
 /// The seal of a slot.
 #[derive(Debug)]
@@ -21,11 +31,13 @@ pub(super) struct Seal {
     /// The files.
     pub(super) index: Index,
     /// The time of its writing, which is not before that of any file in it, and not after the start of any task.
-    pub(super) written: (i64, i64),
+    pub(super) written: Time,
     /// What decided what was written for an object.
     pub(super) likeness: String,
     /// The rights of directories that we make.
     pub(super) dir_mode: u32,
+    /// The times of change of the directories, in the order of [`scan::dirs`]. Empty where they are not known.
+    dirs: Vec<Time>,
     /// That of the subvolume in which nobody has written since; none where it is no subvolume.
     pub(super) version: Option<u64>,
 }
@@ -43,7 +55,11 @@ struct About {
 impl Seal {
     /// Read the seal, and break it. `None` where there is none.
     pub(super) fn take(dir: &Path) -> Result<Option<Self>, String> {
-        Self::read(dir, || fs::remove_file(dir.join(INDEX)))
+        let seal = Self::read(dir, || fs::remove_file(dir.join(INDEX)))?;
+        // It came before the seal: where that is whole, so is this.
+        let times = fs::read(dir.join(DIRS)).unwrap_or_default();
+        let dirs = times.chunks_exact(16).filter_map(time).collect();
+        Ok(seal.map(|seal| Self { dirs, ..seal }))
     }
 
     /// Read the seal of what no task gets. `None` where there is none.
@@ -69,21 +85,40 @@ impl Seal {
         let second = u32::try_from(seen.mtime()).map_err(|error| error.to_string())?;
         let index = Index::of(bytes, second).ok_or("its seal is damaged")?;
         let About { likeness, dir_mode, version, .. } = about;
-        Ok(Some(Self { index, written: (seen.mtime(), seen.mtime_nsec()), likeness, dir_mode, version }))
+        let written = (seen.mtime(), seen.mtime_nsec());
+        Ok(Some(Self { index, written, likeness, dir_mode, dirs: Vec::new(), version }))
     }
 
-    /// Seal a slot, whose files in `tree` are those of this index.
-    pub(super) fn put(dir: &Path, tree: &Path, index: &[u8], likeness: &str, version: Option<u64>) -> io::Result<()> {
+    /// Seal a slot, whose files in `tree` are those of this index. Beside them there are `others` in it (a directory ends in a
+    /// slash); none where nobody asks which of its directories were changed.
+    pub(super) fn put(
+        dir: &Path,
+        tree: &Path,
+        index: Vec<u8>,
+        likeness: &str,
+        version: Option<u64>,
+        others: Option<&[Word]>,
+    ) -> io::Result<()> {
         let dir_mode = fs::symlink_metadata(tree)?.mode() & 0o7777;
         let about = About { likeness: likeness.to_owned(), dir_mode, version, boot: boot() };
         File::create(dir.join(ABOUT))?.write_all(&serde_json::to_vec(&about)?)?;
         let draft = dir.join("seal.new");
-        File::create(&draft)?.write_all(index)?;
+        File::create(&draft)?.write_all(&index)?;
+        if let Some(others) = others {
+            let index = Index::made(index);
+            let times = index.map(|index| times_of_dirs(tree, &index, others)).transpose()?.unwrap_or_default();
+            File::create(dir.join(DIRS))?.write_all(&times)?;
+        }
         fs::rename(draft, dir.join(INDEX))
     }
 
+    /// Is this the time of change that the directory of this number had, and was it there before the seal?
+    pub(super) fn knows(&self, number: usize, changed: Time) -> bool {
+        self.is_older(changed) && self.dirs.get(number) == Some(&changed)
+    }
+
     /// Was a file of this time of change there before the seal?
-    pub(super) fn is_older(&self, changed: (i64, i64)) -> bool {
+    pub(super) fn is_older(&self, changed: Time) -> bool {
         changed < self.written
     }
 }
@@ -91,6 +126,32 @@ impl Seal {
 /// Is it known what is in this slot?
 pub fn is_there(dir: &Path) -> bool {
     dir.join(INDEX).exists()
+}
+
+/// The times of change of the directories of an index. Those in which there is something else are to be read again, and so
+/// have none.
+fn times_of_dirs(tree: &Path, index: &Index, others: &[Word]) -> io::Result<Vec<u8>> {
+    let above = |path: &Word| {
+        let path = path.as_bytes().strip_suffix(b"/").unwrap_or(path.as_bytes());
+        path.iter().rposition(|byte| *byte == b'/').map_or_else(Vec::new, |slash| path[..slash].to_vec())
+    };
+    let with_others: HashSet<Vec<u8>> = others.iter().map(above).collect();
+    let top = rustix::fs::open(tree, OPEN, Mode::empty())?;
+    let mut times = Vec::new();
+    for (_, path) in scan::dirs(index) {
+        let (seconds, nanoseconds) = match with_others.contains(path) {
+            true => (0, 0),
+            false => scan::changed(&rustix::fs::statat(&top, path, AtFlags::SYMLINK_NOFOLLOW)?),
+        };
+        times.extend(seconds.to_le_bytes());
+        times.extend(nanoseconds.to_le_bytes());
+    }
+    Ok(times)
+}
+
+fn time(bytes: &[u8]) -> Option<Time> {
+    let (seconds, nanoseconds) = bytes.split_first_chunk()?;
+    Some((i64::from_le_bytes(*seconds), i64::from_le_bytes(nanoseconds.try_into().ok()?)))
 }
 
 /// Which start of the system this is; empty where it does not say.

@@ -162,6 +162,35 @@ fn what_the_next_base_does_not_ignore_goes() {
     assert!(!slot.tree().join("x.ignored").exists());
 }
 
+#[test]
+fn what_is_beside_files_is_known_where_nobody_was_since() {
+    let (mut slot, first) = slot();
+    put(&slot.tree().join("src/deep/x.ignored"), "x");
+    put(&slot.tree().join("src/deep/er/target/y.ignored"), "y");
+    // The directories are as they were when the seal was put, and the files are still there.
+    slot.again(first);
+    slot.again(first);
+    assert_eq!(fs::read_to_string(slot.tree().join("src/deep/x.ignored")).unwrap(), "x");
+    slot.world.write(".gitignore", "/target/\n");
+    slot.world.run(&["commit", "-qam", "no longer ignored"]);
+    let base = slot.world.head();
+    slot.again(base);
+    assert!(!slot.tree().join("src/deep/x.ignored").exists());
+    assert!(!slot.tree().join("src/deep/er/target").exists());
+}
+
+#[test]
+fn a_clock_that_was_set_back_hides_nothing() {
+    let (mut slot, base) = slot();
+    slot.again(base);
+    put(&slot.tree().join("src/deep/new"), "of the one before");
+    fs::remove_file(slot.tree().join("src/deep/er/c")).unwrap();
+    // As if what came after the seal had the times of an hour before it.
+    let seal = fs::File::options().append(true).open(slot.dir.join("seal")).unwrap();
+    seal.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    slot.again(base);
+}
+
 /// What somebody without privileges can do to the files of a worktree.
 pub(super) type Trick = (&'static str, fn(&Path, &Path));
 
@@ -274,6 +303,8 @@ fn whatever_a_task_does_the_next_finds_a_new_place() {
                 let (mut slot, base) = slot();
                 let outside = slot.world.root.join("outside");
                 fs::create_dir_all(&outside).unwrap();
+                // Nothing is of the instant of this seal.
+                slot.again(base);
                 trick(&slot.tree(), &outside);
                 let theirs = files(&outside);
                 slot.again(base);
