@@ -149,6 +149,7 @@ const LINKS: &[(&str, &str)] = &[
 ];
 /// Where anybody can leave files.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+const MEMORY: &str = "/dev/shm";
 
 /// How a path is, as far as the plan must know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,14 +181,13 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
         );
         mounts.push(again(tmp, tmp, Access::Write));
     }
+    let is_below = |path: &Path, dir: &str| path.starts_with(dir) && path != Path::new(dir);
     let is_temporary = |path: &Path| {
-        places.tmp.is_some() && TEMPORARY.iter().any(|dir| path.starts_with(dir) && path != Path::new(dir))
+        is_below(path, MEMORY) || (places.tmp.is_some() && TEMPORARY.iter().any(|dir| is_below(path, dir)))
     };
     let common = places.common.iter().map(|(_, common)| common);
-    for path in places.keep.iter().chain(&places.home).chain(common).filter(|path| is_temporary(path) && is_there(path))
-    {
-        mounts.push(again(path, path, Access::Read));
-    }
+    let kept = places.keep.iter().chain(&places.home).chain(common);
+    mounts.extend(kept.filter(|path| is_temporary(path) && is_there(path)).map(|path| again(path, path, Access::Read)));
 
     // Not one that anybody can write: below such a one the kernel refuses `> /dev/null` to all but the owner of the device.
     mounts.push(Mount::Empty("/dev".into()));
@@ -199,7 +199,7 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
             .map(|path| again(&path, &path, Access::Device)),
     );
     mounts.push(Mount::Terminals("/dev/pts".into()));
-    mounts.push(Mount::Memory("/dev/shm".into()));
+    mounts.push(Mount::Memory(MEMORY.into()));
 
     let home = places.home.as_deref();
     mounts.extend(given::home(policy, places, kind));

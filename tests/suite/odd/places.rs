@@ -43,6 +43,20 @@ fn no_home_is_told_and_a_place_for_the_state_is_enough() {
     assert_eq!(scene.read("readme"), "hello\nmore\n");
 }
 
+/// A task has a `/dev/shm` of its own, in which there is what it needs of the one outside.
+#[test]
+fn all_of_it_in_memory() {
+    let memory = std::path::Path::new("/dev/shm");
+    if fs::create_dir_all(memory.join("pleach-is-here"))
+        .and_then(|()| fs::remove_dir(memory.join("pleach-is-here")))
+        .is_err()
+    {
+        eprintln!("there is no such directory here: not tested");
+        return;
+    }
+    round(&Scene::below(memory));
+}
+
 #[test]
 fn a_state_path_that_is_too_long_for_a_socket() {
     let mut scene = Scene::new();

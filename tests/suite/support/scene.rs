@@ -98,7 +98,11 @@ impl Process {
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("pleach-scene-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    pub(crate) fn below(above: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("pleach-scene-").tempdir_in(above).unwrap();
         let root = dir.path().canonicalize().unwrap();
         let top = root.join("user");
         let scene = Self { dir, top, root, variables: BTreeMap::new() };
