@@ -94,11 +94,12 @@ fn of_landing(rows: &[Value]) -> Vec<Value> {
 fn of_sandbox(found: &Value) -> Vec<Value> {
     let (unit, goal) = (json!("of bwrap's"), json!(format!("below {}", found["goal"])));
     let ratios = found["ratios"].as_array().cloned().unwrap_or_default();
-    let what =
-        |ratio: &Value| json!(format!("what the start of a task adds: {}", ratio["what"].as_str().unwrap_or_default()));
-    let rows = ratios.iter().map(|ratio| {
-        let pair = [&ratio["median"], &Value::Null];
-        row("sandbox", &what(ratio), pair, [&unit, &goal, &json!("bwrap --unshare-all")])
+    let whens = [("first", "to its first byte"), ("told", "to its end as told"), ("gone", "until nothing is left")];
+    let rows = ratios.iter().flat_map(|ratio| {
+        whens.iter().map(|(key, when)| {
+            let what = json!(format!("a task adds {when}: {}", ratio["what"].as_str().unwrap_or_default()));
+            row("sandbox", &what, [&ratio["ratios"][key], &Value::Null], [&unit, &goal, &json!("bwrap --unshare-all")])
+        })
     });
     rows.collect()
 }

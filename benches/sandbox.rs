@@ -1,19 +1,24 @@
 //! What the sandbox adds to the start of a program: ours, beside `bwrap`, interleaved, so that what else goes on in the
 //! machine meets all of them.
 //!
+//! Three times are taken: until the program does something (the first byte that it writes), until its end is told, and until
+//! nothing is left of it. We tell an end when nothing is left; `bwrap` when the program has ended, and its namespaces go after that.
+//!
 //! `cargo bench --bench sandbox` does 400 rounds, `-- --rounds N` as many as are said; `-- --json` prints JSON,
 //! `-- --only WORD` does only those whose name has this word, for a profile.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a bench is its own user")]
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use pleach::core::sandbox::{Network, Policy, Tier};
-use pleach::process::tree::{Children, become_subreaper, reap};
+use pleach::process::tree::become_subreaper;
 use pleach::process::usage::of_children;
 use pleach::sandbox::{Cage, Group, Places, surroundings};
+use rustix::process::{WaitOptions, wait};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How much of what `bwrap` adds may be added.
@@ -23,8 +28,29 @@ const GOAL: f64 = 0.5;
 const TASK: &str = "full tier, as a task has it";
 const ALONE: &str = "full tier, and no network";
 
-/// One way to start a program.
-type Start<'a> = (&'static str, Box<dyn Fn() + 'a>);
+/// What is started: it writes one byte.
+const PROGRAM: &str = "/bin/echo";
+
+/// One way to start it, to its end; what it writes comes out of the pipe.
+type Start<'a> = (&'static str, Box<dyn Fn(&mut Watch) + 'a>);
+
+/// When what happened, in microseconds since the start.
+struct Watch {
+    begun: Instant,
+    first: f64,
+}
+
+impl Watch {
+    /// Wait for the first byte.
+    fn first(&mut self, mut pipe: impl Read) {
+        pipe.read_exact(&mut [0]).unwrap();
+        self.first = self.now();
+    }
+
+    fn now(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64() * 1e6
+    }
+}
 
 fn main() {
     let flags: Vec<String> = std::env::args().skip(1).collect();
@@ -38,21 +64,21 @@ fn main() {
     let bare = Places { work: work.clone(), worktree: work, ..Places::default() };
     let alone = Policy { network: Network::None, ..Policy::default() };
     let open = Policy::default();
-    let has_bwrap = plain(&["bwrap", "--unshare-all", "--dev-bind", "/", "/", "/bin/true"]);
+    let unshare: &[&str] = &["bwrap", "--unshare-all", "--dev-bind", "/", "/", PROGRAM];
+    let has_bwrap = works(unshare);
     if !has_bwrap {
         println!("bwrap is not here or does not work: there is nothing to compare with");
     }
     let mut starts: Vec<Start<'_>> = vec![
-        ("bare", Box::new(|| assert!(plain(&["/bin/true"])))),
-        (TASK, Box::new(|| caged(Tier::Full, &open, &task))),
-        (ALONE, Box::new(|| caged(Tier::Full, &alone, &task))),
-        ("full tier, and nothing to hide", Box::new(|| caged(Tier::Full, &alone, &bare))),
-        ("reduced tier", Box::new(|| caged(Tier::Reduced, &open, &task))),
-        ("full tier, made ready only", Box::new(|| drop(ready(Tier::Full, &open, &task)))),
+        ("bare", Box::new(|watch| plain(watch, &[PROGRAM]))),
+        (TASK, Box::new(|watch| caged(watch, Tier::Full, &open, &task))),
+        (ALONE, Box::new(|watch| caged(watch, Tier::Full, &alone, &task))),
+        ("full tier, and nothing to hide", Box::new(|watch| caged(watch, Tier::Full, &alone, &bare))),
+        ("reduced tier", Box::new(|watch| caged(watch, Tier::Reduced, &open, &task))),
+        ("full tier, made ready only", Box::new(|_| drop(ready(Tier::Full, &open, &task)))),
     ];
     if has_bwrap {
-        let unshare: &[&str] = &["bwrap", "--unshare-all", "--dev-bind", "/", "/", "/bin/true"];
-        starts.push(("bwrap --unshare-all", Box::new(move || assert!(plain(unshare)))));
+        starts.push(("bwrap --unshare-all", Box::new(move |watch| plain(watch, unshare))));
         // As far as it can be told to do what we do.
         let alike: &[&str] = &[
             "bwrap",
@@ -68,90 +94,115 @@ fn main() {
             "/proc",
             "--tmpfs",
             "/tmp",
-            "/bin/true",
+            PROGRAM,
         ];
-        if plain(alike) {
-            starts.push(("bwrap, its network left", Box::new(move || assert!(plain(alike)))));
+        if works(alike) {
+            starts.push(("bwrap, its network left", Box::new(move |watch| plain(watch, alike))));
         }
     }
     if let Some(only) = flags.iter().position(|flag| flag == "--only").and_then(|at| flags.get(at + 1)) {
         // For a profile of one of them.
         starts.retain(|(what, _)| what.contains(only.as_str()));
-        measure(&starts, rounds).iter().for_each(|cost| println!("{:.0} us", cost.median));
+        measure(&starts, rounds).iter().for_each(|cost| println!("{:.0} us", cost.gone));
         return;
     }
     let costs = measure(&starts, rounds);
     report(&starts, &costs, rounds, has("--json"));
 }
 
-/// What one way costs, in microseconds.
+/// What one way costs, in microseconds: medians.
 #[derive(Clone, Copy, Default)]
 struct Cost {
-    /// From the start to the end, as it mostly is.
-    median: f64,
-    /// A quarter of all is faster: what it is when nothing else is in the way.
-    quarter: f64,
+    /// Until the program has done something.
+    first: f64,
+    /// Until its end is told.
+    told: f64,
+    /// Until nothing is left of it.
+    gone: f64,
     /// Processor time of us and of all processes that come of it, on average.
     processor: f64,
 }
 
+impl Cost {
+    const NAMES: [&str; 4] = ["first", "told", "gone", "processor"];
+
+    fn all(&self) -> [f64; 4] {
+        [self.first, self.told, self.gone, self.processor]
+    }
+}
+
 fn report(starts: &[Start<'_>], costs: &[Cost], rounds: usize, json: bool) {
     let place = |name: &str| starts.iter().position(|(what, _)| *what == name);
-    let ratio = |ours: &str, of: &dyn Fn(&Cost) -> f64| {
-        let added = |name: &str| Some(of(&costs[place(name)?]) - of(&costs[0]));
-        Some(added(ours)? / added("bwrap --unshare-all")?)
-    };
-    let ratios = |ours| {
-        [ratio(ours, &|cost| cost.median), ratio(ours, &|cost| cost.quarter), ratio(ours, &|cost| cost.processor)]
-    };
     // What a task costs by default, and the one that has a network of its own as theirs does.
-    let all = [TASK, ALONE].map(|ours| (ours, ratios(ours)));
+    let ratios = [TASK, ALONE].into_iter().filter_map(|ours| {
+        let (ours_at, theirs_at) = (place(ours)?, place("bwrap --unshare-all")?);
+        let added = |cost: &Cost, at: usize| cost.all()[at] - costs[0].all()[at];
+        let ratio = |at: usize| added(&costs[ours_at], at) / added(&costs[theirs_at], at);
+        Some((ours, [ratio(0), ratio(1), ratio(2), ratio(3)]))
+    });
     if json {
-        let row = |(what, cost): (&str, &Cost)| serde_json::json!({ "what": what, "median_us": cost.median, "quarter_us": cost.quarter, "processor_us": cost.processor });
-        let rows: Vec<_> = starts.iter().map(|(what, _)| *what).zip(costs).map(row).collect();
-        let ratios = all.map(|(what, [median, quarter, processor])| serde_json::json!({ "what": what, "median": median, "quarter": quarter, "processor": processor }));
+        let named = |values: [f64; 4]| {
+            Cost::NAMES
+                .into_iter()
+                .zip(values.map(Into::into))
+                .map(|(name, value): (_, serde_json::Value)| (name.to_owned(), value))
+                .collect::<serde_json::Map<_, _>>()
+        };
+        let rows: Vec<_> = starts
+            .iter()
+            .zip(costs)
+            .map(|((what, _), cost)| serde_json::json!({ "what": what, "us": named(cost.all()) }))
+            .collect();
+        let ratios: Vec<_> =
+            ratios.map(|(what, ratios)| serde_json::json!({ "what": what, "ratios": named(ratios) })).collect();
         println!("{}", serde_json::json!({ "rounds": rounds, "rows": rows, "ratios": ratios, "goal": GOAL }));
         return;
     }
-    println!("{rounds} rounds of /bin/true, from the start of it to its end, in us:");
-    println!("{:<32} {:>8} {:>8} {:>10} {:>10}", "", "median", "added", "quarter", "processor");
+    println!(
+        "{rounds} rounds of {PROGRAM}, in us from its start to its first byte, to its end as it is told, and until nothing is left:"
+    );
+    println!("{:<32} {:>8} {:>8} {:>8} {:>10}", "", "first", "told", "gone", "processor");
     for ((what, _), cost) in starts.iter().zip(costs) {
-        let added = cost.median - costs[0].median;
-        println!("{what:<32} {:>8.0} {added:>8.0} {:>10.0} {:>10.0}", cost.median, cost.quarter, cost.processor);
+        println!("{what:<32} {:>8.0} {:>8.0} {:>8.0} {:>10.0}", cost.first, cost.told, cost.gone, cost.processor);
     }
-    println!("of what bwrap --unshare-all adds, we add (less than {GOAL} wanted):");
-    for (what, ratios) in all {
-        if let [Some(median), Some(quarter), Some(processor)] = ratios {
-            let goal = if median < GOAL { "met" } else { "NOT MET" };
-            println!("{what:<32} {median:>8.2} {goal:>8} {quarter:>10.2} {processor:>10.2}");
-        }
+    println!("of what bwrap --unshare-all adds to the bare one, we add (less than {GOAL} wanted):");
+    for (what, ratios) in ratios {
+        let shown = ratios.map(|ratio| format!("{ratio:.2} {}", if ratio < GOAL { "met" } else { "NOT MET" }));
+        let [first, told, gone, processor] = shown;
+        println!("{what:<32} first {first}, told {told}, gone {gone}, processor {processor}");
     }
 }
 
 fn measure(starts: &[Start<'_>], rounds: usize) -> Vec<Cost> {
     become_subreaper();
-    starts.iter().for_each(|(_, start)| start());
-    let mut times = vec![Vec::with_capacity(rounds); starts.len()];
+    let mut times = vec![[const { Vec::new() }; 3]; starts.len()];
     let mut processor = vec![0.0; starts.len()];
-    for _ in 0..rounds {
+    // The first round is not counted: nothing is in memory then.
+    for round in 0..=rounds {
         for (at, (_, start)) in starts.iter().enumerate() {
-            let (used, begun) = (used(), Instant::now());
-            start();
-            times[at].push(begun.elapsed().as_secs_f64() * 1e6);
-            // bwrap itself ends before what it started has: that belongs to its work, too.
-            while let Children::Some(_) = reap() {
-                std::thread::sleep(Duration::from_micros(50));
+            let used = used();
+            let mut watch = Watch { begun: Instant::now(), first: 0.0 };
+            start(&mut watch);
+            let told = watch.now();
+            while wait(WaitOptions::empty()).is_ok() {}
+            let gone = watch.now();
+            if round > 0 {
+                let all = times[at].iter_mut().zip([watch.first, told, gone]);
+                all.for_each(|(times, time): (&mut Vec<f64>, f64)| times.push(time));
+                processor[at] += self::used() - used;
             }
-            processor[at] += self::used() - used;
         }
     }
-    let mut costs = Vec::new();
-    for (mut times, processor) in times.into_iter().zip(processor) {
+    let median = |times: &[f64]| {
+        let mut times = times.to_vec();
         times.sort_by(f64::total_cmp);
-        let at = |part: usize| times[times.len() / part];
-        costs.push(Cost { median: at(2), quarter: at(4), processor: processor / rounds as f64 });
-    }
-    costs
+        times[times.len() / 2]
+    };
+    let cost = |(times, processor): (&[Vec<f64>; 3], f64)| {
+        let [first, told, gone] = times.each_ref().map(|times| median(times));
+        Cost { first, told, gone, processor: processor / rounds as f64 }
+    };
+    times.iter().zip(processor).map(cost).collect()
 }
 
 /// Processor time so far, of us and of all that was waited for. That of children is told in whole milliseconds: of many
@@ -162,9 +213,19 @@ fn used() -> f64 {
     own.tv_sec as f64 * 1e6 + own.tv_nsec as f64 / 1e3 + children
 }
 
-fn plain(words: &[&str]) -> bool {
+fn plain(watch: &mut Watch, words: &[&str]) {
+    let (pipe, writer) = std::io::pipe().unwrap();
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).stdin(Stdio::null()).stderr(Stdio::null());
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(writer);
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    watch.first(pipe);
+    assert!(child.wait().unwrap().success());
+}
+
+fn works(words: &[&str]) -> bool {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
@@ -172,10 +233,12 @@ fn ready(tier: Tier, policy: &Policy, places: &Places) -> Cage {
     Cage::prepare(tier, policy, places, Group::Own).unwrap()
 }
 
-fn caged(tier: Tier, policy: &Policy, places: &Places) {
+fn caged(watch: &mut Watch, tier: Tier, policy: &Policy, places: &Places) {
     let cage = ready(tier, policy, places);
     let null = fs::File::open("/dev/null").unwrap();
-    let mut child = cage.spawn(Command::new("/bin/true"), [Some(null.into()), None, None], None).unwrap();
+    let (pipe, writer) = std::io::pipe().unwrap();
+    let mut child = cage.spawn(Command::new(PROGRAM), [Some(null.into()), Some(writer.into()), None], None).unwrap();
+    watch.first(pipe);
     assert!(child.wait().unwrap().success());
 }
 

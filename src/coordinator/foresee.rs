@@ -26,6 +26,8 @@ use crate::store::foreseen;
 const REST: u32 = 4;
 /// And no longer than this.
 const LONGEST_REST: Duration = Duration::from_secs(10);
+/// Nor shorter: many short tasks end in no time, and who waits for an answer waits a little longer than this.
+const SHORTEST_REST: Duration = Duration::from_millis(100);
 
 /// What one look leaves to the next.
 #[derive(Debug, Default)]
@@ -102,7 +104,7 @@ impl Foreseer {
             let begun = clock::now();
             let memory = tokio::task::spawn_blocking(move || look(&world, &open, last)).await;
             let took = clock::now().duration_since(begun).unsigned_abs();
-            tokio::time::sleep((took * REST).min(LONGEST_REST)).await;
+            tokio::time::sleep((took * REST).clamp(SHORTEST_REST, LONGEST_REST)).await;
             let _ = inbox.send(Message::Foreseen(memory.unwrap_or_default()));
         });
     }

@@ -10,12 +10,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use git2::{ObjectType, Oid};
+use rustix::fs::FileType;
 
 use super::Repository;
 use super::objects::{Entry, Objects};
 use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
-use crate::process::beneath;
+use crate::process::beneath::{self, changed};
 
 /// How many tracked files are looked at. In a larger repository only those count that somebody else changed.
 const MOST_FILES: usize = 50_000;
@@ -62,11 +63,12 @@ impl Glance<'_> {
         let Ok(seen) = files.seen(path.as_path()) else {
             return entry.is_some() && self.is_whole;
         };
-        if (seen.ctime(), seen.ctime_nsec()) < began || seen.is_dir() {
+        let kind = FileType::from_raw_mode(seen.st_mode);
+        if changed(&seen) < began || kind == FileType::Directory {
             return false;
         }
         let Some(entry) = entry else { return true };
-        if !seen.is_file() || seen.len() > MOST_BYTES {
+        if kind != FileType::RegularFile || seen.st_size.cast_unsigned() > MOST_BYTES {
             return true;
         }
         // What lies behind a link is not the task's, and is not read.

@@ -12,6 +12,8 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FileType;
+
 use super::fold::read_if_there;
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
@@ -109,7 +111,8 @@ impl<'a> Look<'a> {
     /// Is there a file or a link, below directories only?
     fn has_file(&self, path: &Word) -> bool {
         let seen = beneath::Top::open(self.worktree).and_then(|files| files.seen(path.as_path()));
-        seen.is_ok_and(|seen| seen.is_file() || seen.is_symlink())
+        let kind = seen.map(|seen| FileType::from_raw_mode(seen.st_mode));
+        kind.is_ok_and(|kind| matches!(kind, FileType::RegularFile | FileType::Symlink))
     }
 
     /// Less those that a sparse checkout never had.

@@ -6,12 +6,13 @@
 //! write (`O_NOFOLLOW`, and no waiting: `store::read`, `git::pack`); what is removed (`git::trash` goes by descriptors); git
 //! itself, which reads the files and the objects of a running task for `pleach diff` by names; and the user's own checkout, which no task can write.
 
-use std::fs::{File, Metadata};
+use std::cell::RefCell;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 
 /// A regular file, to be read; what is none is not waited for.
 ///
@@ -25,8 +26,8 @@ pub fn open(dir: &Path, path: &Path) -> io::Result<File> {
 #[derive(Debug)]
 pub struct Top {
     above: OwnedFd,
-    #[cfg_attr(target_os = "linux", expect(dead_code, reason = "the kernel goes by descriptors"))]
-    path: PathBuf,
+    /// The directory that was asked for last.
+    last: RefCell<Option<(PathBuf, OwnedFd)>>,
 }
 
 impl Top {
@@ -36,7 +37,7 @@ impl Top {
     /// Where it is no directory, or may not be entered.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { above: rustix::fs::open(dir, flags, Mode::empty())?, path: dir.to_owned() })
+        Ok(Self { above: rustix::fs::open(dir, flags, Mode::empty())?, last: RefCell::new(None) })
     }
 
     /// As [`open`].
@@ -49,24 +50,31 @@ impl Top {
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a file")) }
     }
 
-    /// What is there: of a link, the link itself. What lies behind a link is not there.
+    /// What is there: of a link, the link itself. What lies behind a link is not there. The directory is kept for the next
+    /// question, so neighbours are best asked for one after the other.
     ///
     /// # Errors
     /// Where nothing is there, or a link is on the way to it or a `..` in its name.
-    #[cfg(target_os = "linux")]
-    pub fn seen(&self, path: &Path) -> io::Result<Metadata> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        File::from(opened(&self.above, path, flags)?).metadata()
+    pub fn seen(&self, path: &Path) -> io::Result<Stat> {
+        let name = path.file_name().ok_or_else(|| io::Error::other("its name leads elsewhere"))?;
+        let look = |dir: &OwnedFd| Ok(rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?);
+        let dir = path.parent().unwrap_or(Path::new(""));
+        if dir.as_os_str().is_empty() {
+            return look(&self.above);
+        }
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(path, _)| path != dir) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            *last = Some((dir.to_owned(), opened(&self.above, dir, flags)?));
+        }
+        last.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), |(_, dir)| look(dir))
     }
+}
 
-    /// As on Linux, but by names.
-    ///
-    /// # Errors
-    /// Where nothing is there.
-    #[cfg(not(target_os = "linux"))]
-    pub fn seen(&self, path: &Path) -> io::Result<Metadata> {
-        std::fs::symlink_metadata(self.path.join(path))
-    }
+/// The time of change: the system sets it, and no program. In seconds and nanoseconds.
+#[allow(clippy::unnecessary_cast, reason = "of another width on other systems")]
+pub fn changed(stat: &Stat) -> (i64, i64) {
+    (stat.st_ctime, stat.st_ctime_nsec as i64)
 }
 
 #[cfg(target_os = "linux")]
@@ -112,6 +120,8 @@ mod tests {
     use std::io::Read as _;
     use std::os::unix::fs::symlink;
 
+    use rustix::fs::FileType;
+
     use super::*;
 
     #[test]
@@ -132,7 +142,12 @@ mod tests {
         assert_eq!(text, "mine");
         assert!(step_by_step(&above, Path::new("deep/file"), flags).is_ok());
         let top = Top::open(&at("in")).unwrap();
-        assert!(top.seen(Path::new("last")).unwrap().is_symlink() && top.seen(Path::new("deep")).unwrap().is_dir());
+        let kind = |path: &str| FileType::from_raw_mode(top.seen(Path::new(path)).unwrap().st_mode);
+        assert_eq!(
+            [kind("last"), kind("deep"), kind("deep/file")],
+            [FileType::Symlink, FileType::Directory, FileType::RegularFile]
+        );
+        assert!(top.seen(Path::new("deep/absent")).is_err() && top.seen(Path::new("absent/file")).is_err());
         assert!(top.seen(Path::new("link/file")).is_err() && top.seen(Path::new("../out/file")).is_err());
         for bad in ["link/file", "last", "../out/file", "deep/../../out/file", "/etc/hostname"] {
             assert!(open(&at("in"), Path::new(bad)).is_err(), "{bad}");

@@ -20,7 +20,7 @@ use rustix::fs::{Mode, OFlags};
 use super::compare::Change;
 use super::seal::Seal;
 use super::write::{self, Paper};
-use super::{FillError, fresh, plain, scan};
+use super::{FillError, fresh, plain};
 use crate::core::id::CommitId;
 use crate::core::provider::WorktreeMode;
 use crate::core::word::Word;
@@ -28,6 +28,7 @@ use crate::git::advance::OPEN;
 use crate::git::index::{Fresh, Index, Known};
 use crate::git::objects::Objects;
 use crate::git::{Repository, trash};
+use crate::process::beneath::changed;
 use crate::process::subvolume::{self, Access};
 
 /// Files in which an image may differ from what is wanted of it. To write them takes as long as all else that a place costs.
@@ -364,7 +365,7 @@ impl<'a> Original<'a> {
 
     fn is_untouched(&self, file: &File, known: &Known<'_>, mode: u32, id: Oid) -> Option<(i64, i64)> {
         let stat = rustix::fs::fstat(file).ok()?;
-        let (changed, seen) = (scan::changed(&stat), Fresh::of(mode, id.as_bytes(), &stat));
+        let (changed, seen) = (changed(&stat), Fresh::of(mode, id.as_bytes(), &stat));
         (known.is_as(&seen) && known.has_size_of(&seen) && self.image.seal.is_older(changed)).then_some(changed)
     }
 
@@ -383,8 +384,7 @@ impl<'a> Original<'a> {
 impl Untouched {
     /// Let a new file have its content. `false` where that cannot be, or it changed meanwhile.
     pub(super) fn share_with(&self, new: &File) -> bool {
-        share(new, &self.file).is_ok()
-            && rustix::fs::fstat(&self.file).is_ok_and(|stat| scan::changed(&stat) == self.changed)
+        share(new, &self.file).is_ok() && rustix::fs::fstat(&self.file).is_ok_and(|stat| changed(&stat) == self.changed)
     }
 }
 

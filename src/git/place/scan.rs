@@ -23,6 +23,7 @@ use super::seal::Seal;
 use crate::core::word::Word;
 use crate::git::advance::{EXECUTABLE, OPEN};
 use crate::git::index::{Fresh, Index};
+use crate::process::beneath::changed;
 
 /// Files that a thread looks at before it takes more.
 const CHUNK: usize = 1024;
@@ -284,11 +285,6 @@ fn all_below(index: &Index, first: usize, dir: &[u8]) -> Range<usize> {
     // What comes after all names below is what comes after the slash.
     let end = index.search(&[dir, b"0"].concat()).unwrap_or_else(|end| end);
     first..end
-}
-
-#[allow(clippy::unnecessary_cast, reason = "of another width on other systems")]
-pub(super) fn changed(stat: &Stat) -> (i64, i64) {
-    (stat.st_ctime, stat.st_ctime_nsec as i64)
 }
 
 /// A file that git reads wherever it lies, whether it is tracked or not. No task may leave one to the next.

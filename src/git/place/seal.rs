@@ -16,6 +16,7 @@ use super::scan;
 use crate::core::word::Word;
 use crate::git::advance::OPEN;
 use crate::git::index::Index;
+use crate::process::beneath::changed;
 
 const INDEX: &str = "seal";
 const ABOUT: &str = "seal.json";
@@ -141,7 +142,7 @@ fn times_of_dirs(tree: &Path, index: &Index, others: &[Word]) -> io::Result<Vec<
     for (_, path) in scan::dirs(index) {
         let (seconds, nanoseconds) = match with_others.contains(path) {
             true => (0, 0),
-            false => scan::changed(&rustix::fs::statat(&top, path, AtFlags::SYMLINK_NOFOLLOW)?),
+            false => changed(&rustix::fs::statat(&top, path, AtFlags::SYMLINK_NOFOLLOW)?),
         };
         times.extend(seconds.to_le_bytes());
         times.extend(nanoseconds.to_le_bytes());
