@@ -24,6 +24,10 @@ pub fn inspect(repo: &Repository, base: CommitId, tip: CommitId) -> Result<(Size
         flags.push(Flag::Diverged);
     }
     let library = repo.library();
+    if let Some(library) = &library {
+        // Attributes are looked for in the checkout, and then in the index, which is read for that as a whole.
+        library.set_index(&mut git2::Index::new()?)?;
+    }
     // In a blobless clone it opens, but does not find all.
     let read = library.as_ref().and_then(|library| by_library::read(library, base, tip).ok());
     let Read { size, touched, targets } = read.map_or_else(|| by_git(repo, base, tip), Ok)?;
