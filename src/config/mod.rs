@@ -20,6 +20,7 @@ pub use roles::Roles;
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use file::{File, FileError, Wrong};
 use lay::Told;
@@ -170,10 +171,13 @@ fn words(errors: &[ConfigError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
+/// What can run at once here. To ask for it is to read files.
+static PROCESSORS: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+
 impl Default for Config {
     fn default() -> Self {
         Self {
-            concurrency: std::thread::available_parallelism().map_or(1, NonZero::get),
+            concurrency: *PROCESSORS,
             timeout: None,
             grace: DEFAULT_GRACE,
             retries: 0,
@@ -266,7 +270,7 @@ impl Config {
 
     /// How much may happen at once.
     pub fn limits(&self) -> Limits {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let cores = *PROCESSORS;
         let (disk_floor, memory_floor) = (self.disk_floor, self.memory_floor);
         Limits { tasks: self.concurrency, groups: self.groups.clone(), cores, disk_floor, memory_floor }
     }
