@@ -31,10 +31,18 @@ fn main() {
     let flags: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| flags.iter().any(|given| given == flag);
     let mut rows = Vec::new();
-    let (tasks, sizes, rounds): (usize, &[usize], usize) =
-        if has("--full") { (100, &[200, 5000], 5) } else { (20, &[200], 3) };
-    for files in sizes {
-        rows.extend(many_tasks(tasks, *files, rounds));
+    // Tasks, files, rounds, and how many times faster it should be in wall, in processor, and beside `xargs`.
+    type Size = (usize, usize, usize, [Option<u32>; 3]);
+    let sizes: &[Size] = match has("--full") {
+        true => &[
+            (100, 200, 5, [None; 3]),
+            (100, 5000, 5, [Some(15), Some(8), Some(9)]),
+            (20, 80_000, 3, [Some(25), None, None]),
+        ],
+        false => &[(20, 200, 3, [None; 3])],
+    };
+    for (tasks, files, rounds, goals) in sizes {
+        rows.extend(many_tasks(*tasks, *files, *rounds, *goals));
     }
     rows.push(add_latency(if has("--full") { 50 } else { 15 }));
     rows.push(ls_with_history(10_000, if has("--full") { 21 } else { 7 }));
@@ -48,6 +56,8 @@ struct Row {
     ours: f64,
     baseline: Option<(String, f64)>,
     unit: &'static str,
+    /// How many times less than the baseline it should be.
+    goal: Option<u32>,
 }
 
 fn print_table(rows: &[Row]) {
@@ -57,7 +67,10 @@ fn print_table(rows: &[Row]) {
         match &row.baseline {
             Some((name, value)) => {
                 let theirs = format!("{value:.1} {}", row.unit);
-                println!("{:<58} {ours:>12} {theirs:>12} {:>7.1}x  {name}", row.what, value / row.ours);
+                let ratio = value / row.ours;
+                let met = |goal: u32| if ratio >= goal.into() { "met" } else { "NOT MET" };
+                let goal = row.goal.map(|goal| format!("; goal {goal}x: {}", met(goal))).unwrap_or_default();
+                println!("{:<58} {ours:>12} {theirs:>12} {ratio:>7.1}x  {name}{goal}", row.what);
             }
             None => println!("{:<58} {ours:>12}", row.what),
         }
@@ -67,7 +80,7 @@ fn print_table(rows: &[Row]) {
 fn print_json(rows: &[Row]) {
     let rows = rows.iter().map(|row| {
         let baseline = row.baseline.as_ref().map(|(name, value)| serde_json::json!({ "name": name, "value": value }));
-        serde_json::json!({ "what": row.what, "value": row.ours, "unit": row.unit, "baseline": baseline })
+        serde_json::json!({ "what": row.what, "value": row.ours, "unit": row.unit, "baseline": baseline, "goal": row.goal.map(|goal| format!("{goal} times")) })
     });
     println!("{}", serde_json::Value::Array(rows.collect()));
 }
@@ -155,27 +168,48 @@ fn cost(act: impl FnOnce()) -> (f64, f64) {
 }
 
 /// So many tasks that write one file each, all folded into the branch: by one plan.
-fn many_tasks(tasks: usize, files: usize, rounds: usize) -> Vec<Row> {
-    let mut walls = (Vec::new(), Vec::new());
-    let mut cpus = (Vec::new(), Vec::new());
+fn many_tasks(tasks: usize, files: usize, rounds: usize, goals: [Option<u32>; 3]) -> Vec<Row> {
+    let ways: [fn(&Bench, usize); 3] = [ours, shell_loop, by_xargs];
+    let mut costs = [const { (Vec::new(), Vec::new()) }; 3];
     for round in 1..=rounds {
         eprintln!("{tasks} tasks, {files} files: round {round} of {rounds}");
-        let bench = Bench::new(files);
-        let (wall, cpu) = cost(|| shell_loop(&bench, tasks));
-        walls.1.push(wall);
-        cpus.1.push(cpu);
-        let bench = Bench::new(files);
-        let (wall, cpu) = cost(|| ours(&bench, tasks));
-        walls.0.push(wall);
-        cpus.0.push(cpu);
+        for (way, (walls, cpus)) in ways.iter().zip(&mut costs) {
+            let bench = Bench::new(files);
+            let (wall, cpu) = cost(|| way(&bench, tasks));
+            walls.push(wall);
+            cpus.push(cpu);
+        }
     }
-    let row = |what: &str, (ours, theirs): (Vec<f64>, Vec<f64>)| Row {
+    let [ours, by_loop, by_xargs] = costs.map(|(walls, cpus)| [median(walls), median(cpus)]);
+    let names = [
+        "shell loop of worktree add, commit, merge, worktree remove",
+        "xargs -P, a lock around worktree add, serial merges",
+    ];
+    let row = |what: &str, place: usize, theirs: [f64; 2], name: &str, goal: Option<u32>| Row {
         what: format!("{tasks} one-file tasks, {files} files: {what}"),
-        ours: median(ours),
-        baseline: Some(("shell loop of worktree add, commit, merge, worktree remove".to_owned(), median(theirs))),
+        ours: ours[place],
+        baseline: Some((name.to_owned(), theirs[place])),
         unit: "s",
+        goal,
     };
-    vec![row("wall", walls), row("processor", cpus)]
+    vec![
+        row("wall", 0, by_loop, names[0], goals[0]),
+        row("processor", 1, by_loop, names[0], goals[1]),
+        row("wall", 0, by_xargs, names[1], goals[2]),
+        row("processor", 1, by_xargs, names[1], None),
+    ]
+}
+
+/// The same beside each other, as many at once as there are processors.
+fn by_xargs(bench: &Bench, tasks: usize) {
+    let script = format!(
+        "set -e; seq {tasks} | xargs -P $(nproc) -I{{}} sh -c 'set -e; \
+         (flock 9; git worktree add -q -b t{{}} ../w{{}} >/dev/null 2>&1) 9>../lock; \
+         cd ../w{{}}; echo {{}} > new{{}}.txt; git add -A; git commit -qm t{{}}'; \
+         for n in $(seq {tasks}); do git merge -q --no-ff -m m$n t$n; git worktree remove ../w$n; git branch -q -d t$n; done"
+    );
+    assert!(bench.command("sh", &["-c", &script]).status().unwrap().success());
+    check(bench, tasks);
 }
 
 fn shell_loop(bench: &Bench, tasks: usize) {
@@ -228,7 +262,7 @@ fn add_latency(rounds: usize) -> Row {
     Command::new("kill").args(["-TERM", &coordinator.id().to_string()]).status().unwrap();
     coordinator.wait().unwrap();
     let baseline = Some(("git rev-parse HEAD".to_owned(), median(theirs)));
-    Row { what: "add, warm coordinator".to_owned(), ours: median(ours), baseline, unit: "ms" }
+    Row { what: "add, warm coordinator".to_owned(), ours: median(ours), baseline, unit: "ms", goal: None }
 }
 
 /// `ls` in a repository with a long history.
@@ -254,7 +288,7 @@ fn ls_with_history(tasks: u64, rounds: usize) -> Row {
         theirs.push(time("git", &["status", "--short"]));
     }
     let baseline = Some(("git status on 200 files".to_owned(), median(theirs)));
-    Row { what: format!("ls with {tasks} tasks of history"), ours: median(ours), baseline, unit: "ms" }
+    Row { what: format!("ls with {tasks} tasks of history"), ours: median(ours), baseline, unit: "ms", goal: None }
 }
 
 /// The events of one task that ended well and was discarded.
@@ -300,7 +334,7 @@ fn memory() -> Vec<Row> {
 }
 
 fn memory_row(what: &str, kb: u64) -> Row {
-    Row { what: what.to_owned(), ours: kb as f64 / 1024.0, baseline: None, unit: "MB" }
+    Row { what: what.to_owned(), ours: kb as f64 / 1024.0, baseline: None, unit: "MB", goal: None }
 }
 
 fn children(pid: u32) -> Vec<u32> {
