@@ -146,7 +146,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Look at all files but those that are lost.
+    /// Look at all files but those that are lost (ranges in order).
     fn files(&self, lost: &[Range<usize>], found: &mut Scan) -> Result<(), String> {
         let (next, done) = (AtomicUsize::new(0), Mutex::new(Ok(std::mem::take(found))));
         let all = self.seal.index.len();
@@ -158,7 +158,10 @@ impl Look<'_> {
                     break Ok(());
                 }
                 let mut chunk = first..(first + CHUNK).min(all);
-                let is_lost = |at: &usize| lost.iter().any(|lost| lost.contains(at));
+                let is_lost = |at: &usize| {
+                    let next = lost.partition_point(|lost| lost.end <= *at);
+                    lost.get(next).is_some_and(|lost| lost.contains(at))
+                };
                 let looked = chunk.try_for_each(|at| if is_lost(&at) { Ok(()) } else { self.file(at, &mut seen) });
                 if looked.is_err() {
                     next.store(all, Ordering::Relaxed);
