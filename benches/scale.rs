@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use pleach::core::change::{Change, Collected, Size};
 use pleach::core::decide::decide;
 use pleach::core::event::{Event, Facts, Record};
-use pleach::core::id::{AttemptId, TaskId};
+use pleach::core::id::{AttemptId, CommitId, TaskId};
 use pleach::core::inventory::{Inventory, Shim};
 use pleach::core::outcome::Outcome;
 use pleach::core::policy::Limits;
@@ -108,6 +108,11 @@ impl Bench {
         assert!(self.command("git", args).status().unwrap().success(), "git {args:?}");
     }
 
+    fn commit(&self, name: &str) -> CommitId {
+        let output = self.command("git", &["rev-parse", name]).stdout(Stdio::piped()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
+    }
+
     /// Milliseconds that it takes.
     fn time(&self, program: &str, args: &[&str]) -> f64 {
         let begun = Instant::now();
@@ -129,7 +134,10 @@ impl Bench {
     fn history(&self, tasks: u64) {
         let layout = Layout::make(&self.top.join(".git"), &self.root.join("state")).unwrap();
         let (mut journal, mut state) = Journal::open(&layout).unwrap();
-        let records: Vec<Record> = (1..=tasks).flat_map(past).collect();
+        // What does not exist would be looked for by git.
+        self.git(&["commit", "-q", "--allow-empty", "-m", "second"]);
+        let [base, tip] = ["HEAD~", "HEAD"].map(|name| self.commit(name));
+        let records: Vec<Record> = (1..=tasks).flat_map(|number| past(number, base, tip)).collect();
         records.iter().for_each(|record| state.apply(record).unwrap());
         journal.append(&records).unwrap();
         journal.compact(&state).unwrap();
@@ -171,15 +179,14 @@ fn record(event: Event) -> Record {
     Record { at: "2026-01-01T00:00:00Z".parse().unwrap(), event }
 }
 
-fn past(number: u64) -> Vec<Record> {
+fn past(number: u64, base: CommitId, tip: CommitId) -> Vec<Record> {
     let task = TaskId(number);
     let attempt = AttemptId { task, number: 1 };
-    let base = spec(number).base;
     let size = Size { commits: 1, files: 3, insertions: 10, deletions: 2 };
-    let change = Change { tip: base, branch: None, size, flags: Vec::new(), extras: Vec::new() };
+    let change = Change { tip, branch: None, size, flags: Vec::new(), extras: Vec::new() };
     let result = Collected::Change(Box::new(change));
     let events = [
-        Event::Submitted { task, spec: Box::new(spec(number)) },
+        Event::Submitted { task, spec: Box::new(TaskSpec { base, ..spec(number) }) },
         Event::Started { attempt, base },
         Event::Ended { attempt, outcome: Outcome::exited(0), result, facts: Facts::default() },
         Event::Removed { attempt },
