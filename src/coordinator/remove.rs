@@ -34,7 +34,7 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
     }
     let dir = world.layout.attempt(attempt);
     let git = dir.git();
-    for part in [git.with_extension("substitute"), git, dir.tmp(), dir.agent(), dir.pack(), dir.lead()] {
+    for part in [git.with_extension("substitute"), git, dir.tmp(), dir.agent(), dir.pack(), dir.lead(), dir.overlay()] {
         trash::throw(&part, &bin)?;
     }
     let pin = base_pin(attempt);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::git::index::Index;
 
-const INDEX: &str = "seal";
+pub(super) const INDEX: &str = "seal";
 const ABOUT: &str = "seal.json";
 
 /// The seal of a slot.

@@ -9,6 +9,7 @@ mod lead;
 mod limits;
 mod network;
 mod objects;
+mod overlay;
 mod policy;
 mod printed;
 mod secrets;
