@@ -346,6 +346,34 @@ fn an_image_goes_when_nothing_lies_over_it_and_is_not_used_once_it_was_changed()
     scene.until("they are gone", || images(&scene).is_empty());
 }
 
+/// Whoever could exchange what is mounted would have the kernel write elsewhere.
+#[test]
+fn neither_a_task_nor_its_filter_reaches_past_the_mount() {
+    let Some(scene) = over() else { return };
+    let said = scene.path("said").display().to_string();
+    let look =
+        format!("ls $TMPDIR/../overlay/upper; rm -r $TMPDIR/../overlay/image && echo GONE; ls $TMPDIR/../../../images");
+    fs::write(scene.path("said/filter"), format!("#!/bin/sh\n({look}; echo looked) > {said}/filtered 2>&1\ncat\n"))
+        .unwrap();
+    fs::set_permissions(scene.path("said/filter"), fs::Permissions::from_mode(0o755)).unwrap();
+    let line = format!(
+        "({look}; echo looked) > {said}/task 2>&1; rm -f .git && echo GONE; mv .git x && echo GONE; git config filter.evil.clean {said}/filter; \
+         echo 'new filter=evil' > .gitattributes; echo x > new; git stash list"
+    );
+    let id = task(&scene, &line);
+    assert!(!scene.log(id).contains("GONE"), "{}", scene.log(id));
+    for who in ["task", "filtered"] {
+        let seen = fs::read_to_string(scene.path("said").join(who)).unwrap_or_else(|error| panic!("{who}: {error}"));
+        assert!(seen.ends_with("looked\n") && !seen.contains("GONE"), "{who}: {seen}");
+        assert!(
+            seen.lines().filter(|line| *line != "looked").all(|line| line.contains("No such file")),
+            "{who}: {seen}"
+        );
+    }
+    assert_eq!(kept(&scene, id, "new"), "x");
+    all_gone(&scene);
+}
+
 #[test]
 fn who_may_not_write_there_does_not() {
     let Some(scene) = over() else { return };
