@@ -210,7 +210,7 @@ impl Upper {
                 FileType::Directory => match open(dir, &name, &stat, how) {
                     Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) if how == Reading::Live => {}
                     opened => {
-                        let (opened, mode) = (opened?, stat.st_mode & 0o7777);
+                        let (opened, mode) = (opened?, rights(&stat));
                         let kind = Kind::Directory { is_opaque: is_opaque(&opened), mode };
                         self.entries.insert(Word::from(path.clone()), kind);
                         self.dir(&opened, path, how, depth + 1)?;
@@ -253,6 +253,11 @@ impl Upper {
         }
         true
     }
+}
+
+#[allow(clippy::unnecessary_cast, reason = "of another width on other systems")]
+fn rights(stat: &Stat) -> u32 {
+    stat.st_mode as u32 & 0o7777
 }
 
 fn open(dir: &OwnedFd, name: &std::ffi::CStr, stat: &Stat, how: Reading) -> Result<OwnedFd, Errno> {

@@ -1,9 +1,8 @@
 //! A directory that the task sees over another one: what it writes goes into a third.
 
-use std::ffi::CString;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+#[cfg(target_os = "linux")]
+use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::Path};
 
 /// The parts of one. Nobody else mounts them meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +15,7 @@ pub struct Overlay {
     pub work: PathBuf,
 }
 
+#[cfg(target_os = "linux")]
 impl Overlay {
     /// How it is mounted, without privileges.
     pub(super) fn options(&self) -> io::Result<CString> {
@@ -26,6 +26,7 @@ impl Overlay {
 }
 
 /// A path among the options of a mount has no comma, colon or backslash of its own.
+#[cfg(target_os = "linux")]
 pub(super) fn escaped(path: &Path) -> Vec<u8> {
     let mut escaped = Vec::new();
     for byte in path.as_os_str().as_bytes() {

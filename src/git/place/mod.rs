@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 pub use image::{Images, Sharing, held};
 pub use lay::Under;
 pub use probe::{probe, sharing};
-pub use real::{Real, make_real};
+pub use real::{Real, draft_of, make_real};
 pub use seal::is_there as is_sealed;
 
 use self::compare::Change;

@@ -48,9 +48,7 @@ pub struct Real<'a> {
 /// Where a file cannot be written: then all is as it was, or this is to be done again.
 pub fn make_real(order: &Real<'_>) -> Result<(), GitError> {
     let top = &order.place.worktree;
-    let mut name = top.file_name().unwrap_or_default().to_owned();
-    name.push(".real");
-    let draft = top.with_file_name(name);
+    let draft = draft_of(top);
     let mark = order.layers.dir.join(MARK);
     let known = fs::read_to_string(&mark).unwrap_or_default();
     let is_made = |dir: &Path| identity(dir).is_some_and(|made| made == known);
@@ -79,6 +77,13 @@ pub fn make_real(order: &Real<'_>) -> Result<(), GitError> {
     (order.at)("overlay.real");
     let to = order.trash.join(format!("overlay-{:016x}", fastrand::u64(..)));
     fs::rename(&order.layers.dir, to).map_err(GitError::file("throw away", &order.layers.dir))
+}
+
+/// Where it is made, beside its place.
+pub fn draft_of(top: &Path) -> PathBuf {
+    let mut name = top.file_name().unwrap_or_default().to_owned();
+    name.push(".real");
+    top.with_file_name(name)
 }
 
 /// Whoever looks there with git from outside has the index of its base, as elsewhere.

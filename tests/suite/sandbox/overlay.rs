@@ -85,7 +85,8 @@ fn all_gone(scene: &Scene) {
     let over = || pleach::git::place::held(&state.join("attempts"));
     scene.until("places are given back", || places_in_use(&state) == 0 && over().is_empty());
     scene.until("the trash is empty", || {
-        scene.pleach(&["ls"]);
+        // It steps back for all others, and who leaves meanwhile leaves the rest to the next.
+        scene.ok(&["resume"]);
         fs::read_dir(state.join("trash")).unwrap().next().is_none()
     });
     scene.assert_tidy();
@@ -458,7 +459,9 @@ fn it_is_the_same_for_somebody_without_rights() {
     open(&place("tmp"), 0o777);
     let mut again = Command::new("setpriv");
     again.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(place("bin/suite"));
-    let skipped = ["without_rights", "the_whole_round", "where_it_cannot"].map(|name| ["--skip", name]).concat();
+    let skipped = ["without_rights", "the_whole_round", "where_it_cannot", "an_image_goes", "other_file_systems"]
+        .map(|name| ["--skip", name])
+        .concat();
     again.args(["sandbox::overlay", "--test-threads", "2"]).args(skipped).env_clear();
     again.env("PATH", std::env::var_os("PATH").unwrap()).env("TMPDIR", place("tmp")).current_dir(place("tmp"));
     again.env("PLEACH_TEST_PROGRAM", place("bin/pleach"));
