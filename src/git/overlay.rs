@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, Stat};
@@ -78,11 +79,17 @@ impl Layers {
         true
     }
 
-    /// What somebody put where the place seems to be, outside of its namespace, comes into it. To be called while nothing is mounted.
+    /// What somebody put where the place seems to be, outside of its namespace, comes into it; it can be entered again, should its task
+    /// have taken that away. To be called while nothing is mounted.
     ///
     /// # Errors
     /// Where it cannot be moved: it is still there.
     pub fn take_in(&self, worktree: &Path) -> io::Result<()> {
+        let upper = self.upper();
+        let mode = fs::metadata(&upper)?.permissions().mode();
+        if mode & 0o700 != 0o700 {
+            fs::set_permissions(&upper, fs::Permissions::from_mode(mode | 0o700))?;
+        }
         let entries = match fs::read_dir(worktree) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries?,
@@ -92,7 +99,7 @@ impl Layers {
             if name == ".git" {
                 continue;
             }
-            let mut to = self.upper().join(&name);
+            let mut to = upper.join(&name);
             for number in 1.. {
                 // One that is there has written to the place, too; neither gives way to the other.
                 match move_new(&from, &to) {

@@ -267,6 +267,10 @@ fn a_place_that_stays_is_made_a_worktree() {
     let nested = format!(
         "{WORK}; git init -q nested; echo in > nested/in; git -C nested add in; mkdir closed; echo c > closed/c; chmod 0 closed"
     );
+    // Nor is it of use to close the door behind oneself.
+    let closed = task(&scene, &format!("{WORK}; chmod 0 ."));
+    assert_eq!((kept(&scene, closed, "readme"), kept(&scene, closed, "src/c")), ("hello\nedited".into(), "c".into()));
+    all_gone(&scene);
     for point in ["none", "overlay.written", "overlay.emptied", "overlay.real"] {
         scene.arm(point);
         let id = scene.add(&[], &nested);
