@@ -275,7 +275,8 @@ impl Images {
         at: &dyn Fn(&'static str),
     ) -> Result<(Image, Change), String> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
+        // Those that are kept, and a new one.
+        for _ in 0..=MOST {
             let (image, change) = self.near(repo, objects, commit, None, at)?;
             let dir = image.dir().to_owned();
             if known.contains(&dir) || image.is_untouched() {
@@ -285,6 +286,7 @@ impl Images {
             // Without it nobody believes it.
             fs::remove_file(dir.join(super::seal::INDEX)).map_err(|error| error.to_string())?;
         }
+        Err("somebody writes to all of them".to_owned())
     }
 
     /// Does an overlay lie over it?
