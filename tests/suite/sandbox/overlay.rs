@@ -356,8 +356,7 @@ fn an_image_goes_when_nothing_lies_over_it_and_is_not_used_once_it_was_changed()
 fn neither_a_task_nor_its_filter_reaches_past_the_mount() {
     let Some(scene) = over() else { return };
     let said = scene.path("said").display().to_string();
-    let look =
-        format!("ls $TMPDIR/../overlay/upper; rm -r $TMPDIR/../overlay/image && echo GONE; ls $TMPDIR/../../../images");
+    let look = "ls $TMPDIR/../overlay/upper; rm -r $TMPDIR/../overlay/image && echo GONE; ls $TMPDIR/../../../images";
     fs::write(scene.path("said/filter"), format!("#!/bin/sh\n({look}; echo looked) > {said}/filtered 2>&1\ncat\n"))
         .unwrap();
     fs::set_permissions(scene.path("said/filter"), fs::Permissions::from_mode(0o755)).unwrap();
