@@ -72,11 +72,11 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
     if !result.is_complete()
         && let Err(error) = make_worktree(world, attempt, base)
     {
-        if error.is_no_room() {
-            return Err(error.into());
-        }
-        exit.notes
-            .push(format!("its worktree holds only what it wrote: {}; try `pleach restore {attempt}`", error.words()));
+        // It can be taken over as it is, once that can be done.
+        exit.notes.push(format!(
+            "its worktree cannot be put together: {}; what it wrote is there all the same: try `pleach restore {attempt}`",
+            error.words()
+        ));
     }
     let facts = Facts {
         ended: Some(exit.ended),

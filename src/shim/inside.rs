@@ -69,11 +69,10 @@ pub(super) fn save(
         let taken_in = layers.take_in(spec.worktree.as_path());
         taken_in.map_err(GitError::file("take in what is in", spec.worktree.as_path()))?;
         lead::during(dir, spec, Tier::Full)?;
-        match call(dir, spec, Tier::Full, SAVE, is_over) {
-            Err(failed) if !failed.no_room => {}
-            done => return done,
+        if let Ok(done) = tried(dir, spec, Tier::Full, SAVE, is_over) {
+            return done;
         }
-        // It may be for want of a mount, or of the image: as a worktree it can still be saved, or looked into.
+        // For want of a mount, or of the image: as a worktree it can still be saved.
         overlay::make_worktree(dir, spec, &layers)?;
     }
     match tier {
@@ -155,6 +154,17 @@ fn call<T: DeserializeOwned>(
     what: &str,
     is_over: &mut dyn FnMut(Duration) -> bool,
 ) -> Result<T, Failed> {
+    tried(dir, spec, tier, what, is_over).unwrap_or_else(Err)
+}
+
+/// As [`call`]; the outer error says that the sandbox does not work here, so that nothing was done.
+fn tried<T: DeserializeOwned>(
+    dir: &AttemptDir,
+    spec: &Spec,
+    tier: Tier,
+    what: &str,
+    is_over: &mut dyn FnMut(Duration) -> bool,
+) -> Result<Result<T, Failed>, Failed> {
     let policy = policy_of(spec);
     let failed = |words: String| Failed { words, no_room: false };
     let cage =
@@ -162,9 +172,9 @@ fn call<T: DeserializeOwned>(
     let mut pauses = PAUSES.iter();
     loop {
         match (ask(dir, spec, &cage, what, is_over), pauses.next()) {
-            (Ok(answer), _) => return answer,
+            (Ok(answer), _) => return Ok(answer),
             (Err(Asked::Died(_)), Some(pause)) => std::thread::sleep(*pause),
-            (Err(Asked::Died(why) | Asked::Failed(why)), _) => return Err(why),
+            (Err(Asked::Died(why) | Asked::Failed(why)), _) => return Ok(Err(why)),
             (Err(Asked::Refused), _) => {
                 return Err(failed(format!("the {tier} tier of the sandbox does not work here any more")));
             }

@@ -56,7 +56,11 @@ pub fn make_real(order: &Real<'_>) -> Result<(), GitError> {
         if !is_made(&draft) {
             order.layers.take_in(top).map_err(GitError::file("take in what is in", top))?;
             trash::delete(&draft)?;
-            build(order, &draft)?;
+            if let Err(error) = build(order, &draft) {
+                // For want of room, it may be.
+                let _ = trash::delete(&draft);
+                return Err(error);
+            }
             (order.at)("overlay.written");
             put(&mark, &identity(&draft).unwrap_or_default()).map_err(GitError::file("write", &mark))?;
         }

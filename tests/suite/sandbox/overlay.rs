@@ -307,6 +307,75 @@ fn a_place_that_stays_is_made_a_worktree() {
     }
 }
 
+/// Its repository is elsewhere by then: what it left can be looked into, and taken over.
+#[test]
+fn what_cannot_be_saved_is_made_a_worktree_too() {
+    let Some(mut scene) = over() else { return };
+    let id = waits(&scene, WORK);
+    let moved = scene.path("moved");
+    fs::rename(&scene.top, &moved).unwrap();
+    scene.top = moved;
+    go(&scene);
+    scene.pleach(&["wait", &id.to_string()]);
+    let told = crate::support::cli::told(&scene, id, "refused");
+    assert_eq!(told, ["its files could not be committed"], "{}", scene.story());
+    let worktree = scene.status(id)["attempts"][0]["worktree"].as_str().unwrap().to_owned();
+    let read = |path: &str| fs::read_to_string(Path::new(&worktree).join(path)).unwrap();
+    assert_eq!(
+        (read("readme"), read("src/deep/a"), read("x.ignored")),
+        ("hello\nedited\n".into(), "a\n".into(), "x\n".into())
+    );
+    scene.ok(&["restore", &id.to_string()]);
+    assert_eq!(changed(&scene, id), ["dir/kept", "dir/other", "new", "readme", "staged"]);
+    all_gone(&scene);
+}
+
+/// There is no room to put it together: then it stays as it is, and is taken over from there.
+#[test]
+fn on_a_full_disk_it_stays_as_it_is_and_is_taken_over_from_there() {
+    let Some(scene) = over() else { return };
+    configure(&scene, "[limits]\ndisk_floor = \"0 B\"\n");
+    let state = scene.path("state");
+    // What has room for the files that were written has none for this once more.
+    scene.write("base", vec![b'x'; 3 << 20]);
+    scene.git(&["add", "base"]);
+    scene.git(&["commit", "-qm", "base"]);
+    let mounted =
+        |args: &[&str]| Command::new("mount").args(args).arg(&state).status().is_ok_and(|ended| ended.success());
+    if !mounted(&["-t", "tmpfs", "-o", "size=20m", "tmpfs"]) {
+        return;
+    }
+    let _unmounted = Unmounted(state.clone());
+    let id = scene.add(&[], "echo small > small; head -c 12M /dev/urandom > large");
+    scene.until("it waits for room, or cannot be here", || {
+        scene.status(id)["why"] == "waits for room on the disk" || scene.outcome(id) == "could_not_start"
+    });
+    if scene.outcome(id) == "could_not_start" {
+        println!("this kernel has no overlay on a tmpfs");
+        return;
+    }
+    // To the last byte.
+    let _ = std::io::copy(&mut std::io::repeat(1), &mut fs::File::create(state.join("fill")).unwrap());
+    scene.ok(&["cancel", "--now", &id.to_string()]);
+    assert_eq!(crate::support::cli::told(&scene, id, "refused"), ["its files could not be committed"]);
+    let written = scene.status(id)["attempts"][0]["written"].as_str().map(PathBuf::from).unwrap();
+    assert_eq!(fs::read_to_string(written.join("small")).unwrap(), "small\n");
+    assert!(crate::support::cli::told(&scene, id, "note").concat().contains("what it wrote is there all the same"));
+    assert!(mounted(&["-o", "remount,size=80m"]));
+    scene.ok(&["restore", &id.to_string()]);
+    assert_eq!((changed(&scene, id), kept(&scene, id, "src/c")), (vec!["large".into(), "small".into()], "c".into()));
+    all_gone(&scene);
+}
+
+/// A file system that goes with the test.
+struct Unmounted(PathBuf);
+
+impl Drop for Unmounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 /// Its image is gone, so nothing can be mounted: all that it wrote is there all the same.
 #[test]
 fn without_its_image_nothing_is_lost() {
