@@ -274,19 +274,24 @@ impl Images {
         commit: CommitId,
         at: &dyn Fn(&'static str),
     ) -> Result<(Image, Change), String> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that are kept, and a new one.
         for _ in 0..=MOST {
             let (image, change) = self.near(repo, objects, commit, None, at)?;
-            let dir = image.dir().to_owned();
-            if known.contains(&dir) || image.is_untouched() {
-                known.insert(dir);
+            if self.is_known(&image) {
                 return Ok((image, change));
             }
             // Without it nobody believes it.
-            fs::remove_file(dir.join(super::seal::INDEX)).map_err(|error| error.to_string())?;
+            fs::remove_file(image.dir().join(super::seal::INDEX)).map_err(|error| error.to_string())?;
         }
         Err("somebody writes to all of them".to_owned())
+    }
+
+    /// Is it known that nobody has changed anything in an image? Each file is looked at once.
+    pub(super) fn is_known(&self, image: &Image) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = known.contains(image.dir()) || image.is_untouched();
+        is_known.then(|| known.insert(image.dir().to_owned()));
+        is_known
     }
 
     /// Does an overlay lie over it?

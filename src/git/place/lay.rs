@@ -3,12 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use super::compare::Change;
-use super::image::{Image, Images};
+use super::image::{Image, Images, Way, is_far};
 use super::write::{self, Paper};
-use super::{FillError, Order, fresh};
+use super::{FillError, Order, fresh, plain};
 use crate::core::word::Word;
 use crate::git::advance::Dirs;
 use crate::git::checkout::parents;
@@ -33,6 +33,34 @@ pub(super) fn lay(
     objects: &Objects<'_>,
     under: Under<'_>,
 ) -> Result<Option<Vec<u8>>, FillError> {
+    let turn = images.turn();
+    match images.untouched(order.repo, objects, order.base, order.at) {
+        Ok(found) => take(order, under, turn, &found).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+/// As [`lay`], where there is an image that is near: then only what differs from it is looked at, and not all files of the base. An image has
+/// files of ordinary names only, that are the bytes of their objects.
+pub(super) fn quickly(order: &Order<'_>, objects: &Objects<'_>) -> Result<Option<Vec<u8>>, FillError> {
+    let (Some(images), Some(under)) = (order.images, order.overlay) else { return Ok(None) };
+    if images.way(order.mode, order.backdate) != Some(Way::Overlay) {
+        return Ok(None);
+    }
+    let turn = images.turn();
+    let near = images.nearest(objects, order.base).filter(|(_, differs)| !is_far(differs));
+    let Some((image, differs)) = near else { return Ok(None) };
+    let is_plain = plain::look(order, &image.seal.index, Some(objects), Some(&differs)).is_plain;
+    if is_plain && images.is_known(&image) { take(order, under, turn, &(image, differs)).map(Some) } else { Ok(None) }
+}
+
+/// Take hold of an image, and write what differs from it.
+fn take(
+    order: &Order<'_>,
+    under: Under<'_>,
+    turn: MutexGuard<'_, ()>,
+    (image, differs): &(Image, Change),
+) -> Result<Vec<u8>, FillError> {
     let draft = under.dir.with_extension(DRAFT);
     trash::delete(&draft)?;
     let cannot = |error: io::Error| FillError::Git(GitError::file("make", &draft)(error));
@@ -40,11 +68,6 @@ pub(super) fn lay(
     for dir in [&draft, &upper, &draft.join("work")] {
         fs::create_dir(dir).map_err(cannot)?;
     }
-    let turn = images.turn();
-    let Ok((image, differs)) = images.untouched(order.repo, objects, order.base, order.at) else {
-        trash::delete(&draft)?;
-        return Ok(None);
-    };
     {
         let _alone = under.alone.lock();
         std::os::unix::fs::symlink(image.name(), draft.join(IMAGE)).map_err(cannot)?;
@@ -55,12 +78,12 @@ pub(super) fn lay(
     // From here on it is held.
     drop(turn);
     let paper = Paper { repo: order.repo, top: &upper, trash: order.trash, backdate: order.backdate };
-    let bytes = over(&paper, &image, &differs)?;
+    let bytes = over(&paper, image, differs)?;
     // Something to mount on.
     fs::copy(order.place.worktree.join(".git"), upper.join(".git")).map_err(cannot)?;
     (order.at)("overlay.laid");
     fs::rename(&draft, under.dir).map_err(cannot)?;
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// What is over an image becomes the files of another commit. Answers their index.

@@ -92,6 +92,12 @@ pub fn fill(order: &Order<'_>) -> Result<Provider, FillError> {
     let sealed = order.slot.map(Seal::take).transpose().map_err(FillError::Unfit)?.flatten();
     (order.at)("slot.opened");
     let objects = Objects::of(order.repo);
+    if let (Some(objects), None) = (&objects, order.slot)
+        && let Some(bytes) = lay::quickly(order, objects)?
+    {
+        private::write(&order.place.private.join("index"), &bytes)?;
+        return Ok(Provider::Overlay);
+    }
     let empty = Index::empty();
     let index = sealed.as_ref().map_or(&empty, |seal| &seal.index);
     let tree = objects.as_ref().and_then(|objects| objects.tree_of(order.base));

@@ -14,7 +14,7 @@ const SIDE_BY_SIDE: usize = 3;
 const LOST: &[&str] = &["shim.started", "shim.spawned_task"];
 
 /// Not those of base images and of what lies over them: the file system below the tests need not be able to have any (`cli/images.rs` and
-/// `sandbox/overlay.rs` play them).
+/// `sandbox/overlay_kept.rs` play them).
 static POINTS: LazyLock<Vec<&str>> = LazyLock::new(|| {
     crash::POINTS
         .iter()

@@ -10,6 +10,7 @@ mod limits;
 mod network;
 mod objects;
 mod overlay;
+mod overlay_kept;
 mod policy;
 mod printed;
 mod secrets;
