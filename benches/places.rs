@@ -8,11 +8,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use pleach::core::id::CommitId;
 use pleach::core::provider::{Provider, WorktreeMode};
-use pleach::git::place::{self, Images, Order};
+use pleach::git::place::{self, Images, Order, Under};
 use pleach::git::private::{self, Private};
 use pleach::git::worktree::{self, Place, WorktreeLock};
 use pleach::git::{Repository, snapshot};
@@ -204,6 +205,7 @@ impl Bench {
         let ways = [
             (images.sharing.snapshot.is_ok(), WorktreeMode::Snapshot, "a place, new, a snapshot of an image", 400.0),
             (images.sharing.reflink.is_ok(), WorktreeMode::Reflink, "a place, new, a reflink of an image", 2.2),
+            (cfg!(target_os = "linux"), WorktreeMode::Overlay, "a place, new, over an image, to be mounted", 400.0),
         ];
         let mut rows = Vec::new();
         for (_, mode, what, goal) in ways.into_iter().filter(|(works, ..)| *works) {
@@ -224,12 +226,18 @@ impl Bench {
                 let mut place = None;
                 made.ours.push(time(|| place = Some(self.image(&images, mode, &format!("{round}")))));
                 let place = place.unwrap();
-                opened.git.push(opened_by_status(&theirs));
-                opened.ours.push(opened_by_status(&place.worktree));
+                // Outside there is nothing of one that is to be mounted.
+                if mode != WorktreeMode::Overlay {
+                    opened.git.push(opened_by_status(&theirs));
+                    opened.ours.push(opened_by_status(&place.worktree));
+                }
                 removal.git.push(time(|| drop(git(&self.top, &["worktree", "remove", "--force", path]))));
                 let lock = WorktreeLock::acquire(&self.repo).unwrap();
                 let trash = self.root.join("state/trash");
-                removal.ours.push(time(|| worktree::remove(&self.repo, &lock, &place, &trash, &|_| ()).unwrap()));
+                removal.ours.push(time(|| {
+                    worktree::remove(&self.repo, &lock, &place, &trash, &|_| ()).unwrap();
+                    let _ = fs::rename(place.private.with_file_name("overlay"), trash.join("overlay"));
+                }));
                 drop(lock);
                 assert!(worktree::empty_trash(&trash).is_empty());
             }
@@ -240,7 +248,7 @@ impl Bench {
             disk.ours.push(self.used() - before);
             worktree::empty_trash(&self.root.join("state/worktrees"));
             worktree::empty_trash(&self.root.join("state/images"));
-            rows.extend([made, opened, removal, disk]);
+            rows.extend([made, opened, removal, disk].into_iter().filter(|row| !row.ours.is_empty()));
         }
         rows
     }
@@ -302,8 +310,20 @@ impl Bench {
         let base = self.commits[commit];
         private::create(&self.repo, &place.private, &Private { base, branch: "pleach/1".to_owned() }, None).unwrap();
         let trash = self.root.join("state/trash");
-        let order =
-            Order { repo: &self.repo, place, base, mode, slot, trash: &trash, images, backdate: true, at: &|_| () };
+        let (over, alone) = (place.private.with_file_name("overlay"), Mutex::new(()));
+        let under = Under { dir: &over, alone: &alone };
+        let order = Order {
+            repo: &self.repo,
+            place,
+            base,
+            mode,
+            slot,
+            trash: &trash,
+            images,
+            overlay: (mode == WorktreeMode::Overlay).then_some(under),
+            backdate: true,
+            at: &|_| (),
+        };
         let provider = place::fill(&order).unwrap();
         worktree::lead_inside(place).unwrap();
         provider

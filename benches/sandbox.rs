@@ -262,6 +262,7 @@ fn places(root: &Path) -> Places {
         run: Vec::new(),
         work: make("state/worktrees/1.1"),
         worktree: make("state/worktrees/1.1"),
+        overlay: None,
         called: None,
         checkout: Some(make("user")),
         common: Some((root.join("state/attempts/1.1/common"), make("user/.git"))),

@@ -124,6 +124,8 @@ fn draw_attempt(out: &mut dyn Write, task: &TaskReport, attempt: &AttemptReport,
     field(out, "used", &used(attempt))?;
     field(out, "log", &log(attempt))?;
     field(out, "worktree", &attempt.places.worktree.as_ref().map(Word::shown).unwrap_or_default())?;
+    let over = |path: &Word| format!("{} (over a base image; only its sandbox shows the whole)", path.shown());
+    field(out, "written", &attempt.places.written.as_ref().map(over).unwrap_or_default())?;
     let size = attempt.size;
     field(out, "changed", &change(size.files, size.insertions, size.deletions))?;
     let kept = attempt.places.kept.clone().filter(|_| attempt.tip.is_some());
@@ -152,6 +154,7 @@ fn worktree(provider: Provider) -> &'static str {
         Provider::Slot => "slot (used again, with what git ignores)",
         Provider::Snapshot => "snapshot (new, of a base image)",
         Provider::Reflink => "reflink (new, shares the content of a base image)",
+        Provider::Overlay => "overlay (what it wrote lay over a base image, in its sandbox)",
         Provider::Parallel => "parallel (new, written by several threads)",
         Provider::Plain => "plain (new, written by git)",
     }

@@ -14,6 +14,8 @@ use crate::core::id::{AttemptId, BranchName, CommitId};
 use crate::core::outcome::Outcome;
 use crate::core::state::Task;
 use crate::core::word::Word;
+use crate::git::overlay::Layers;
+use crate::git::place::{self, Real};
 use crate::git::refs::{RefChange, Swap};
 use crate::git::{GitError, diff, pack, worktree};
 use crate::process::crash;
@@ -67,6 +69,15 @@ pub(super) fn collect(world: &World, task: &Task, attempt: AttemptId) -> Result<
         None => Collected::Refused { reason: "its files could not be committed".to_owned() },
         Some(tip) => take_over(world, task, attempt, base, tip, &mut exit)?,
     };
+    if !result.is_complete()
+        && let Err(error) = make_worktree(world, attempt, base)
+    {
+        // It can be taken over as it is, once that can be done.
+        exit.notes.push(format!(
+            "its worktree cannot be put together: {}; what it wrote is there all the same: try `pleach restore {attempt}`",
+            error.words()
+        ));
+    }
     let facts = Facts {
         ended: Some(exit.ended),
         summary: exit.summary,
@@ -137,6 +148,15 @@ fn take_over(
     }
     crash::point("collect.refs_created");
     Ok(Collected::Change(Box::new(Change { tip, branch, size, flags, extras: exit.extras.clone() })))
+}
+
+/// What stays is a worktree as any other: whoever looks into it sees all of it.
+fn make_worktree(world: &World, attempt: AttemptId, base: CommitId) -> Result<(), GitError> {
+    let (dir, place) = (world.layout.attempt(attempt), world.place(attempt));
+    let Some(layers) = Layers::find(&dir.overlay(), &dir.images()) else { return Ok(()) };
+    let (repo, trash) = (&world.repository, &dir.trash());
+    place::make_real(&Real { repo, place: &place, base, layers: &layers, trash, at: &crash::point })?;
+    worktree::lead_outside(repo, &place)
 }
 
 /// Keep a part of a result that somebody accepted as the result of an attempt of its own.

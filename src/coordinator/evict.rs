@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::{World, slots, trash};
+use crate::git::place;
 use crate::store::StoreError;
 
 /// Throw the cache away that was used longest ago, but for the pooled worktrees `in_use`. Answers what it was; none where
@@ -35,7 +36,7 @@ pub(super) fn evict(world: &World, in_use: &[u32]) -> Result<Option<PathBuf>, St
         match world.images.get() {
             Some(Ok(images)) => images.unused(),
             // Nobody has looked for one yet.
-            _ => world.layout.all_images()?,
+            _ => free(world)?,
         }
         .into_iter()
         .map(made),
@@ -44,4 +45,11 @@ pub(super) fn evict(world: &World, in_use: &[u32]) -> Result<Option<PathBuf>, St
     let Some((_, oldest)) = caches.into_iter().next() else { return Ok(None) };
     trash::throw(&oldest, &world.layout.trash())?;
     Ok(Some(oldest))
+}
+
+/// The images that nothing lies over. What is to lie over one takes hold of it while nobody evicts.
+fn free(world: &World) -> Result<Vec<PathBuf>, StoreError> {
+    let held = place::held(&world.layout.all_attempts());
+    let is_free = |dir: &PathBuf| dir.file_name().is_none_or(|name| !held.contains(name));
+    Ok(world.layout.all_images()?.into_iter().filter(is_free).collect())
 }

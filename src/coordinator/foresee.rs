@@ -18,6 +18,7 @@ use crate::core::state::State;
 use crate::core::word::Word;
 use crate::git::foresee::{Foreseen, will_conflict};
 use crate::git::glance::{Glance, touched_so_far};
+use crate::git::overlay::Layers;
 use crate::git::{GitError, merge};
 use crate::process::clock;
 use crate::store::foreseen;
@@ -218,8 +219,10 @@ fn meetings(
 /// What an attempt that runs has changed so far.
 fn so_far(world: &World, change: &Open, others: &BTreeSet<Word>) -> BTreeSet<Word> {
     let dir = world.layout.attempt(change.attempt);
+    let upper = Layers::find(&dir.overlay(), &dir.images()).map(|layers| layers.upper());
     let glance = Glance {
         worktree: &world.layout.worktree(change.attempt),
+        upper: upper.as_deref(),
         since: &dir.run(),
         is_whole: !dir.git().join("info/sparse-checkout").exists(),
         base: change.base,

@@ -8,7 +8,7 @@ use crate::core::provider::WorktreeMode;
 use crate::core::state::Task;
 use crate::git::place::Images;
 use crate::process::{crash, idle};
-use crate::store;
+use crate::{shim, store};
 
 /// The images of which the place of a task may be made; none where that cannot be here, or is not wanted.
 ///
@@ -18,6 +18,9 @@ pub(super) fn of<'a>(world: &'a World, task: &Task) -> Result<Option<&'a Images>
     let mode = task.spec.worktree;
     if matches!(mode, WorktreeMode::Parallel | WorktreeMode::Plain) {
         return Ok(None);
+    }
+    if mode == WorktreeMode::Overlay {
+        return over(world, task);
     }
     let found = world.images();
     let why = match (&found, mode) {
@@ -32,6 +35,24 @@ pub(super) fn of<'a>(world: &'a World, task: &Task) -> Result<Option<&'a Images>
         ))),
         None => Ok(found.ok()),
     }
+}
+
+/// As [`of`], for what is to lie over one.
+fn over<'a>(world: &'a World, task: &Task) -> Result<Option<&'a Images>, LaunchError> {
+    // Who is no process of ours sees what is on the disk.
+    if task.spec.tenant.is_some() {
+        return Ok(None);
+    }
+    let tried = || shim::overlay::works(&world.layout.state);
+    let found = match shim::overlay::forbids(&task.spec.sandbox) {
+        Some(why) => Err(why),
+        None => world.overlays.get_or_init(tried).clone().and_then(|()| world.images()),
+    };
+    found.map(Some).map_err(|why| {
+        LaunchError::Refused(format!(
+            "its worktree mode is overlay, and that does not work here: {why} (say `mode = \"auto\"` in [worktree])"
+        ))
+    })
 }
 
 /// Make the image that would have been of use to those who came so far, beside the work and after it: by a thread that steps back

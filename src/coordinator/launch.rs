@@ -15,11 +15,11 @@ use super::needs::Need;
 use super::{World, base_pin, images, landing, log, needs, slots, told, trash};
 use crate::core::id::{AttemptId, CommitId};
 use crate::core::outcome::Outcome;
-use crate::core::provider::Provider;
+use crate::core::provider::{Provider, WorktreeMode};
 use crate::core::sandbox::Warning;
 use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
-use crate::git::place::{self, FillError, Order};
+use crate::git::place::{self, FillError, Order, Under};
 use crate::git::refs::{RefChange, Swap};
 use crate::git::{GitError, modules, private, worktree};
 use crate::process::{crash, daemon};
@@ -129,8 +129,11 @@ fn prepare(
     let private = private::Private { base, branch };
     private::create(&world.repository, &place.private, &private, from.as_deref())?;
     leave_out(task, &place.private)?;
-    let provider = fill(world, task, &place, base, slot.as_ref())?;
-    private::give_index(&world.repository, &place)?;
+    let provider = fill(world, task, &place, base, slot.as_ref(), &dir.overlay())?;
+    // There is nothing of it outside.
+    if provider != Provider::Overlay {
+        private::give_index(&world.repository, &place)?;
+    }
     let paths = modules::fill(&world.repository, &place, from.as_deref())?;
     let mut warnings = if paths.is_empty() { Vec::new() } else { vec![Warning::EmptySubmodules { paths }] };
     warnings.extend(task.spec.agent.as_deref().and_then(|agent| Warning::untold(agent, &task.spec.sandbox)));
@@ -153,9 +156,15 @@ fn fill(
     place: &worktree::Place,
     base: CommitId,
     slot: Option<&SlotDir>,
+    overlay: &Path,
 ) -> Result<Provider, LaunchError> {
     let trash_dir = world.layout.trash();
     let images = images::of(world, task)?;
+    // Nothing has run in what an earlier try left.
+    for path in [overlay.to_owned(), overlay.with_extension("new")] {
+        trash::throw(&path, &trash_dir)?;
+    }
+    let under = Under { dir: overlay, alone: &world.leasing };
     let order = Order {
         repo: &world.repository,
         place,
@@ -164,6 +173,7 @@ fn fill(
         slot: slot.map(|slot| slot.dir.as_path()),
         trash: &trash_dir,
         images,
+        overlay: Some(under).filter(|_| task.spec.worktree == WorktreeMode::Overlay),
         backdate: task.spec.copy.is_empty() && !super::provision::has_patterns(task),
         at: &crash::point,
     };

@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) recycling: std::sync::OnceLock<Result<(), String>>,
     /// The base images, and what can be done with them here: tried once.
     pub(crate) images: std::sync::OnceLock<Result<Images, String>>,
+    /// Can what a task writes lie over an image? Tried once.
+    pub(crate) overlays: std::sync::OnceLock<Result<(), String>>,
 }
 
 impl World {
@@ -95,7 +97,7 @@ impl World {
             self.recycling()?;
             let dir = self.layout.images();
             crate::store::make_dir(&dir).map_err(|error| error.to_string())?;
-            let images = Images::of(&dir, &self.layout.trash());
+            let images = Images::of(&dir, &self.layout.trash()).held_in(&self.layout.all_attempts());
             images.sweep();
             Ok(images)
         };
@@ -166,6 +168,7 @@ fn serve(common_dir: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
         leasing: std::sync::Mutex::new(()),
         recycling: std::sync::OnceLock::new(),
         images: std::sync::OnceLock::new(),
+        overlays: std::sync::OnceLock::new(),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(64).build()?;
     let tasks = tokio::task::LocalSet::new();

@@ -5,6 +5,7 @@ use super::{World, base_pin, kept_prefix, landed_mark, slots, trash};
 use crate::core::event::Event;
 use crate::core::id::AttemptId;
 use crate::core::state::{Place, State, Task, TaskState};
+use crate::git::place;
 use crate::git::refs::{RefChange, Swap};
 use crate::git::worktree::{self, WorktreeLock};
 use crate::process::crash;
@@ -35,6 +36,11 @@ pub(super) fn remove(world: &World, task: &Task, attempt: AttemptId) -> Result<V
     let dir = world.layout.attempt(attempt);
     let git = dir.git();
     for part in [git.with_extension("substitute"), git, dir.tmp(), dir.agent(), dir.pack(), dir.lead()] {
+        trash::throw(&part, &bin)?;
+    }
+    // And what was half made of an overlay, or of a worktree that one was to be.
+    let over = dir.overlay();
+    for part in [over.with_extension("new"), over, place::draft_of(&world.place(attempt).worktree)] {
         trash::throw(&part, &bin)?;
     }
     let pin = base_pin(attempt);

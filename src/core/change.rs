@@ -32,6 +32,17 @@ impl Collected {
             Self::Nothing | Self::Refused { .. } => None,
         }
     }
+
+    /// Is all that was left in the worktree in it? Else the worktree stays.
+    pub fn is_complete(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Change(change) => {
+                !change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. } | Flag::Gitlink { .. }))
+            }
+            Self::Refused { .. } => false,
+        }
+    }
 }
 
 /// A change: `base..tip`.

@@ -14,6 +14,8 @@ pub enum Provider {
     Snapshot,
     /// A new place whose files share their content with those of a base image until somebody writes to them.
     Reflink,
+    /// What a task writes lies over a base image, in the namespace of its task alone: no file is written but those that differ.
+    Overlay,
     /// A new place, written by several threads of ours.
     Parallel,
     /// A new place, written by git.
@@ -33,6 +35,8 @@ pub enum WorktreeMode {
     Snapshot,
     /// Always a new place that shares the content of a base image; where the file system cannot, nothing starts.
     Reflink,
+    /// Always a new place, over a base image in the namespace of its task; where that cannot be, nothing starts.
+    Overlay,
     /// Always a new place, written by several threads where the files are plain.
     Parallel,
     /// Always a new place, written by git.
@@ -48,20 +52,22 @@ impl WorktreeMode {
 
 words!(
     Provider,
-    "a provider of places (slot, snapshot, reflink, parallel or plain)",
+    "a provider of places (slot, snapshot, reflink, overlay, parallel or plain)",
     Slot = "slot",
     Snapshot = "snapshot",
     Reflink = "reflink",
+    Overlay = "overlay",
     Parallel = "parallel",
     Plain = "plain"
 );
 words!(
     WorktreeMode,
-    "a way to make worktrees (auto, slot, snapshot, reflink, parallel or plain)",
+    "a way to make worktrees (auto, slot, snapshot, reflink, overlay, parallel or plain)",
     Auto = "auto",
     Slot = "slot",
     Snapshot = "snapshot",
     Reflink = "reflink",
+    Overlay = "overlay",
     Parallel = "parallel",
     Plain = "plain"
 );

@@ -382,6 +382,9 @@ pub struct Places {
     /// Its worktree, while it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worktree: Option<Word>,
+    /// In its stead what it has written, where that lies over a base image and is put together in its sandbox only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Word>,
     /// The ref that keeps its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,

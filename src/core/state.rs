@@ -1008,16 +1008,8 @@ impl Attempt {
     /// A result that was refused, that left something out, or that points into another repository (whose commits may be
     /// nowhere else) keeps its worktree until `gc` frees it: a discard can be taken back, and must not lose the only copy.
     pub fn is_removable(&self) -> bool {
-        use super::change::Flag;
         let Some(ended) = &self.ended else { return false };
-        let complete = match &ended.result {
-            Collected::Nothing => true,
-            Collected::Change(change) => {
-                !change.flags.iter().any(|flag| matches!(flag, Flag::LeftOut { .. } | Flag::Gitlink { .. }))
-            }
-            Collected::Refused { .. } => false,
-        };
-        self.place == Place::Present && (complete || self.freed)
+        self.place == Place::Present && (ended.result.is_complete() || self.freed)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::core::word::Word;
 use crate::process::Tool;
 use crate::process::tool::fields;
 
-pub use super::live::tree_of_files;
+pub use super::live::{Files, tree_of_files};
 
 /// One side of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use rustix::fs::FileType;
 
 use super::Repository;
 use super::objects::{Entry, Objects};
+use super::overlay::{Reading, Seen, Upper};
 use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
 use crate::process::beneath::{self, changed};
@@ -30,6 +31,8 @@ const DEPTH: usize = 500;
 pub struct Glance<'a> {
     /// Its files.
     pub worktree: &'a Path,
+    /// Where what it wrote lies over an image, that.
+    pub upper: Option<&'a Path>,
     /// A file that was made just before the task began, and after its worktree was.
     pub since: &'a Path,
     /// Is what is missing deleted? Not so where only some of the files were checked out.
@@ -47,12 +50,16 @@ pub fn touched_so_far(repo: &Repository, glance: &Glance<'_>, others: &BTreeSet<
     objects.begin();
     let others = others.iter().map(|path| (path.clone(), entry_at(&objects, tree, path)));
     let mut paths: BTreeMap<Word, Option<Entry>> = others.collect();
-    let Ok(files) = beneath::Top::open(glance.worktree) else { return BTreeSet::new() };
+    let written = glance.upper.map(|upper| Upper::read(upper, Reading::Live)).transpose();
+    let files = beneath::Top::open(glance.upper.unwrap_or(glance.worktree));
+    let (Ok(files), Ok(written)) = (files, written) else { return BTreeSet::new() };
     let tracked = tracked(&objects, tree).unwrap_or_default();
     paths.extend(tracked.into_iter().map(|(path, entry)| (path, Some(entry))));
-    paths.retain(|path, entry| glance.is_touched(&files, path, *entry, began));
+    // What shines through is as it was.
+    let shines = |path: &Word| written.as_ref().is_some_and(|written| written.seen(path) == Seen::Below);
+    paths.retain(|path, entry| !shines(path) && glance.is_touched(&files, path, *entry, began));
     // It may have ended meanwhile: a worktree that is gone has deleted nothing.
-    if !glance.worktree.is_dir() {
+    if !glance.upper.unwrap_or(glance.worktree).is_dir() {
         return BTreeSet::new();
     }
     paths.into_keys().collect()

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::fold::read_if_there;
+use super::overlay::{Reading, Seen, Upper};
 use super::{GitError, Repository};
 use crate::core::id::{CommitId, TreeId};
 use crate::core::word::Word;
@@ -34,11 +35,11 @@ const TRIES: u32 = 3;
 pub fn tree_of_files(
     repo: &Repository,
     private_objects: &Path,
-    worktree: &Path,
+    files: Files<'_>,
     base: CommitId,
     scratch: &Path,
 ) -> Result<(TreeId, PathBuf), GitError> {
-    let look = Look::prepare(repo, private_objects, worktree, scratch)?;
+    let look = Look::prepare(repo, private_objects, files, scratch)?;
     let mut failed = None;
     for _ in 0..TRIES {
         match look.tree(base) {
@@ -49,20 +50,29 @@ pub fn tree_of_files(
     Err(failed.unwrap_or(GitError::Answer { command: "write-tree", answer: String::new() }))
 }
 
+/// The files of a running task.
+#[derive(Debug, Clone, Copy)]
+pub enum Files<'a> {
+    /// They are in a worktree.
+    Worktree(&'a Path),
+    /// What it wrote is here, and lies over the files of its base.
+    Upper(&'a Path),
+}
+
 struct Look<'a> {
     git_dir: PathBuf,
     worktree: &'a Path,
+    is_upper: bool,
     options: Vec<OsString>,
     sparse: Option<PathBuf>,
 }
 
 impl<'a> Look<'a> {
-    fn prepare(
-        repo: &Repository,
-        private_objects: &Path,
-        worktree: &'a Path,
-        scratch: &Path,
-    ) -> Result<Self, GitError> {
+    fn prepare(repo: &Repository, private_objects: &Path, files: Files<'a>, scratch: &Path) -> Result<Self, GitError> {
+        let (worktree, is_upper) = match files {
+            Files::Worktree(worktree) => (worktree, false),
+            Files::Upper(upper) => (upper, true),
+        };
         fs::create_dir_all(scratch).map_err(GitError::file("make", scratch))?;
         let git_dir = scratch.join("git");
         let format = repo.git().args(["rev-parse", "--show-object-format"]).line()?;
@@ -77,7 +87,7 @@ impl<'a> Look<'a> {
         let rules = private_objects.parent().and_then(|git| sparse_rules(git).ok());
         let sparse = rules.map(|rules| put(&git_dir.join("info/rules"), &rules).map(|()| git_dir.join("info/rules")));
         let sparse = sparse.transpose()?;
-        Ok(Self { options: options(repo)?, git_dir, worktree, sparse })
+        Ok(Self { options: options(repo)?, git_dir, worktree, is_upper, sparse })
     }
 
     fn git(&self) -> Tool {
@@ -87,12 +97,24 @@ impl<'a> Look<'a> {
 
     fn tree(&self, base: CommitId) -> Result<TreeId, GitError> {
         self.git().args(["read-tree", &base.to_string()]).run()?;
-        let (mut there, mut gone) = (Vec::new(), Vec::new());
+        let (mut there, mut gone, mut below) = (Vec::new(), Vec::new(), Vec::new());
+        let written = self.is_upper.then(|| Upper::read(self.worktree, Reading::Live)).transpose();
+        let written = written.map_err(GitError::file("read", self.worktree))?;
         let tracked = self.git().args(["ls-files", "--stage", "-z"]).run()?;
         for line in fields(&tracked).filter(|line| !line.starts_with(b"160000")) {
             let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { continue };
             let path = Word::from(line[tab + 1..].to_vec());
-            if self.has_file(&path) { there.push(path) } else { gone.push(path) }
+            match written.as_ref().map(|written| written.seen(&path)) {
+                Some(Seen::Below) => below.push(path),
+                Some(Seen::Gone) => gone.push(path),
+                _ if self.has_file(&path) => there.push(path),
+                _ => gone.push(path),
+            }
+        }
+        if !below.is_empty() {
+            // As what a sparse checkout leaves out: it is not missed, and rules in it are read from the objects.
+            let names: Vec<u8> = below.iter().flat_map(|path| [path.as_bytes(), b"\0"].concat()).collect();
+            self.git().args(["update-index", "--skip-worktree", "-z", "--stdin"]).input(names).run()?;
         }
         let gone = self.really_gone(gone)?;
         let others = self.git().args(["ls-files", "--others", "--exclude-standard", "-z"]).run()?;

@@ -4,7 +4,7 @@
 //! - [`repository`]: finding a repository, and questions about its graph and checkouts.
 //! - [`refs`]: transactions on refs, by compare-and-swap.
 //! - [`worktree`]: the linked worktree that everybody else sees. [`private`]: the git directory that the task sees.
-//!   [`place`]: its files, in a place that may have been used before.
+//!   [`place`]: its files, in a place that may have been used before, or lie over a base image ([`overlay`]).
 //! - [`snapshot`]: left-overs become a commit. [`pack`]: a result leaves the private repository and enters the user's.
 //! - [`merge`]: what would land. [`seal`]: its commits, signed and with trailers. [`hook`]: hooks that are asked then. [`fold`]: landing it, with the checkout of the target
 //!   (`advance`, by its `index`).
@@ -48,6 +48,7 @@ pub mod modules;
 mod new_objects;
 mod objects;
 mod opened;
+pub mod overlay;
 pub mod pack;
 #[cfg(test)]
 mod parity;

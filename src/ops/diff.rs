@@ -6,7 +6,8 @@ use crate::core::report::FileLine;
 use crate::core::state::{Task, TaskState};
 use crate::core::word::Word;
 pub use crate::git::diff::FileDiff;
-use crate::git::diff::{self, FileStat, Reader, Side};
+use crate::git::diff::{self, FileStat, Files, Reader, Side};
+use crate::git::overlay::Layers;
 use crate::git::{GitError, Repository};
 use crate::store::StoreError;
 
@@ -100,7 +101,10 @@ fn of_running(session: &Session, task: &Task) -> Result<Difference, Error> {
     let scratch = tempfile::tempdir_in(&layout.state).map_err(StoreError::file("write in", &layout.state))?;
     let repository = session.repository().clone();
     let private = layout.attempt(attempt).git().join("objects");
-    let (tree, objects) = diff::tree_of_files(&repository, &private, &worktree, base, scratch.path())?;
+    let dir = layout.attempt(attempt);
+    let upper = Layers::find(&dir.overlay(), &dir.images()).map(|layers| layers.upper());
+    let files = upper.as_deref().map_or(Files::Worktree(&worktree), Files::Upper);
+    let (tree, objects) = diff::tree_of_files(&repository, &private, files, base, scratch.path())?;
     Ok(Difference { repository, from: base, to: tree.into(), objects: Some((objects, scratch)) })
 }
 

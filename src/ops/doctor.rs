@@ -24,6 +24,7 @@ use crate::git::refs::RefChange;
 use crate::git::worktree::{self, Seen, WorktreeLock};
 use crate::process::{Tool, tree};
 use crate::sandbox::{limits, probe};
+use crate::shim::overlay;
 use crate::store::{self, Layout};
 
 /// The oldest git that has all we need (`merge-tree --write-tree --merge-base`, `--attr-source`).
@@ -103,6 +104,13 @@ pub fn examine(session: &mut Session, mode: Mode) -> Result<Vec<Finding>, Error>
     Ok(doctor.findings)
 }
 
+/// Can what tasks write lie over an image?
+fn over(session: &Session, layout: &Layout) -> Result<(), String> {
+    let policy = session.config().map(|config| config.sandbox.clone()).unwrap_or_default();
+    overlay::forbids(&policy).map_or(Ok(()), Err)?;
+    overlay::works(&layout.state)
+}
+
 struct Doctor {
     mode: Mode,
     findings: Vec<Finding>,
@@ -138,10 +146,12 @@ impl Doctor {
         let sharing = place::sharing(&layout.slots());
         let recycling = place::probe(session.repository(), &layout.slots());
         let images = recycling.as_ref().map_err(Clone::clone);
+        let over = if mode == WorktreeMode::Overlay { over(session, layout) } else { Ok(()) };
         let forced = match mode {
             WorktreeMode::Slot => Some((&recycling, "worktrees cannot be used again")),
             WorktreeMode::Snapshot => Some((&sharing.snapshot, "worktrees cannot be snapshots")),
             WorktreeMode::Reflink => Some((&sharing.reflink, "worktrees cannot share what is in a base image")),
+            WorktreeMode::Overlay => Some((&over, "worktrees cannot lie over a base image")),
             _ => None,
         };
         if let Some((result, what)) = forced
@@ -162,7 +172,7 @@ impl Doctor {
             (WorktreeMode::Auto, Err(why)) => format!("{new} (they cannot be used again: {why})"),
             (WorktreeMode::Auto, Ok(())) => format!("slot, else {new} ({idle})"),
             (WorktreeMode::Slot, _) => format!("slot ({idle})"),
-            (WorktreeMode::Snapshot | WorktreeMode::Reflink, _) => {
+            (WorktreeMode::Snapshot | WorktreeMode::Reflink | WorktreeMode::Overlay, _) => {
                 format!("{mode}, else parallel, else plain (as [worktree] mode says)")
             }
             (WorktreeMode::Parallel, _) => "parallel, else plain (as [worktree] mode says)".to_owned(),

@@ -17,6 +17,7 @@ use crate::core::state::{Attempt, Place, State, Task, TaskState, Waiting};
 use crate::core::word::Word;
 use crate::git::Repository;
 use crate::git::conflict::{Scratch, Sides};
+use crate::git::overlay::Layers;
 use crate::git::rerere;
 use crate::process::clock;
 use crate::store::{self, Layout, log, record};
@@ -218,9 +219,12 @@ fn places(session: &Session, task: &Task, attempt: &Attempt) -> Places {
     let change = task.change(attempt.number);
     // `gc` leaves the ref of a fold that nothing else holds.
     let is_there = |name: &String| session.repository().ref_value(name).is_ok_and(|commit| commit.is_some());
+    let layers = Layers::find(&layout.attempt(id).overlay(), &layout.images());
+    let is_present = attempt.place == Place::Present;
     Places {
         log: Some(layout.attempt(id).log()).filter(|log| log.exists()).map(Word::from),
-        worktree: (attempt.place == Place::Present).then(|| layout.worktree(id).into()),
+        worktree: (is_present && layers.is_none()).then(|| layout.worktree(id).into()),
+        written: layers.filter(|_| is_present).map(|layers| layers.upper().into()),
         kept: change.map(|_| format!("{}tip", kept_prefix(id))).filter(|name| !attempt.freed || is_there(name)),
     }
 }

@@ -91,6 +91,7 @@ fn run_with(session: &Session, wish: &Wish, end: End<'_>) -> Result<Tried, Error
     let values: Vec<&Path> =
         variables.iter().filter(|(name, _)| *name != "TMPDIR").map(|(_, value)| value.as_path()).collect();
     let places = Places {
+        overlay: None,
         work: checkout.top.join(checkout.prefix.as_path()),
         worktree: checkout.top.clone(),
         checkout: None,

@@ -22,6 +22,17 @@ pub const GUARDED: &[&str] = &[
     ".local/share/applications", ".local/share/systemd", ".vimrc", ".config/nvim", ".vscode", ".tmux.conf", ".Xprofile", ".xsession",
 ];
 
+/// What is hidden of a home.
+#[rustfmt::skip]
+pub const SECRETS: &[&str] = &[
+    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".git-credentials", ".npmrc", ".pypirc",
+    ".password-store", ".vault-token", ".terraform.d/credentials.tfrc.json", ".cargo/credentials", ".cargo/credentials.toml",
+    ".config/gcloud", ".config/gh", ".config/hub", ".config/glab-cli", ".config/git/credentials", ".config/op", ".config/doctl", ".config/rclone",
+    ".local/share/keyrings", ".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium",
+    ".config/BraveSoftware", ".config/microsoft-edge",
+    ".bash_history", ".zsh_history", ".local/share/fish/fish_history",
+];
+
 /// Where programs are loaded by which other programs are loaded.
 const LOADERS: &[&str] = &[
     "/lib64/ld-linux-x86-64.so.2",

@@ -29,6 +29,7 @@ mod linux;
 mod macos;
 #[cfg(target_os = "linux")]
 mod mounts;
+mod overlay;
 pub mod plan;
 pub mod probe;
 #[cfg(target_os = "linux")]
@@ -46,6 +47,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
 use crate::core::sandbox::{Network, Policy, Tier, Warning};
+pub use overlay::Overlay;
 pub use plan::Places;
 
 /// It cannot be kept to itself so far.

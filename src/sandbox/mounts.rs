@@ -5,8 +5,9 @@ use std::ffi::{CStr, CString, OsStr, c_long};
 use std::io;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::overlay::{Overlay, escaped};
 use super::plan::{Access, Mount, Plan};
 use super::system::{EMPTY_PATH, RECURSIVE, Step, bind, copy, errno, mount, move_to, ok, open_tree, set};
 
@@ -35,6 +36,8 @@ pub(super) struct Mounts {
     all: Vec<Made>,
     /// Options of what is in memory.
     memory: CString,
+    /// What is put over a directory first of all, before it is taken hold of: its options.
+    overlay: Option<(CString, CString)>,
 }
 
 /// A mount with its words as the kernel wants them.
@@ -77,7 +80,7 @@ enum What {
 
 impl Mounts {
     pub(super) fn none() -> Self {
-        Self { all: Vec::new(), memory: CString::default() }
+        Self { all: Vec::new(), memory: CString::default(), overlay: None }
     }
 
     pub(super) fn of(plan: &Plan) -> Result<Self, Failure> {
@@ -108,7 +111,11 @@ impl Mounts {
                 what: if is_closed { What::Closed } else { what(mount, number)? },
             });
         }
-        Ok(Self { all, memory: memory(plan.memory) })
+        let over = |(at, overlay): &(PathBuf, Overlay)| -> Result<_, Failure> {
+            Ok((word(at)?, overlay.options().map_err(|error| ("name a path", error))?))
+        };
+        let overlay = plan.overlay.as_ref().map(over).transpose()?;
+        Ok(Self { all, memory: memory(plan.memory), overlay })
     }
 
     /// Room for the descriptors of [`make`](Self::make).
@@ -120,6 +127,10 @@ impl Mounts {
     pub(super) fn make(&self, trees: &mut [RawFd]) -> Result<(), Step> {
         // Step by step the whole system gets narrower: what is taken hold of in between is as narrow as that.
         narrow(libc::MOUNT_ATTR_NOSUID)?;
+        if let Some((at, options)) = &self.overlay {
+            let step = c"put what it writes over the files of its base (overlay)";
+            mount(c"overlay", at, libc::MS_NOSUID | libc::MS_NODEV, options, step)?;
+        }
         self.take_hold(trees, |what| what.again(Access::Device))?;
         narrow(libc::MOUNT_ATTR_NODEV)?;
         self.take_hold(trees, |what| what.again(Access::Write))?;
@@ -225,15 +236,8 @@ fn memory(size: Option<u64>) -> CString {
     CString::new(format!("mode=0755{size}")).unwrap_or_default()
 }
 
-/// A path among the options of a mount has no comma, colon or backslash of its own.
 fn copy_options(at: &Path) -> Result<CString, Failure> {
-    let mut lower = Vec::new();
-    for byte in at.as_os_str().as_bytes() {
-        if matches!(byte, b',' | b':' | b'\\') {
-            lower.push(b'\\');
-        }
-        lower.push(*byte);
-    }
+    let lower = escaped(at);
     let rest = format!(",upperdir={SCRATCH}/u,workdir={SCRATCH}/w,userxattr");
     CString::new([b"lowerdir=", &lower[..], rest.as_bytes()].concat()).map_err(|error| ("name a path", error.into()))
 }

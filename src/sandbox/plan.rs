@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::given::{self, real, under};
+use super::given::{self, SECRETS, real, under};
+use super::overlay::Overlay;
 use crate::core::sandbox::{Network, Policy, Warning};
 
 /// What a task is given.
@@ -16,6 +17,8 @@ pub struct Places {
     pub work: PathBuf,
     /// Its worktree.
     pub worktree: PathBuf,
+    /// What lies over what there, if it is not on the disk as it is.
+    pub overlay: Option<Overlay>,
     /// The checkout of the user in whose place the worktree appears too.
     pub checkout: Option<PathBuf>,
     /// What the user calls it, where there is a link on the way.
@@ -91,6 +94,8 @@ pub enum Access {
 pub struct Plan {
     /// In this order.
     pub mounts: Vec<Mount>,
+    /// Before them: what is put where.
+    pub overlay: Option<(PathBuf, Overlay)>,
     /// Where its command starts.
     pub work: PathBuf,
     /// Whom it can talk to.
@@ -106,17 +111,6 @@ pub struct Plan {
     /// What of it is less than its user may think.
     pub warnings: Vec<Warning>,
 }
-
-/// What is hidden of a home.
-#[rustfmt::skip]
-pub const SECRETS: &[&str] = &[
-    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".git-credentials", ".npmrc", ".pypirc",
-    ".password-store", ".vault-token", ".terraform.d/credentials.tfrc.json", ".cargo/credentials", ".cargo/credentials.toml",
-    ".config/gcloud", ".config/gh", ".config/hub", ".config/glab-cli", ".config/git/credentials", ".config/op", ".config/doctl", ".config/rclone",
-    ".local/share/keyrings", ".mozilla", ".thunderbird", ".config/google-chrome", ".config/chromium",
-    ".config/BraveSoftware", ".config/microsoft-edge",
-    ".bash_history", ".zsh_history", ".local/share/fish/fish_history",
-];
 
 /// What is hidden of the system: doors of programs that do more than a task may.
 pub const DOORS: &[&str] = &[
@@ -304,6 +298,7 @@ pub fn plan(policy: &Policy, places: &Places, kind: &dyn Fn(&Path) -> Kind) -> P
     mounts.extend(of_programs);
     Plan {
         mounts: in_order(mounts),
+        overlay: places.overlay.clone().map(|overlay| (places.worktree.clone(), overlay)),
         run,
         work: places.work.clone(),
         network: policy.network.clone(),
@@ -349,18 +344,16 @@ mod tests {
             work: "/state/worktrees/1/dir".into(),
             worktree: "/state/worktrees/1".into(),
             checkout: Some("/home/ute/project".into()),
-            called: None,
             common: Some(("/state/attempts/1/common".into(), "/home/ute/project/.git".into())),
             write: vec!["/state/attempts/1/git".into()],
             show: vec!["/state/attempts/1/inbox".into()],
             lead: Some(("/state/attempts/1/lead".into(), "/state/worktrees/1/.git".into())),
             tmp: Some("/state/attempts/1/tmp".into()),
             hide: vec!["/state".into()],
-            keep: Vec::new(),
             home: Some("/home/ute".into()),
             run: vec!["/opt/pleach".into()],
-            links: Vec::new(),
             sockets: vec!["/run/x.sock".into(), "/home/ute/project/.git/pleach/socket".into()],
+            ..Places::default()
         }
     }
 

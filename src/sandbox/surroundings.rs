@@ -73,6 +73,7 @@ pub fn real(places: &Places, seen: &Seen) -> Places {
     Places {
         work: one(&places.work),
         worktree: one(&places.worktree),
+        overlay: places.overlay.clone(),
         checkout: places.checkout.as_ref().map(one),
         called: places.called.clone(),
         common: places.common.as_ref().map(|(link, common)| (name(link), one(common))),

@@ -23,6 +23,7 @@ use crate::store::record::{self, Held, Spec};
 use crate::store::{Durable, StoreError};
 
 use super::lead;
+use super::overlay;
 use super::state;
 use super::talk::Talk;
 use super::watch::Watch;
@@ -48,6 +49,12 @@ pub(super) enum CannotRun {
         /// What is required.
         required: Tier,
     },
+    /// Its files are not on the disk as they are, and nothing puts them in their place.
+    #[error(
+        "its worktree mode is overlay, and {0}; say `mode = \"auto\"` in [worktree] and add the task again, or see what works here with \
+         `pleach doctor`"
+    )]
+    Overlay(String),
     /// None works, and nobody agreed to do without.
     #[error("{0}; nobody agreed to do without a sandbox: do so with `pleach approve`, and then add the task again")]
     Unconfined(Refused),
@@ -138,7 +145,10 @@ impl<'a> Cages<'a> {
         signals: &Signals,
         watch: &mut Watch,
     ) -> Result<End, CannotRun> {
-        let tiers = self.chosen.map_or_else(|| self.spec.sandbox.tiers(), |tier| vec![tier]);
+        let mut tiers = self.chosen.map_or_else(|| self.spec.sandbox.tiers(), |tier| vec![tier]);
+        let is_overlay = overlay::layers(self.dir).is_some();
+        // Elsewhere nothing is mounted.
+        tiers.retain(|tier| *tier == Tier::Full || !is_overlay);
         let mut first = None;
         for tier in tiers {
             lead::during(self.dir, self.spec, tier).map_err(|error| io::Error::other(error.words()))?;
@@ -183,6 +193,10 @@ impl<'a> Cages<'a> {
         }
         self.forget_what_worked();
         let policy = &self.spec.sandbox;
+        if is_overlay {
+            let why = first.map_or_else(|| "the full tier is not asked for".to_owned(), |refused| refused.to_string());
+            return Err(CannotRun::Overlay(why));
+        }
         Err(match (first, policy.network.list()) {
             (Some(refused), Some(_)) => CannotRun::List(refused.to_string()),
             (None, Some(_)) => CannotRun::List(format!("{} is asked for", policy.tier.unwrap_or_default())),
@@ -233,6 +247,7 @@ pub(super) fn places(dir: &AttemptDir, spec: &Spec, work: &Path) -> Places {
         sockets: surroundings::sockets(),
         links: Vec::new(),
         run: own_program().into_iter().map(Into::into).collect(),
+        overlay: overlay::of(dir).filter(|_| spec.candidate.is_none()),
         worktree,
     }
 }

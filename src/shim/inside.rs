@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::limits::Bound;
-use super::{cage, finish, lead, verify};
+use super::{cage, finish, lead, overlay, verify};
 use crate::core::id::CommitId;
 use crate::core::sandbox::{Policy, Tier};
 use crate::core::word::Word;
@@ -64,6 +64,17 @@ pub(super) fn save(
     tier: Option<Tier>,
     is_over: &mut dyn FnMut(Duration) -> bool,
 ) -> Result<Saved, Failed> {
+    // Over an image there is nothing to see outside, whatever has run.
+    if let Some(layers) = overlay::layers(dir) {
+        let taken_in = layers.take_in(spec.worktree.as_path());
+        taken_in.map_err(GitError::file("take in what is in", spec.worktree.as_path()))?;
+        lead::during(dir, spec, Tier::Full)?;
+        if let Ok(done) = tried(dir, spec, Tier::Full, SAVE, is_over) {
+            return done;
+        }
+        // For want of a mount, or of the image: as a worktree it can still be saved.
+        overlay::make_worktree(dir, spec, &layers)?;
+    }
     match tier {
         Some(tier) => {
             // It may have been saved in another way before; what a filter writes there would wait for the user.
@@ -143,6 +154,17 @@ fn call<T: DeserializeOwned>(
     what: &str,
     is_over: &mut dyn FnMut(Duration) -> bool,
 ) -> Result<T, Failed> {
+    tried(dir, spec, tier, what, is_over).unwrap_or_else(Err)
+}
+
+/// As [`call`]; the outer error says that the sandbox does not work here, so that nothing was done.
+fn tried<T: DeserializeOwned>(
+    dir: &AttemptDir,
+    spec: &Spec,
+    tier: Tier,
+    what: &str,
+    is_over: &mut dyn FnMut(Duration) -> bool,
+) -> Result<Result<T, Failed>, Failed> {
     let policy = policy_of(spec);
     let failed = |words: String| Failed { words, no_room: false };
     let cage =
@@ -150,9 +172,9 @@ fn call<T: DeserializeOwned>(
     let mut pauses = PAUSES.iter();
     loop {
         match (ask(dir, spec, &cage, what, is_over), pauses.next()) {
-            (Ok(answer), _) => return answer,
+            (Ok(answer), _) => return Ok(answer),
             (Err(Asked::Died(_)), Some(pause)) => std::thread::sleep(*pause),
-            (Err(Asked::Died(why) | Asked::Failed(why)), _) => return Err(why),
+            (Err(Asked::Died(why) | Asked::Failed(why)), _) => return Ok(Err(why)),
             (Err(Asked::Refused), _) => {
                 return Err(failed(format!("the {tier} tier of the sandbox does not work here any more")));
             }
@@ -247,7 +269,10 @@ fn places(dir: &AttemptDir, spec: &Spec) -> Places {
     let records = records.into_iter().filter(|path| fs::symlink_metadata(path).is_ok());
     let show = records.chain([dir.spec(), dir.lead()].into_iter().filter(|path| path.is_file())).collect();
     let run = base.run.into_iter().chain(git_programs(spec)).collect();
-    Places { run, work: home, worktree, checkout: None, common: None, write, show, tmp, keep, ..base }
+    // A filter of the task does not reach past the mount.
+    let over = Some(dir.overlay()).filter(|_| base.overlay.is_some());
+    let hide = base.hide.into_iter().chain(over).collect();
+    Places { run, work: home, worktree, checkout: None, common: None, write, show, tmp, keep, hide, ..base }
 }
 
 /// What git is run by, should what may be run be limited.

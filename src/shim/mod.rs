@@ -15,6 +15,7 @@ pub mod inside;
 pub mod keep;
 mod lead;
 mod limits;
+pub mod overlay;
 mod room;
 mod state;
 mod talk;
@@ -259,7 +260,8 @@ fn task(
 ) -> Outcome {
     let dir = spec.worktree.as_path().join(spec.directory.as_path());
     let failed = |reason| Outcome::CouldNotStart { reason };
-    if !dir.is_dir() {
+    let has_dir = overlay::layers(cages.dir).map_or_else(|| dir.is_dir(), |it| it.has_dir(spec.directory.as_path()));
+    if !has_dir {
         return failed(format!("there is no directory {} in its base", spec.directory.shown()));
     }
     let patience = Patience { timeout: spec.timeout.map(Duration::from_secs), grace: Duration::from_secs(spec.grace) };

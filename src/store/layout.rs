@@ -11,6 +11,7 @@
 //!     attempts/7.1/                spec.json lock run.json ended.json exit.json progress.json result.pack
 //!                                  sandbox.json network.json common (leads to the repository)
 //!                                  lead (the `.git` that its worktree has for its task)
+//!                                  overlay/ (what it wrote, over the image that a link in it names)
 //!                                  git/ (private repository)  log/ (output)  tmp/ (its TMPDIR)
 //!                                  handback/ (what it is told: of an earlier result, of its needs, its prompt)
 //!     attempts/0.3/                the same of run 3 of a check
@@ -245,12 +246,17 @@ impl Layout {
         (dir.join("tree"), dir.join("git"))
     }
 
+    /// Where all attempts have their directories.
+    pub fn all_attempts(&self) -> PathBuf {
+        self.state.join("attempts")
+    }
+
     /// The attempts that have a directory.
     ///
     /// # Errors
     /// Where the directory cannot be read.
     pub fn attempts(&self) -> Result<Vec<AttemptId>, StoreError> {
-        let dir = self.state.join("attempts");
+        let dir = self.all_attempts();
         let entries = fs::read_dir(&dir).map_err(StoreError::file("read directory", &dir))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
         Ok(names.filter_map(|name| name.parse().ok()).collect())
@@ -418,6 +424,21 @@ impl AttemptDir {
     /// What its agent is told.
     pub fn prompt(&self) -> PathBuf {
         self.handback().join("prompt.md")
+    }
+
+    /// What it wrote, where that lies over a base image; else there is no such directory.
+    pub fn overlay(&self) -> PathBuf {
+        self.0.join("overlay")
+    }
+
+    /// As [`Layout::images`].
+    pub fn images(&self) -> PathBuf {
+        self.state().join("images")
+    }
+
+    /// As [`Layout::trash`].
+    pub fn trash(&self) -> PathBuf {
+        self.state().join("trash")
     }
 
     /// Copies of what its agent keeps of itself.

@@ -19,6 +19,7 @@ fn a_task_that_failed_twice() {
     let places = |number| Places {
         log: Some(format!("/s/3.{number}/log").into()),
         worktree: None,
+        written: None,
         kept: Some(format!("refs/pleach/kept/3.{number}")),
     };
     let known = Known { places: [(1, places(1)), (2, places(2))].into(), ..Known::default() };

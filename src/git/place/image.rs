@@ -8,6 +8,8 @@
 //! written from its object, and a subvolume in which anything was written since is thrown away. It is used for commits
 //! near its own, too: what differs is written. One that is too far from what is wanted makes a new one, which is made of it.
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -27,6 +29,7 @@ use crate::core::word::Word;
 use crate::git::advance::OPEN;
 use crate::git::index::{Fresh, Index, Known};
 use crate::git::objects::Objects;
+use crate::git::overlay::name_in;
 use crate::git::{Repository, trash};
 use crate::process::beneath::changed;
 use crate::process::subvolume::{self, Access};
@@ -52,6 +55,7 @@ pub struct Sharing {
 pub(super) enum Way {
     Snapshot,
     Reflink,
+    Overlay,
 }
 
 /// The images of a repository.
@@ -59,6 +63,10 @@ pub(super) enum Way {
 pub struct Images {
     dir: PathBuf,
     trash: PathBuf,
+    /// Below it is what lies over images; none where nothing does.
+    over: Option<PathBuf>,
+    /// Those of which it is known that nobody has changed anything in them.
+    known: Mutex<BTreeSet<PathBuf>>,
     /// What can be done where they are.
     pub sharing: Sharing,
     /// One is made, or taken away, at a time.
@@ -87,7 +95,14 @@ impl Images {
     pub fn of(dir: &Path, trash: &Path) -> Self {
         let locks = (Mutex::new(()), Mutex::new(None));
         let (dir, trash) = (dir.to_owned(), trash.to_owned());
-        Self { sharing: super::probe::sharing(&dir), dir, trash, turn: locks.0, wanted: locks.1 }
+        let known = Mutex::default();
+        Self { sharing: super::probe::sharing(&dir), dir, trash, over: None, known, turn: locks.0, wanted: locks.1 }
+    }
+
+    /// Overlays in this directory hold those that they lie over ([`held`]).
+    #[must_use]
+    pub fn held_in(self, over: &Path) -> Self {
+        Self { over: Some(over.to_owned()), ..self }
     }
 
     /// Throw away what somebody who was killed left half made.
@@ -100,7 +115,8 @@ impl Images {
 
     /// Those of which nothing is made just now.
     pub fn unused(&self) -> Vec<PathBuf> {
-        self.turn.try_lock().map_or_else(|_| Vec::new(), |_turn| self.all())
+        let free = || self.all().into_iter().filter(|dir| !self.is_held(dir)).collect();
+        self.turn.try_lock().map_or_else(|_| Vec::new(), |_turn| free())
     }
 
     /// The image that would have been of use since this was asked last.
@@ -140,6 +156,7 @@ impl Images {
         match mode {
             WorktreeMode::Parallel | WorktreeMode::Plain => None,
             WorktreeMode::Reflink => reflink.then_some(Way::Reflink),
+            WorktreeMode::Overlay => may_be_older.then_some(Way::Overlay),
             _ if snapshot => Some(Way::Snapshot),
             _ => reflink.then_some(Way::Reflink),
         }
@@ -184,8 +201,11 @@ impl Images {
             self.throw(&draft);
             return Err(words);
         }
-        let dir = self.dir.join(commit.to_string());
-        self.throw(&dir);
+        let name = |number: u32| if number == 0 { commit.to_string() } else { format!("{commit}-{number}") };
+        self.throw(&self.dir.join(name(0)));
+        // What lies over one that is not believed any more keeps it.
+        let free = (0..).map(|number| self.dir.join(name(number))).find(|dir| fs::symlink_metadata(dir).is_err());
+        let dir = free.ok_or("there is no name left for it")?;
         fs::rename(&draft, &dir).map_err(|error| error.to_string())?;
         at("image.made");
         self.keep_newest();
@@ -247,15 +267,59 @@ impl Images {
         fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
     }
 
-    /// What cannot go now goes another time.
+    /// As [`Images::near`], and nobody has changed anything in it: for what shows all of it as it is.
+    pub(super) fn untouched(
+        &self,
+        repo: &Repository,
+        objects: &Objects<'_>,
+        commit: CommitId,
+        at: &dyn Fn(&'static str),
+    ) -> Result<(Image, Change), String> {
+        // Those that are kept, and a new one.
+        for _ in 0..=MOST {
+            let (image, change) = self.near(repo, objects, commit, None, at)?;
+            if self.is_known(&image) {
+                return Ok((image, change));
+            }
+            // Without it nobody believes it.
+            fs::remove_file(image.dir().join(super::seal::INDEX)).map_err(|error| error.to_string())?;
+        }
+        Err("somebody writes to all of them".to_owned())
+    }
+
+    /// Is it known that nobody has changed anything in an image? Each file is looked at once.
+    pub(super) fn is_known(&self, image: &Image) -> bool {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = known.contains(image.dir()) || image.is_untouched();
+        is_known.then(|| known.insert(image.dir().to_owned()));
+        is_known
+    }
+
+    /// Does an overlay lie over it?
+    fn is_held(&self, dir: &Path) -> bool {
+        let over = self.over.as_deref();
+        over.zip(dir.file_name()).is_some_and(|(over, name)| held(over).contains(name))
+    }
+
+    /// What cannot go now goes another time, and what is held stays.
     fn throw(&self, path: &Path) {
+        if self.is_held(path) {
+            return;
+        }
         let to = self.trash.join(format!("image-{:016x}", fastrand::u64(..)));
         let _ = fs::rename(path, to);
     }
 }
 
+/// The names of the images that overlays lie over: of those in the directories below this one, made or half made.
+pub fn held(over: &Path) -> BTreeSet<OsString> {
+    let all = fs::read_dir(over).into_iter().flatten().flatten().map(|entry| entry.path());
+    let layers = all.flat_map(|dir| ["overlay", "overlay.new"].map(|name| dir.join(name)));
+    layers.filter_map(|layers| name_in(&layers)).collect()
+}
+
 /// All that was written to a file system is on the disk.
-fn sync(dir: &Path) -> Result<(), String> {
+pub(super) fn sync(dir: &Path) -> Result<(), String> {
     let dir = rustix::fs::open(dir, OPEN, Mode::empty()).map_err(|errno| errno.to_string())?;
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(&dir).map_err(|errno| errno.to_string())?;
@@ -301,6 +365,27 @@ impl Image {
             None => files.is_dir(),
         };
         (is_as_made && seal.likeness == plain::BYTES).then_some(Self { files, seal })
+    }
+
+    /// Its directory, in which its files are.
+    fn dir(&self) -> &Path {
+        self.files.parent().unwrap_or(&self.files)
+    }
+
+    /// By which it is known.
+    pub(super) fn name(&self) -> &OsStr {
+        self.dir().file_name().unwrap_or_default()
+    }
+
+    /// Is it where it was made?
+    pub(super) fn is_there(&self) -> bool {
+        self.files.is_dir()
+    }
+
+    /// Is each file as it was made, and nothing else there?
+    fn is_untouched(&self) -> bool {
+        let seen = scan::Scan::of(&self.files, &self.seal);
+        seen.is_ok_and(|seen| seen.stale.is_empty() && seen.foul.is_empty() && seen.others.is_empty())
     }
 
     /// Make a place of it, where an empty directory is, but for the file `.git`, which comes again. Wherever one is killed, there is

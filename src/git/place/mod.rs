@@ -8,14 +8,17 @@
 //! threads ([`write`](mod@write)). Where what is written is not what the objects hold (filters, line ends, links to other
 //! repositories), git writes ([`plain`]).
 //!
-//! A new place is made of a base image where the file system can share what is in files ([`image`]).
+//! A new place is made of a base image where the file system can share what is in files ([`image`]), or lies over one ([`lay`]); then it is
+//! made a worktree as any other where it stays ([`real`]).
 //!
 //! A place that cannot be shown to be clean is [`FillError::Unfit`]: it is thrown away, never mended.
 
 mod compare;
 mod image;
+mod lay;
 mod plain;
 mod probe;
+mod real;
 mod scan;
 mod seal;
 mod write;
@@ -24,8 +27,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use image::{Images, Sharing};
+pub use image::{Images, Sharing, held};
+pub use lay::Under;
 pub use probe::{probe, sharing};
+pub use real::{Real, draft_of, make_real};
 pub use seal::is_there as is_sealed;
 
 use self::compare::Change;
@@ -58,6 +63,8 @@ pub struct Order<'a> {
     pub trash: &'a Path,
     /// Of what new places may be made.
     pub images: Option<&'a Images>,
+    /// Where it may lie over one of these, what is written there.
+    pub overlay: Option<Under<'a>>,
     /// Will nothing be brought there that is older than its files? Then they may be a little older than they are, and
     /// the first `git status` need not open any.
     pub backdate: bool,
@@ -85,6 +92,12 @@ pub fn fill(order: &Order<'_>) -> Result<Provider, FillError> {
     let sealed = order.slot.map(Seal::take).transpose().map_err(FillError::Unfit)?.flatten();
     (order.at)("slot.opened");
     let objects = Objects::of(order.repo);
+    if let (Some(objects), None) = (&objects, order.slot)
+        && let Some(bytes) = lay::quickly(order, objects)?
+    {
+        private::write(&order.place.private.join("index"), &bytes)?;
+        return Ok(Provider::Overlay);
+    }
     let empty = Index::empty();
     let index = sealed.as_ref().map_or(&empty, |seal| &seal.index);
     let tree = objects.as_ref().and_then(|objects| objects.tree_of(order.base));
@@ -157,6 +170,12 @@ impl Filler<'_> {
                 let bytes = image::switch(&self.paper(order.backdate), &image, &differs)?;
                 self.put_index(&bytes)?;
                 Ok(Some((Provider::Snapshot, bytes)))
+            }
+            Some(Way::Overlay) => {
+                let Some(under) = order.overlay else { return Ok(None) };
+                let Some(bytes) = lay::lay(order, images, objects, under)? else { return Ok(None) };
+                self.put_index(&bytes)?;
+                Ok(Some((Provider::Overlay, bytes)))
             }
             Some(Way::Reflink) => {
                 let near = if order.mode == WorktreeMode::Auto || order.mode == WorktreeMode::Slot {

@@ -18,7 +18,7 @@ use crate::git::advance::OPEN;
 use crate::git::index::Index;
 use crate::process::beneath::changed;
 
-const INDEX: &str = "seal";
+pub(super) const INDEX: &str = "seal";
 const ABOUT: &str = "seal.json";
 /// The times of change of the directories, two numbers of eight bytes for each.
 const DIRS: &str = "seal.dirs";

@@ -1,6 +1,6 @@
 //! What differs.
 
-use pleach::git::diff::{FileDiff, Reader, between, stat, tree_of_files};
+use pleach::git::diff::{FileDiff, Files, Reader, between, stat, tree_of_files};
 
 use super::*;
 
@@ -133,7 +133,7 @@ fn the_files_of_a_running_task_are_a_tree() {
         let before = bench.fingerprint();
         for _ in 0..2 {
             let objects = private.join("objects");
-            let (tree, objects) = tree_of_files(&bench.repo, &objects, &task, base, &scratch).unwrap();
+            let (tree, objects) = tree_of_files(&bench.repo, &objects, Files::Worktree(&task), base, &scratch).unwrap();
             let mut paths: Vec<_> = Reader::with(&bench.repo, &objects)
                 .stat(base, tree, &[])
                 .unwrap()

@@ -54,6 +54,7 @@ impl Slot {
             slot: Some(&self.dir),
             trash: &self.world.root.join("state/trash"),
             images: self.images.as_ref(),
+            overlay: None,
             backdate: true,
             at: &|_| (),
         });

@@ -9,6 +9,8 @@ mod lead;
 mod limits;
 mod network;
 mod objects;
+mod overlay;
+mod overlay_kept;
 mod policy;
 mod printed;
 mod secrets;
