@@ -22,7 +22,7 @@ use rustix::fs::{Mode, OFlags};
 use super::compare::Change;
 use super::seal::Seal;
 use super::write::{self, Paper};
-use super::{FillError, fresh, plain};
+use super::{FillError, fresh, plain, scan};
 use crate::core::id::CommitId;
 use crate::core::provider::WorktreeMode;
 use crate::core::word::Word;
