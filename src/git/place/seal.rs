@@ -129,8 +129,8 @@ pub fn is_there(dir: &Path) -> bool {
     dir.join(INDEX).exists()
 }
 
-/// The times of change of the directories of an index. Those in which there is something else are to be read again, and so
-/// have none.
+/// The times of change of the directories of an index. Those in which there is something else, or that are not there, are to
+/// be looked at again, and so have none.
 fn times_of_dirs(tree: &Path, index: &Index, others: &[Word]) -> io::Result<Vec<u8>> {
     let above = |path: &Word| {
         let path = path.as_bytes().strip_suffix(b"/").unwrap_or(path.as_bytes());
@@ -140,10 +140,9 @@ fn times_of_dirs(tree: &Path, index: &Index, others: &[Word]) -> io::Result<Vec<
     let top = rustix::fs::open(tree, OPEN, Mode::empty())?;
     let mut times = Vec::new();
     for (_, path) in scan::dirs(index) {
-        let (seconds, nanoseconds) = match with_others.contains(path) {
-            true => (0, 0),
-            false => changed(&rustix::fs::statat(&top, path, AtFlags::SYMLINK_NOFOLLOW)?),
-        };
+        // A sparse checkout does not have all of them.
+        let seen = rustix::fs::statat(&top, path, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let (seconds, nanoseconds) = seen.filter(|_| !with_others.contains(path)).map_or((0, 0), |seen| changed(&seen));
         times.extend(seconds.to_le_bytes());
         times.extend(nanoseconds.to_le_bytes());
     }
